@@ -1,0 +1,76 @@
+//! Encoding of the messages between daemons; the only file that names the codec.
+//!
+//! A header frame is: `b"ami"`, the protocol version, then the message in bincode (little-endian,
+//! fixed-width integers). Arrays travel beside it as raw frames, never through it.
+
+use bincode::Options;
+use serde::{Serialize, de::DeserializeOwned};
+
+/// Raised with every change of a message's bytes.
+pub const PROTOCOL_VERSION: u8 = 1;
+
+/// Largest header accepted. Schemas of a thousand fields take some 100 KiB.
+pub const MAX_HEADER: u64 = 64 << 20;
+
+const PREFIX: [u8; 4] = [b'a', b'm', b'i', PROTOCOL_VERSION];
+
+/// A header that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CodecError {
+    /// Not from an ami daemon at all.
+    #[error("not an ami message ({0} bytes)")]
+    Foreign(usize),
+    /// From another release.
+    #[error("message of protocol version {0}, this build speaks {PROTOCOL_VERSION}: run the same release everywhere")]
+    Version(u8),
+    /// The prefix is right, the rest is not.
+    #[error("damaged message: {0}")]
+    Damaged(String),
+}
+
+fn options() -> impl Options {
+    bincode::DefaultOptions::new().with_limit(MAX_HEADER).with_fixint_encoding()
+}
+
+/// Encodes a header.
+///
+/// # Panics
+/// When the message is larger than [`MAX_HEADER`]: senders bound what they put in.
+pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
+    let mut bytes = PREFIX.to_vec();
+    options().serialize_into(&mut bytes, message).expect("messages have a bounded size");
+    bytes
+}
+
+/// Decodes a header, whatever the bytes are.
+///
+/// # Errors
+/// When they are no message of type `T`.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    match bytes.split_first_chunk::<4>() {
+        Some((prefix, body)) if *prefix == PREFIX => {
+            options().deserialize(body).map_err(|e| CodecError::Damaged(e.to_string()))
+        }
+        Some((prefix, _)) if prefix[..3] == PREFIX[..3] => Err(CodecError::Version(prefix[3])),
+        _ => Err(CodecError::Foreign(bytes.len())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn foreign_old_and_damaged_bytes_are_told_apart() {
+        let good = encode(&(1u32, "x".to_string()));
+        assert_eq!(decode::<(u32, String)>(&good).unwrap().1, "x");
+        assert!(matches!(decode::<(u32, String)>(b"GET / HTTP"), Err(CodecError::Foreign(10))));
+        let mut old = good.clone();
+        old[3] = 0;
+        assert_eq!(decode::<(u32, String)>(&old), Err(CodecError::Version(0)));
+        assert!(matches!(decode::<(u32, String)>(&good[..9]), Err(CodecError::Damaged(_))));
+        let mut huge = good;
+        huge[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(matches!(decode::<(u32, String)>(&huge), Err(CodecError::Damaged(_))));
+    }
+}

@@ -1,0 +1,126 @@
+//! A member's side of the manager: reads announcements, sends reports. Never waits for it.
+
+use crate::codec;
+use crate::config::Config;
+use crate::daemon::{Daemon, now_ns};
+use crate::endpoint::Endpoint;
+use crate::manager_to_members::Announce;
+use crate::member_to_manager::{NodeErrors, Prepared, Report, Role};
+use crate::socket::{self, Queue, Socket};
+use ami_graph::schema::Schema;
+use std::time::{Duration, Instant};
+
+/// How often a member reports when nothing changes.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// The two sockets to the manager, and what was said last.
+pub struct Reporter {
+    announcements: Socket,
+    reports: Socket,
+    report: Report,
+    sent: Option<Instant>,
+    frames: Vec<zmq::Message>,
+}
+
+impl Reporter {
+    /// Connects; the manager may come later, or never.
+    ///
+    /// # Errors
+    /// When an address is senseless.
+    pub fn new(
+        context: &zmq::Context,
+        config: &Config,
+        daemon: &Daemon,
+        role: Role,
+        name: &str,
+    ) -> Result<Reporter, socket::SocketError> {
+        let queue = Queue::Bounded(64);
+        let announcements =
+            socket::connect(context, zmq::SUB, queue, &Endpoint::Graphs.connect(config), "manager's graphs")?;
+        let reports =
+            socket::connect(context, zmq::PUSH, queue, &Endpoint::Reports.connect(config), "manager's reports")?;
+        let report = Report {
+            role,
+            name: name.to_string(),
+            host: config.instance.host.clone(),
+            pid: std::process::id(),
+            life: daemon.life,
+            state: "starting".into(),
+            version: 0,
+            prepared: None,
+            schema: None,
+            metrics: Vec::new(),
+            nodes: Vec::new(),
+        };
+        // Reports of a stopped manager are worth nothing: an exit does not wait for them.
+        let _ = reports.set_linger(0);
+        Ok(Reporter { announcements, reports, report, sent: None, frames: Vec::new() })
+    }
+
+    /// The socket to poll for announcements.
+    pub fn socket(&self) -> &Socket {
+        &self.announcements
+    }
+
+    /// The next announcement, with the graph set's JSON.
+    pub fn announcement(&mut self) -> Option<(Announce, Vec<u8>)> {
+        while socket::receive(&self.announcements, &mut self.frames).ok()? {
+            match &self.frames[..] {
+                [header, json] => match codec::decode(header) {
+                    Ok(announce) => return Some((announce, json.to_vec())),
+                    Err(error) => tracing::warn!(%error, "announcement ignored"),
+                },
+                frames => tracing::warn!(frames = frames.len(), "announcement ignored: not two frames"),
+            }
+        }
+        None
+    }
+
+    /// Answers a version in preparation.
+    pub fn prepared(&mut self, version: u64, refused: Vec<String>) {
+        self.report.prepared = Some(Prepared { version, refused });
+        self.sent = None;
+    }
+
+    /// The version in effect here.
+    pub fn active(&mut self, version: u64) {
+        if self.report.version != version {
+            self.report.version = version;
+            self.sent = None;
+        }
+    }
+
+    /// How it is.
+    pub fn state(&mut self, state: &str) {
+        if self.report.state != state {
+            self.report.state = state.to_string();
+            self.sent = None;
+        }
+    }
+
+    /// Fields on offer.
+    pub fn schema(&mut self, schema: Option<Schema>) {
+        self.report.schema = schema;
+        self.sent = None;
+    }
+
+    /// Nodes with errors.
+    pub fn nodes(&mut self, nodes: Vec<NodeErrors>) {
+        self.report.nodes = nodes;
+    }
+
+    /// Whether a report is due by time or because something changed: gather numbers then.
+    pub fn due(&self) -> bool {
+        self.sent.is_none_or(|s| s.elapsed() >= INTERVAL)
+    }
+
+    /// Sends the report.
+    pub fn send(&mut self, daemon: &Daemon) {
+        self.sent = Some(Instant::now());
+        self.report.metrics = daemon.metrics.snapshot();
+        self.report.metrics.push(("ami_metrics_port".into(), f64::from(daemon.metrics_port)));
+        self.report.metrics.push(("ami_report_time_ns".into(), now_ns() as f64));
+        // A full queue means that nobody reads: the next report says it all again.
+        let _ = socket::send(&self.reports, [codec::encode(&self.report)]);
+    }
+}
