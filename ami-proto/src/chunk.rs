@@ -14,7 +14,7 @@
 mod view;
 mod writer;
 
-pub use view::{ChunkError, ChunkView};
+pub use view::{ChunkError, ChunkView, Spans};
 pub use writer::{ChunkWriter, Sealed, Staging};
 
 use ami_graph::value::{DType, MAX_RANK};

@@ -94,7 +94,7 @@ sections! {
         decide_after_ms: u64,
     }
     /// `[manager]`
-    Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: usize }
+    Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: u64 }
     /// `[store]`
     Store { history: usize, history_bytes: usize, client_queue: i32 }
     /// `[metrics]`
@@ -168,6 +168,15 @@ impl Config {
             return Err(ConfigError::Value { key, value, reason });
         }
         Ok(())
+    }
+
+    /// What a graph set may take; the same for every member, so that they agree.
+    pub fn limits(&self) -> ami_graph::limits::Limits {
+        ami_graph::limits::Limits {
+            state_bytes: self.manager.state_bytes,
+            period_ns: self.period_ns(),
+            ..Default::default()
+        }
     }
 
     /// Length of a heartbeat, ns.

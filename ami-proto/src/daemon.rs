@@ -27,6 +27,8 @@ pub struct Daemon {
     pub metrics_port: u16,
     watchdog: Option<Duration>,
     notified: Option<Instant>,
+    /// The supervisor's process id, where it asked to be outlived by nobody.
+    parent: Option<u32>,
     _lock: Option<RoleLock>,
 }
 
@@ -45,6 +47,7 @@ impl Daemon {
             metrics_port: 0,
             watchdog: None,
             notified: None,
+            parent: None,
             _lock: None,
         }
     }
@@ -74,6 +77,10 @@ impl Daemon {
         }
         self.notified = Some(Instant::now());
         self.metrics.beat();
+        if self.parent.is_some_and(|p| p != std::os::unix::process::parent_id()) {
+            tracing::warn!("the supervisor is gone: stopping");
+            self.stop.store(true, Ordering::Relaxed);
+        }
         if self.watchdog.is_some() {
             let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
         }
@@ -190,6 +197,7 @@ fn launch(definition: Definition, config: &Config) -> anyhow::Result<()> {
         metrics_port,
         watchdog: sd_notify::watchdog_enabled(),
         notified: None,
+        parent: std::env::var_os("AMI_EXIT_WITH_PARENT").map(|_| std::os::unix::process::parent_id()),
         _lock: lock.transpose()?,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), metrics_port, "starting");

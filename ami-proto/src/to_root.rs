@@ -12,6 +12,8 @@ pub enum ToRoot {
     Forward {
         /// Name of the host.
         host: String,
+        /// Flushes below are decided, as far as the host knows: where a root without memory begins.
+        base: u64,
         /// What the flush consists of; units that were given up are moved to `dropped`.
         manifest: Manifest,
         /// Events merged into the partial.
@@ -43,6 +45,11 @@ pub enum ToRoot {
         epoch: u64,
         /// The context.
         context: Context,
+    },
+    /// A host collector lives, also while workers are busy with one heartbeat for long.
+    Alive {
+        /// Name of the host.
+        host: String,
     },
     /// A ventilator will not pass this heartbeat before the root has decided on the version.
     Promise {

@@ -85,10 +85,9 @@ fn write(memory: &mut Memory) -> super::Sealed {
     out.seal(5, 1000).unwrap()
 }
 
-fn view<'a>(memory: &'a Memory, s: &super::Sealed) -> ChunkView<'a> {
-    let bytes: &[u8] = bytemuck::cast_slice(&memory.words);
+fn view<'a>(bytes: &'a &'a [u8], s: &super::Sealed) -> ChunkView<'a> {
     let index = &bytes[s.index as usize..][..s.index_len];
-    ChunkView::new(&bytes[..s.index as usize], index).unwrap()
+    ChunkView::new(bytes, index).unwrap()
 }
 
 #[test]
@@ -96,7 +95,8 @@ fn what_was_written_is_read() {
     let mut memory = Memory { words: vec![0; 4096], head: 0 };
     let sealed = write(&mut memory);
     let held = Held::new();
-    let view = view(&memory, &sealed);
+    let bytes: &[u8] = bytemuck::cast_slice(&memory.words);
+    let view = view(&bytes, &sealed);
     let batch = view.batch(&schema(), &held, &[]).unwrap();
     assert_eq!(batch.timestamps, (100..110).collect::<Vec<u64>>());
     assert_eq!((batch.host, batch.first_sequence), (5, 1000));
@@ -130,7 +130,8 @@ fn columns_in_bulk_equal_columns_one_by_one() {
     assert!(out.column::<f32>(0).is_empty(), "a wrong type gives nothing");
     let sealed = out.seal(0, 0).unwrap();
     let held = Held::new();
-    let batch = view(&memory, &sealed).batch(&schema, &held, &[]).unwrap();
+    let bytes: &[u8] = bytemuck::cast_slice(&memory.words);
+    let batch = view(&bytes, &sealed).batch(&schema, &held, &[]).unwrap();
     let Column::Scalars { data, present: None, .. } = batch.columns[0] else { panic!("e") };
     let expected: Vec<f64> = (0..14).map(f64::from).collect();
     assert_eq!(bytemuck::cast_slice::<u8, f64>(data), expected);
@@ -160,7 +161,7 @@ proptest::proptest! {
         bytemuck::cast_slice_mut::<u64, u8>(&mut memory.words)[at] = byte;
         let bytes: &[u8] = bytemuck::cast_slice(&memory.words);
         let index = &bytes[sealed.index as usize..][..sealed.index_len];
-        if let Ok(view) = ChunkView::new(&bytes[..sealed.index as usize], index) {
+        if let Ok(view) = ChunkView::new(&bytes, index) {
             let _ = view.batch(&schema(), &Held::new(), &[]);
         }
     }

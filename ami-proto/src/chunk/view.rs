@@ -13,11 +13,23 @@ use ami_graph::value::{DType, MAX_RANK};
 #[error("chunk is damaged: {0}")]
 pub struct ChunkError(pub &'static str);
 
-/// A sealed chunk, checked. Both slices must be aligned to at least 8 bytes.
-#[derive(Debug, Clone, Copy)]
+/// The chunk's bytes before its index: not in one piece where the ring's end lies between.
+pub trait Spans {
+    /// Bytes at an offset from the chunk's start; None outside of the chunk.
+    fn span(&self, offset: u64, len: usize) -> Option<&[u8]>;
+}
+
+impl Spans for &[u8] {
+    fn span(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        self.get(usize::try_from(offset).ok()?..)?.get(..len)
+    }
+}
+
+/// A sealed chunk, checked. Its bytes must be aligned to at least 8.
+#[derive(Clone, Copy)]
 pub struct ChunkView<'a> {
     index: &'a [u8],
-    arrays: &'a [u8],
+    arrays: &'a dyn Spans,
     events: usize,
     columns: usize,
     host: u32,
@@ -33,11 +45,11 @@ fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 impl<'a> ChunkView<'a> {
-    /// Checks the header. `arrays` are the chunk's bytes from its start to its index.
+    /// Checks the header. `arrays` are the chunk's bytes from its start on.
     ///
     /// # Errors
     /// When the index is not one.
-    pub fn new(arrays: &'a [u8], index: &'a [u8]) -> Result<ChunkView<'a>, ChunkError> {
+    pub fn new(arrays: &'a dyn Spans, index: &'a [u8]) -> Result<ChunkView<'a>, ChunkError> {
         let short = ChunkError("index shorter than its header says");
         if u32_at(index, 0) != Some(MAGIC) || index.len() < HEADER {
             return Err(ChunkError("no chunk index here"));
@@ -144,9 +156,7 @@ impl<'a> ChunkView<'a> {
         let shape = shape.get(..rank).ok_or(ChunkError("array of too many axes"))?;
         let dims = Dims::new(shape).ok_or(ChunkError("array of too many axes"))?;
         let len = dims.count().and_then(|n| n.checked_mul(dtype.size())).ok_or(outside.clone())?;
-        let start = usize::try_from(offset).map_err(|_| outside.clone())?;
-        let end = start.checked_add(len).ok_or(outside.clone())?;
-        let data = self.arrays.get(start..end).ok_or(outside)?;
+        let data = self.arrays.span(offset, len).ok_or(outside)?;
         // Elements of 8 bytes at most; segments of a stack may lie closer than 64 bytes.
         if !(data.as_ptr() as usize).is_multiple_of(dtype.size().min(ALIGN)) {
             return Err(ChunkError("array not aligned"));

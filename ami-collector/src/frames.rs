@@ -1,0 +1,248 @@
+//! Heartbeats of all hosts: what belongs together, who has contributed, when one is due. Pure.
+
+use ami_graph::partial::Partial;
+use ami_graph::published::Truth;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What parts of a heartbeat belong together on all hosts. Ordered as time goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FrameKey {
+    /// Number of the heartbeat.
+    pub heartbeat: u64,
+    /// Run.
+    pub run: u32,
+    /// Step.
+    pub step: u32,
+    /// Version of the graph set.
+    pub version: u64,
+}
+
+/// An open heartbeat.
+#[derive(Debug, Default)]
+pub struct Pending {
+    /// Merged state.
+    pub partial: Partial,
+    /// Events merged.
+    pub events: u64,
+    /// Dropped, by reason.
+    pub dropped: BTreeMap<String, u64>,
+    /// Units merged, of those made.
+    pub units: (u64, u64),
+    /// Late events among them.
+    pub late: u64,
+    /// Newest timestamp, ns.
+    pub timestamp_ns: u64,
+    /// Segment of the first contribution.
+    pub segment: u64,
+    /// Hosts whose share is whole.
+    pub done: BTreeSet<String>,
+    /// Hosts that contributed anything.
+    pub hosts: BTreeSet<String>,
+    /// When it began to be waited for.
+    pub since_ns: u64,
+}
+
+impl Pending {
+    /// True when no host had any event.
+    pub fn is_empty(&self) -> bool {
+        self.events == 0 && self.dropped.is_empty() && self.units.1 == 0
+    }
+
+    /// The truth label's part that speaks of events; `whole` when every host's share is known.
+    pub fn truth(&self, whole: bool) -> Truth {
+        let dropped: u64 = self.dropped.values().sum();
+        Truth {
+            events: self.events,
+            expected: whole.then_some(self.events + dropped),
+            dropped: self.dropped.clone(),
+        }
+    }
+}
+
+/// A heartbeat that is due.
+#[derive(Debug)]
+pub struct Ready {
+    /// Which.
+    pub key: FrameKey,
+    /// What.
+    pub pending: Pending,
+    /// Hosts whose share is known, of those expected.
+    pub hosts: (u32, u32),
+}
+
+#[derive(Debug, Default)]
+struct Host {
+    /// The newest frame of which everything in order has come.
+    position: Option<FrameKey>,
+    /// When data of it came last.
+    heard_ns: u64,
+    /// When it last said that it lives.
+    alive_ns: u64,
+    ended: bool,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Frames {
+    hosts: BTreeMap<String, Host>,
+    /// Configured hosts; empty: those heard of.
+    configured: Vec<String>,
+    late_after_ns: u64,
+    host_timeout_ns: u64,
+    open: BTreeMap<FrameKey, Pending>,
+    published: Option<FrameKey>,
+}
+
+impl Frames {
+    /// For configured hosts, or those heard of within the timeout.
+    pub fn new(configured: Vec<String>, late_after_ns: u64, host_timeout_ns: u64) -> Frames {
+        Frames {
+            hosts: BTreeMap::new(),
+            configured,
+            late_after_ns,
+            host_timeout_ns,
+            open: BTreeMap::new(),
+            published: None,
+        }
+    }
+
+    /// Data of a host came.
+    pub fn heard(&mut self, host: &str, now_ns: u64) {
+        let entry = self.hosts.entry(host.to_string()).or_default();
+        (entry.heard_ns, entry.alive_ns) = (now_ns, now_ns);
+    }
+
+    /// A host lives, perhaps without data.
+    pub fn alive(&mut self, host: &str, now_ns: u64) {
+        self.hosts.entry(host.to_string()).or_default().alive_ns = now_ns;
+    }
+
+    /// Hosts that are waited for.
+    pub fn expected(&self, now_ns: u64) -> Vec<String> {
+        if !self.configured.is_empty() {
+            return self.configured.clone();
+        }
+        let alive = |h: &Host| !h.ended && now_ns.saturating_sub(h.heard_ns) < self.host_timeout_ns;
+        self.hosts.iter().filter(|(_, h)| alive(h)).map(|(n, _)| n.clone()).collect()
+    }
+
+    /// The open frame of a key; None when it was published already: the data are late.
+    pub fn open(&mut self, key: FrameKey, now_ns: u64) -> Option<&mut Pending> {
+        let behind = self.published.is_some_and(|p| key <= p && p.heartbeat - key.heartbeat < 1 << 32);
+        let single = self.hosts.len() <= 1;
+        if behind && !single && !self.open.contains_key(&key) {
+            return None;
+        }
+        Some(self.open.entry(key).or_insert_with(|| Pending { since_ns: now_ns, ..Pending::default() }))
+    }
+
+    /// Everything of a host up to here has come; `last` when the frame itself is whole.
+    pub fn passed(&mut self, host: &str, key: FrameKey, last: bool, end: bool) {
+        let entry = self.hosts.entry(host.to_string()).or_default();
+        entry.ended = end;
+        if last {
+            if let Some(pending) = self.open.get_mut(&key) {
+                pending.done.insert(host.to_string());
+            }
+            entry.position = Some(key);
+        }
+    }
+
+    /// Frames that are due, in order: whole, or waited for long enough.
+    pub fn due(&mut self, now_ns: u64) -> Vec<Ready> {
+        let expected = self.expected(now_ns);
+        let mut ready = Vec::new();
+        while let Some((&key, pending)) = self.open.first_key_value() {
+            let known = |h: &&String| {
+                pending.done.contains(*h)
+                    || self.hosts.get(*h).and_then(|h| h.position).is_some_and(|p| p > key)
+            };
+            // Also hosts that ended or are not expected: what they began they must finish.
+            let all: BTreeSet<&String> = expected.iter().chain(&pending.hosts).collect();
+            let count = all.iter().copied().filter(|h| known(h)).count();
+            let waited = now_ns.saturating_sub(pending.since_ns) >= self.late_after_ns;
+            // What a living host has begun it will end: workers may be slow, units be replayed.
+            let lives = |h: &&String| {
+                let host = self.hosts.get(*h);
+                host.is_some_and(|h| now_ns.saturating_sub(h.alive_ns) < self.host_timeout_ns)
+            };
+            let begun = pending.hosts.iter().any(|h| !known(&h) && lives(&h));
+            if count < all.len() && (!waited || begun) {
+                break;
+            }
+            let hosts = (count as u32, all.len() as u32);
+            if let Some(pending) = self.open.remove(&key) {
+                self.published = Some(key);
+                ready.push(Ready { key, pending, hosts });
+            }
+        }
+        ready
+    }
+
+    /// Frames that are open.
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(heartbeat: u64) -> FrameKey {
+        FrameKey { heartbeat, run: 1, step: 0, version: 1 }
+    }
+
+    fn add(frames: &mut Frames, host: &str, heartbeat: u64, events: u64, last: bool) -> bool {
+        frames.heard(host, 0);
+        let Some(pending) = frames.open(key(heartbeat), 0) else { return false };
+        pending.events += events;
+        pending.hosts.insert(host.into());
+        frames.passed(host, key(heartbeat), last, false);
+        true
+    }
+
+    fn due(frames: &mut Frames, now: u64) -> Vec<(u64, u64, (u32, u32))> {
+        frames.due(now).into_iter().map(|r| (r.key.heartbeat, r.pending.events, r.hosts)).collect()
+    }
+
+    #[test]
+    fn a_frame_waits_for_every_host_and_an_empty_share_is_known() {
+        let mut frames = Frames::new(vec!["a".into(), "b".into()], 100, 1000);
+        add(&mut frames, "a", 1, 10, true);
+        assert_eq!(due(&mut frames, 0), []);
+        add(&mut frames, "b", 2, 5, true);
+        assert_eq!(due(&mut frames, 0), [(1, 10, (2, 2))], "b went past 1 without events");
+        add(&mut frames, "a", 2, 7, true);
+        assert_eq!(due(&mut frames, 0), [(2, 12, (2, 2))]);
+    }
+
+    #[test]
+    fn a_silent_host_is_waited_for_only_so_long_and_its_data_are_late() {
+        let mut frames = Frames::new(vec!["a".into(), "b".into()], 100, 1000);
+        add(&mut frames, "b", 0, 1, true);
+        add(&mut frames, "a", 1, 10, true);
+        assert_eq!(due(&mut frames, 99), [(0, 1, (2, 2))]);
+        assert_eq!(due(&mut frames, 100), [(1, 10, (1, 2))]);
+        assert!(!add(&mut frames, "b", 1, 5, true), "late");
+        assert!(add(&mut frames, "b", 2, 5, true));
+    }
+
+    #[test]
+    fn an_unfinished_frame_is_not_due() {
+        let mut frames = Frames::new(vec![], 100, 1000);
+        add(&mut frames, "a", 1, 10, false);
+        assert_eq!(due(&mut frames, 900), [], "however long it takes, while the host lives");
+        add(&mut frames, "a", 1, 4, true);
+        assert_eq!(due(&mut frames, 0), [(1, 14, (1, 1))]);
+    }
+
+    #[test]
+    fn a_time_base_set_back_publishes_on_one_host() {
+        let mut frames = Frames::new(vec![], 100, 1000);
+        add(&mut frames, "a", 1000, 1, true);
+        assert_eq!(due(&mut frames, 0).len(), 1);
+        assert!(add(&mut frames, "a", 5, 1, true));
+        assert_eq!(due(&mut frames, 0), [(5, 1, (1, 1))]);
+    }
+}

@@ -1,0 +1,280 @@
+//! The host collector's loop: partials and manifests in, flushes out.
+
+use crate::host_builder::{Effect, Forward, HostBuilder, Times};
+use ami_graph::partial::Partial;
+use ami_proto::codec;
+use ami_proto::config::Config;
+use ami_proto::daemon::{Daemon, now_ns};
+use ami_proto::endpoint::Endpoint;
+use ami_proto::manager_to_members::Phase;
+use ami_proto::member_to_manager::Role;
+use ami_proto::reporter::Reporter;
+use ami_proto::root_to_hosts::RootMessage;
+use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::to_collector::ToCollector;
+use ami_proto::to_root::ToRoot;
+use ami_proto::to_ventilator::ToVentilator;
+use std::collections::{BTreeMap, VecDeque};
+use std::time::{Duration, Instant};
+use zmq::Message;
+
+/// How often missing units and undecided flushes are looked at.
+const TICK: Duration = Duration::from_millis(20);
+
+/// The ventilator is asked for its epoch again after this time.
+const HELLO: Duration = Duration::from_millis(200);
+
+/// The root is told that this host lives this often.
+const ALIVE: Duration = Duration::from_secs(1);
+
+/// Contexts, schemas and graph sets kept for a root that asks for them.
+const KEEP: usize = 1024;
+
+/// Runs until asked to stop.
+///
+/// # Errors
+/// When sockets cannot be made.
+pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
+    let mut host = Host::new(config, daemon)?;
+    daemon.ready("host collector");
+    while !daemon.stopping() {
+        host.turn(daemon)?;
+    }
+    Ok(())
+}
+
+struct Host {
+    name: String,
+    life: u64,
+    builder: HostBuilder,
+    intake: Socket,
+    root: Socket,
+    decisions: Socket,
+    ventilator: Socket,
+    reporter: Reporter,
+    frames: Vec<Message>,
+    /// Encoded flushes that are not decided, for resending.
+    forwarded: BTreeMap<(u64, u64), Vec<Vec<u8>>>,
+    /// What the ventilator told of its epoch, as it goes to the root.
+    told: VecDeque<(u64, Vec<Vec<u8>>)>,
+    epoch: Option<u64>,
+    hello: Option<Instant>,
+    alive: Option<Instant>,
+    ticked: Instant,
+    foreign: u64,
+}
+
+impl Host {
+    fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Host> {
+        let context = zmq::Context::new();
+        let connect = |kind, endpoint: Endpoint, what| {
+            socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
+        };
+        let times = Times {
+            ask_after: config.collector.ask_after_ms * 1_000_000,
+            resend: config.collector.resend_ms * 1_000_000,
+        };
+        Ok(Host {
+            name: config.instance.host.clone(),
+            life: daemon.life,
+            builder: HostBuilder::new(times),
+            intake: socket::bind(
+                &context,
+                zmq::PULL,
+                Queue::Protocol,
+                &Endpoint::Collector.bind(config),
+                "host collector",
+            )?,
+            root: connect(zmq::PUSH, Endpoint::Root, "root collector")?,
+            decisions: connect(zmq::SUB, Endpoint::Decisions, "root's decisions")?,
+            ventilator: connect(zmq::PUSH, Endpoint::Ventilator, "ventilator")?,
+            reporter: Reporter::new(&context, config, daemon, Role::Collector, "collector")?,
+            frames: Vec::new(),
+            forwarded: BTreeMap::new(),
+            told: VecDeque::new(),
+            epoch: None,
+            hello: None,
+            alive: None,
+            ticked: Instant::now(),
+            foreign: 0,
+        })
+    }
+
+    fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
+        if self.epoch.is_none() && self.hello.is_none_or(|h| h.elapsed() >= HELLO) {
+            self.hello = Some(Instant::now());
+            let hello = ToVentilator::CollectorHello { life: self.life };
+            socket::send(&self.ventilator, [codec::encode(&hello)])?;
+        }
+        // A bounded number of messages, so that acknowledgements are not starved by partials.
+        for _ in 0..256 {
+            if !socket::receive(&self.intake, &mut self.frames)? {
+                break;
+            }
+            self.on_intake()?;
+        }
+        while socket::receive(&self.decisions, &mut self.frames)? {
+            self.on_root()?;
+        }
+        if self.ticked.elapsed() >= TICK {
+            self.ticked = Instant::now();
+            self.builder.tick(now_ns());
+        }
+        if self.alive.is_none_or(|a| a.elapsed() >= ALIVE) {
+            self.alive = Some(Instant::now());
+            socket::send(&self.root, [codec::encode(&ToRoot::Alive { host: self.name.clone() })])?;
+        }
+        self.perform()?;
+        self.follow_manager();
+        self.report(daemon);
+        daemon.beat();
+        let mut items = [&self.intake, &self.decisions, self.reporter.socket()]
+            .map(|s| s.as_poll_item(PollEvents::POLLIN));
+        Ok(socket::wait(&mut items, TICK)?)
+    }
+
+    fn on_intake(&mut self) -> anyhow::Result<()> {
+        let Some(header) = self.frames.first() else { return Ok(()) };
+        let message = match codec::decode::<ToCollector>(header) {
+            Ok(message) => message,
+            Err(error) => {
+                self.foreign += 1;
+                tracing::warn!(%error, "message to the host collector ignored");
+                return Ok(());
+            }
+        };
+        let now = now_ns();
+        match message {
+            ToCollector::Partial { epoch, flush, version: _, units } => {
+                let frames: Vec<&[u8]> = self.frames.iter().skip(2).map(|f| &f[..]).collect();
+                match self.frames.get(1).map(|h| Partial::decode(h, &frames)) {
+                    Some(Ok(partial)) => self.builder.partial(epoch, flush, &units, partial, now),
+                    other => {
+                        self.builder.counts.rejected += 1;
+                        let reason = other.map_or("no state".into(), |r| r.err().map_or(String::new(), |e| e.to_string()));
+                        tracing::warn!(reason, "partial rejected");
+                    }
+                }
+            }
+            ToCollector::Epoch { epoch, host: _, watermark, root_life } => {
+                self.epoch = Some(epoch);
+                self.told.retain(|(e, _)| *e == epoch);
+                self.builder.epoch(epoch, watermark, root_life);
+            }
+            ToCollector::Manifest(manifest) => {
+                self.builder.manifest(manifest, now);
+            }
+            ToCollector::Dropped { epoch, flush, unit, reason } => {
+                self.builder.given_up(epoch, flush, unit, &reason, now);
+            }
+            ToCollector::Schema(epoch, number, schema) => {
+                let host = self.name.clone();
+                self.tell(epoch, &ToRoot::Schema { host, epoch, number, schema }, None)?;
+            }
+            ToCollector::Graphs(epoch, version) => {
+                let json = self.frames.get(1).map(|f| f.to_vec());
+                self.tell(epoch, &ToRoot::Graphs { version }, json)?;
+            }
+            ToCollector::Context(epoch, context) => {
+                let host = self.name.clone();
+                self.tell(epoch, &ToRoot::Context { host, epoch, context }, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on to the root what flushes need to be understood, and keeps it for when it asks.
+    fn tell(&mut self, epoch: u64, message: &ToRoot, body: Option<Vec<u8>>) -> anyhow::Result<()> {
+        let frames: Vec<Vec<u8>> = std::iter::once(codec::encode(message)).chain(body).collect();
+        socket::send(&self.root, frames.iter().map(Vec::as_slice))?;
+        self.told.push_back((epoch, frames));
+        if self.told.len() > KEEP {
+            self.told.pop_front();
+        }
+        Ok(())
+    }
+
+    fn on_root(&mut self) -> anyhow::Result<()> {
+        let Some(Ok(message)) = self.frames.first().map(|f| codec::decode::<RootMessage>(f)) else {
+            self.foreign += 1;
+            return Ok(());
+        };
+        match message {
+            RootMessage::Watermark { host, epoch, life, flushes } if host == self.name => {
+                self.builder.decided(epoch, life, flushes);
+            }
+            RootMessage::NeedContext { host, epoch, context: _ } if host == self.name => {
+                for (_, frames) in self.told.iter().filter(|(e, _)| *e == epoch) {
+                    socket::send(&self.root, frames.iter().map(Vec::as_slice))?;
+                }
+                self.builder.resend_all(epoch);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn perform(&mut self) -> anyhow::Result<()> {
+        for effect in self.builder.effects() {
+            match effect {
+                Effect::Forward(forward) => self.forward(*forward)?,
+                Effect::Resend(epoch, flush) => {
+                    if let Some(frames) = self.forwarded.get(&(epoch, flush)) {
+                        socket::send(&self.root, frames.iter().map(Vec::as_slice))?;
+                    }
+                }
+                Effect::Forget(epoch, flush) => {
+                    self.forwarded.remove(&(epoch, flush));
+                }
+                Effect::Need(epoch, flush, units) => {
+                    let need = ToVentilator::Need { epoch, flush, units };
+                    socket::send(&self.ventilator, [codec::encode(&need)])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn forward(&mut self, forward: Forward) -> anyhow::Result<()> {
+        let (epoch, flush) = (forward.manifest.epoch, forward.manifest.flush);
+        let header = codec::encode(&ToRoot::Forward {
+            host: self.name.clone(),
+            base: self.builder.watermark(epoch),
+            manifest: forward.manifest,
+            merged: forward.merged,
+            units: forward.units,
+        });
+        let (states, arrays) = forward.partial.encode();
+        let frames: Vec<Vec<u8>> = [header, states].into_iter().chain(arrays).collect();
+        socket::send(&self.root, frames.iter().map(Vec::as_slice))?;
+        self.forwarded.insert((epoch, flush), frames);
+        Ok(())
+    }
+
+    /// States describe themselves, so there is nothing to compile here: every version is fine.
+    fn follow_manager(&mut self) {
+        while let Some((announce, _)) = self.reporter.announcement() {
+            if announce.phase != Phase::Withdraw {
+                self.reporter.prepared(announce.version, Vec::new());
+                self.reporter.active(announce.version);
+            }
+        }
+    }
+
+    fn report(&mut self, daemon: &Daemon) {
+        if !self.reporter.due() {
+            return;
+        }
+        let (counts, metrics) = (self.builder.counts, &daemon.metrics);
+        metrics.set("ami_events_total", counts.events as f64);
+        metrics.set("ami_flushes_total", counts.flushes as f64);
+        metrics.set("ami_flushes_pending", self.builder.pending() as f64);
+        metrics.set("ami_partials_repeated_total", counts.repeated as f64);
+        metrics.set("ami_partials_rejected_total", counts.rejected as f64);
+        metrics.set("ami_partials_outdated_total", counts.outdated as f64);
+        metrics.set("ami_foreign_messages_total", self.foreign as f64);
+        let state = if self.epoch.is_some() { "running" } else { "waiting for the ventilator" };
+        self.reporter.state(state);
+        self.reporter.send(daemon);
+    }
+}

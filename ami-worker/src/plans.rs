@@ -1,0 +1,99 @@
+//! What a lane was told: schemas, graphs, contexts; and the plans compiled from them.
+
+use ami_graph::limits::Limits;
+use ami_graph::plan::Plan;
+use ami_graph::schema::{Held, Schema};
+use ami_graph::spec::GraphSet;
+use ami_proto::ids::Conditions;
+use ami_proto::ventilator_to_worker::Context;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// Contexts kept: units in flight need only the newest few.
+const KEEP: usize = 4096;
+
+/// The tables of one lane.
+#[derive(Default)]
+pub struct Plans {
+    limits: Limits,
+    schemas: BTreeMap<u32, Arc<Schema>>,
+    graphs: BTreeMap<u64, Arc<GraphSet>>,
+    contexts: BTreeMap<u32, (Conditions, Arc<Held>)>,
+    compiled: BTreeMap<(u32, u64), Arc<Plan>>,
+}
+
+/// What a unit's events are to be seen with.
+pub struct Seen {
+    /// The compiled graphs.
+    pub plan: Arc<Plan>,
+    /// Held values.
+    pub held: Arc<Held>,
+}
+
+impl Plans {
+    /// With limits on what a plan may take.
+    pub fn new(limits: Limits) -> Plans {
+        Plans { limits, ..Plans::default() }
+    }
+
+    /// Fields under a number.
+    pub fn schema(&mut self, number: u32, schema: Schema) {
+        self.schemas.insert(number, Arc::new(schema));
+    }
+
+    /// Graphs under their version.
+    pub fn graphs(&mut self, set: Arc<GraphSet>) {
+        self.graphs.insert(set.version, set);
+        while self.graphs.len() > 16 {
+            self.graphs.pop_first();
+        }
+        let oldest = self.graphs.first_key_value().map_or(0, |(v, _)| *v);
+        self.compiled.retain(|(_, version), _| *version >= oldest);
+    }
+
+    /// A context.
+    pub fn context(&mut self, context: Context) {
+        self.contexts.insert(context.number, (context.conditions, Arc::new(context.held)));
+        while self.contexts.len() > KEEP {
+            self.contexts.pop_first();
+        }
+    }
+
+    /// The newest schema, if any.
+    pub fn newest_schema(&self) -> Option<Arc<Schema>> {
+        self.schemas.last_key_value().map(|(_, s)| s.clone())
+    }
+
+    /// Compiles a version aside; what is wrong with it here.
+    pub fn prepare(&mut self, set: Arc<GraphSet>) -> Vec<String> {
+        let Some((&number, schema)) = self.schemas.last_key_value() else { return Vec::new() };
+        if self.compiled.contains_key(&(number, set.version)) {
+            return Vec::new();
+        }
+        let plan = Arc::new(Plan::new(set.clone(), schema.clone(), &self.limits));
+        // A node that this host's fields cannot feed is switched off here, not a refusal: the
+        // manager has checked every host's fields together.
+        self.compiled.insert((number, set.version), plan);
+        self.graphs(set);
+        Vec::new()
+    }
+
+    /// Plan and held values of a context; None when the lane was never told.
+    pub fn seen(&mut self, context: u32) -> Option<Seen> {
+        let (conditions, held) = self.contexts.get(&context)?;
+        let key = (conditions.schema, conditions.version);
+        let held = held.clone();
+        if let Some(plan) = self.compiled.get(&key) {
+            return Some(Seen { plan: plan.clone(), held });
+        }
+        let schema = self.schemas.get(&key.0)?.clone();
+        let set = match self.graphs.get(&key.1) {
+            Some(set) => set.clone(),
+            None if key.1 == 0 => Arc::new(GraphSet::default()),
+            None => return None,
+        };
+        let plan = Arc::new(Plan::new(set, schema, &self.limits));
+        self.compiled.insert(key, plan.clone());
+        Some(Seen { plan, held })
+    }
+}

@@ -1,0 +1,158 @@
+//! The units of one lane: absorbed into the open flush's stage, or, when replayed, into one of
+//! their own.
+
+use crate::plans::{Plans, Seen};
+use ami_graph::partial::Partial;
+use ami_graph::run::WorkerStage;
+use ami_graph::plan::Plan;
+use ami_proto::chunk::{ChunkView, Spans};
+use ami_proto::ventilator_to_worker::Descriptor;
+use ami_shm::{LaneSlot, RingReader};
+use std::sync::Arc;
+
+/// Why a unit could not be done. The worker gives up its seat: the ventilator replays it.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkError {
+    /// The lane belongs to somebody else now.
+    #[error("this lane was fenced: the ventilator took it for dead")]
+    Fenced,
+    /// The ring's bytes are gone or damaged.
+    #[error("unit {unit}: {reason}")]
+    Unreadable {
+        /// The unit.
+        unit: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A partial, ready to be sent.
+pub struct Done {
+    /// Graph version it was computed with.
+    pub version: u64,
+    /// Units with their events.
+    pub units: Vec<(u64, u32)>,
+    /// Their merged state.
+    pub partial: Partial,
+}
+
+/// The open flush's state on this lane.
+#[derive(Default)]
+pub struct Work {
+    stage: Option<(Arc<Plan>, WorkerStage)>,
+    version: u64,
+    units: Vec<(u64, u32)>,
+    /// Events done since the start.
+    pub events: u64,
+    /// Bytes of the units done.
+    pub bytes: u64,
+    /// Units done since the start, replays too.
+    pub done: u64,
+}
+
+impl Work {
+    /// Absorbs a unit into the open flush.
+    ///
+    /// # Errors
+    /// When the unit cannot be read: nothing of the flush may be sent then.
+    pub fn unit(
+        &mut self,
+        ring: &RingReader,
+        slot: &LaneSlot,
+        plans: &mut Plans,
+        unit: Descriptor,
+    ) -> Result<(), WorkError> {
+        let seen = seen(plans, &unit)?;
+        let stage = match &mut self.stage {
+            Some((plan, stage)) if Arc::ptr_eq(plan, &seen.plan) => stage,
+            // A change of plan is a change of segment: the flush before it was sent, so the stage
+            // is empty.
+            slot => &mut slot.insert((seen.plan.clone(), WorkerStage::new(seen.plan.clone()))).1,
+        };
+        absorb(stage, ring, slot, &seen, &unit)?;
+        self.version = seen.plan.version();
+        self.units.push((unit.unit, unit.events));
+        self.account(&unit);
+        Ok(())
+    }
+
+    /// Does a unit alone, as a partial of its own.
+    ///
+    /// # Errors
+    /// As [`unit`](Self::unit).
+    pub fn replay(
+        &mut self,
+        ring: &RingReader,
+        slot: &LaneSlot,
+        plans: &mut Plans,
+        unit: Descriptor,
+    ) -> Result<Done, WorkError> {
+        let seen = seen(plans, &unit)?;
+        let mut stage = WorkerStage::new(seen.plan.clone());
+        absorb(&mut stage, ring, slot, &seen, &unit)?;
+        self.account(&unit);
+        let units = vec![(unit.unit, unit.events)];
+        Ok(Done { version: seen.plan.version(), units, partial: stage.take() })
+    }
+
+    /// Ends the open flush: what this lane holds of it, if anything.
+    pub fn flush(&mut self) -> Option<Done> {
+        if self.units.is_empty() {
+            return None;
+        }
+        let partial = self.stage.as_mut()?.1.take();
+        Some(Done { version: self.version, units: std::mem::take(&mut self.units), partial })
+    }
+
+    fn account(&mut self, unit: &Descriptor) {
+        self.events += u64::from(unit.events);
+        self.bytes += unit.index.saturating_sub(unit.start) + u64::from(unit.index_len);
+        self.done += 1;
+    }
+}
+
+/// A chunk's arrays where they lie; each is in one piece.
+struct InRing<'a> {
+    ring: &'a RingReader,
+    start: u64,
+    index: u64,
+}
+
+impl Spans for InRing<'_> {
+    fn span(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let position = self.start.checked_add(offset)?;
+        let inside = position.checked_add(len as u64)? <= self.index;
+        inside.then(|| self.ring.bytes(position, len).ok())?
+    }
+}
+
+fn seen(plans: &mut Plans, unit: &Descriptor) -> Result<Seen, WorkError> {
+    plans.seen(unit.context).ok_or_else(|| WorkError::Unreadable {
+        unit: unit.unit,
+        reason: format!("context {} was never announced on this lane", unit.context),
+    })
+}
+
+fn absorb(
+    stage: &mut WorkerStage,
+    ring: &RingReader,
+    slot: &LaneSlot,
+    seen: &Seen,
+    unit: &Descriptor,
+) -> Result<(), WorkError> {
+    let unreadable = |reason: String| WorkError::Unreadable { unit: unit.unit, reason };
+    slot.set_cursor(unit.unit);
+    let index = ring.bytes(unit.index, unit.index_len as usize);
+    let index = index.map_err(|e| unreadable(e.to_string()))?;
+    let arrays = InRing { ring, start: unit.start, index: unit.index };
+    let view = ChunkView::new(&arrays, index).map_err(|e| unreadable(e.to_string()))?;
+    let batch = view.batch(seen.plan.schema(), &seen.held, seen.plan.wanted());
+    stage.absorb(&batch.map_err(|e| unreadable(e.to_string()))?);
+    slot.clear_cursor();
+    slot.beat();
+    // A worker that slept through its own death must not count what the ring overwrote meanwhile.
+    if slot.fenced() || !ring.still_owned(unit.start) {
+        return Err(WorkError::Fenced);
+    }
+    Ok(())
+}

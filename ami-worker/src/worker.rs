@@ -1,0 +1,287 @@
+//! The worker's loop: take a seat, follow the lane's stream, return credit, report.
+
+use crate::lane::{Intake, Seat};
+use crate::plans::Plans;
+use crate::work::{Done, Work, WorkError};
+use ami_graph::limits::Limits;
+use ami_graph::spec::GraphSet;
+use ami_proto::codec;
+use ami_proto::config::Config;
+use ami_proto::daemon::{Daemon, now_ns};
+use ami_proto::endpoint::Endpoint;
+use ami_proto::manager_to_members::Phase;
+use ami_proto::member_to_manager::Role;
+use ami_proto::reporter::Reporter;
+use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::to_collector::ToCollector;
+use ami_proto::to_ventilator::ToVentilator;
+use ami_proto::ventilator_to_worker::LaneMessage;
+use anyhow::Context;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use zmq::Message;
+
+/// Credit is returned after so many units, or when idle: a message per unit would cost more than
+/// the unit.
+const CREDIT_BATCH: u64 = 4;
+
+/// A seat is asked for again after this time.
+const HELLO: Duration = Duration::from_millis(50);
+
+/// Runs until asked to stop.
+///
+/// # Errors
+/// When sockets cannot be made.
+pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
+    let mut worker = Worker::new(config, daemon)?;
+    daemon.ready("waiting for the ventilator");
+    while !daemon.stopping() {
+        worker.turn(daemon)?;
+    }
+    worker.leave();
+    Ok(())
+}
+
+struct Worker {
+    name: String,
+    run_dir: std::path::PathBuf,
+    context: zmq::Context,
+    ventilator: Socket,
+    collector: Socket,
+    reporter: Reporter,
+    intake: Intake,
+    seat: Option<Seat>,
+    hello: Option<Instant>,
+    plans: Plans,
+    limits: Limits,
+    work: Work,
+    credited: u64,
+    flushed: u64,
+    credited_flush: u64,
+    busy: Duration,
+    since: Instant,
+    frames: Vec<Message>,
+}
+
+impl Worker {
+    fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Worker> {
+        let context = zmq::Context::new();
+        let name = match config.worker.name.as_str() {
+            "" => format!("worker-{}", std::process::id()),
+            name => name.to_string(),
+        };
+        let run_dir = config.instance.run_dir.clone();
+        let ventilator =
+            socket::connect(&context, zmq::PUSH, Queue::Protocol, &Endpoint::Ventilator.connect(config), "ventilator")?;
+        let collector =
+            socket::connect(&context, zmq::PUSH, Queue::Protocol, &Endpoint::Collector.connect(config), "host collector")?;
+        let reporter = Reporter::new(&context, config, daemon, Role::Worker, &name)?;
+        let intake = Intake::bind(&context, &run_dir, &name, daemon.life)?;
+        let limits = config.limits();
+        Ok(Worker {
+            name,
+            run_dir,
+            context,
+            ventilator,
+            collector,
+            reporter,
+            intake,
+            seat: None,
+            hello: None,
+            plans: Plans::new(limits.clone()),
+            limits,
+            work: Work::default(),
+            credited: 0,
+            flushed: 0,
+            credited_flush: 0,
+            busy: Duration::ZERO,
+            since: Instant::now(),
+            frames: Vec::new(),
+        })
+    }
+
+    fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
+        if self.seat.is_none() && self.hello.is_none_or(|t| t.elapsed() >= HELLO) {
+            self.hello = Some(Instant::now());
+            socket::send(&self.ventilator, [self.intake.hello(&self.name)])?;
+        }
+        let started = Instant::now();
+        let mut any = false;
+        while !daemon.stopping() && socket::receive(&self.intake.socket, &mut self.frames)? {
+            any = true;
+            self.on_lane_message()?;
+            daemon.beat();
+        }
+        if any {
+            self.busy += started.elapsed();
+        }
+        self.give_credit()?;
+        self.announcements();
+        self.report(daemon);
+        daemon.beat();
+        let timeout = if self.seat.is_some() { Duration::from_millis(100) } else { HELLO };
+        let mut items = [
+            self.intake.socket.as_poll_item(PollEvents::POLLIN),
+            self.reporter.socket().as_poll_item(PollEvents::POLLIN),
+        ];
+        Ok(socket::wait(&mut items, timeout)?)
+    }
+
+    fn on_lane_message(&mut self) -> anyhow::Result<()> {
+        let Some(header) = self.frames.first() else { return Ok(()) };
+        let message = match codec::decode::<LaneMessage>(header) {
+            Ok(message) => message,
+            Err(error) => {
+                tracing::warn!(%error, "message on the lane ignored");
+                return Ok(());
+            }
+        };
+        match self.follow(message) {
+            Ok(()) => Ok(()),
+            Err(error) if error.is::<WorkError>() => self.give_up(&error),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn follow(&mut self, message: LaneMessage) -> anyhow::Result<()> {
+        match message {
+            LaneMessage::Welcome { epoch, lane, generation, ring, host: _ } => {
+                self.seat = Some(Seat::take(epoch, lane, generation, &ring).context("taking a seat")?);
+                tracing::info!(lane, generation, "seated");
+            }
+            LaneMessage::Schema(number, schema) => self.plans.schema(number, schema),
+            LaneMessage::Graphs(version) => self.graphs(version)?,
+            LaneMessage::Context(context) => {
+                self.reporter.active(context.conditions.version);
+                self.plans.context(context);
+            }
+            LaneMessage::Unit(unit) => {
+                if let Some(seat) = &self.seat {
+                    self.work.unit(&seat.ring, &seat.slot, &mut self.plans, unit)?;
+                }
+                if self.work.done - self.credited >= CREDIT_BATCH {
+                    self.give_credit()?;
+                }
+            }
+            LaneMessage::Flush { flush, .. } => {
+                if let Some(done) = self.work.flush() {
+                    self.send_partial(flush, done)?;
+                }
+                self.flushed = flush + 1;
+            }
+            LaneMessage::Replay { unit, flush, .. } => {
+                if let Some(seat) = &self.seat {
+                    let done = self.work.replay(&seat.ring, &seat.slot, &mut self.plans, unit)?;
+                    self.send_partial(flush, done)?;
+                }
+            }
+            LaneMessage::End => self.reporter.state("ended"),
+            LaneMessage::Transition(..) => {}
+            LaneMessage::Quit => self.reseat("the ventilator stops")?,
+        }
+        Ok(())
+    }
+
+    fn graphs(&mut self, version: u64) -> anyhow::Result<()> {
+        let json = self.frames.get(1).map(|f| GraphSet::from_json_bytes(f));
+        match json {
+            Some(Ok(set)) if set.version == version => self.plans.graphs(Arc::new(set)),
+            Some(Err(error)) => anyhow::bail!("graphs of version {version} cannot be read: {error}"),
+            _ => anyhow::bail!("graphs of version {version} did not come with their announcement"),
+        }
+        Ok(())
+    }
+
+    fn send_partial(&mut self, flush: u64, done: Done) -> anyhow::Result<()> {
+        let Some(seat) = &self.seat else { return Ok(()) };
+        let header = codec::encode(&ToCollector::Partial {
+            epoch: seat.epoch,
+            flush,
+            version: done.version,
+            units: done.units,
+        });
+        let (states, arrays) = done.partial.encode();
+        socket::send(&self.collector, [header, states].into_iter().chain(arrays))?;
+        Ok(())
+    }
+
+    /// The seat is lost: nothing of the open flush may be sent, a new seat is asked for.
+    fn give_up(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
+        if let Some(seat) = &self.seat {
+            let bye = ToVentilator::Bye { epoch: seat.epoch, lane: seat.lane, generation: seat.generation };
+            socket::send(&self.ventilator, [codec::encode(&bye)])?;
+        }
+        self.reseat(&error.to_string())
+    }
+
+    fn reseat(&mut self, reason: &str) -> anyhow::Result<()> {
+        tracing::warn!(reason, "leaving the lane");
+        self.seat = None;
+        self.hello = None;
+        self.work = Work::default();
+        self.plans = Plans::new(self.limits.clone());
+        (self.credited, self.flushed, self.credited_flush) = (0, 0, 0);
+        // A new endpoint: what is still on its way belongs to the old seat.
+        self.intake = Intake::bind(&self.context, &self.run_dir, &self.name, now_ns())?;
+        Ok(())
+    }
+
+    fn give_credit(&mut self) -> anyhow::Result<()> {
+        let Some(seat) = &self.seat else { return Ok(()) };
+        if self.credited == self.work.done && self.credited_flush == self.flushed {
+            return Ok(());
+        }
+        (self.credited, self.credited_flush) = (self.work.done, self.flushed);
+        let credit = ToVentilator::Credit {
+            epoch: seat.epoch,
+            lane: seat.lane,
+            generation: seat.generation,
+            done: self.work.done,
+            flushed: self.flushed,
+        };
+        socket::send(&self.ventilator, [codec::encode(&credit)])?;
+        Ok(())
+    }
+
+    fn announcements(&mut self) {
+        while let Some((announce, json)) = self.reporter.announcement() {
+            if announce.phase == Phase::Withdraw {
+                continue;
+            }
+            let refused = match GraphSet::from_json_bytes(&json) {
+                Ok(set) => self.plans.prepare(Arc::new(set)),
+                Err(error) => vec![error.to_string()],
+            };
+            self.reporter.prepared(announce.version, refused);
+        }
+    }
+
+    fn report(&mut self, daemon: &Daemon) {
+        if !self.reporter.due() {
+            return;
+        }
+        let elapsed = self.since.elapsed().as_secs_f64();
+        daemon.metrics.set("ami_events_total", self.work.events as f64);
+        daemon.metrics.set("ami_units_total", self.work.done as f64);
+        daemon.metrics.set("ami_bytes_total", self.work.bytes as f64);
+        if elapsed > 0.2 {
+            daemon.metrics.set("ami_busy_fraction", self.busy.as_secs_f64() / elapsed);
+            (self.busy, self.since) = (Duration::ZERO, Instant::now());
+        }
+        if self.seat.is_none() {
+            self.reporter.state("waiting for the ventilator");
+        } else if self.work.done > 0 {
+            self.reporter.state("running");
+        } else {
+            self.reporter.state("idle");
+        }
+        self.reporter.send(daemon);
+    }
+
+    fn leave(&mut self) {
+        if let Some(seat) = &self.seat {
+            let bye = ToVentilator::Bye { epoch: seat.epoch, lane: seat.lane, generation: seat.generation };
+            let _ = socket::send(&self.ventilator, [codec::encode(&bye)]);
+        }
+    }
+}
