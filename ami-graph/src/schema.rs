@@ -20,19 +20,19 @@ pub struct Field {
     /// `detector:alg:field`, or the variable's own name.
     pub name: String,
     /// Other names that mean the same field.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     pub aliases: Vec<String>,
     /// Element type.
     pub dtype: DType,
     /// Number of dimensions; 0 is a scalar.
     pub rank: usize,
     /// Axis lengths where they are the same in every event; None where they vary or are unknown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default)]
     pub shape: Option<Vec<usize>>,
     /// Per event, or held.
     pub kind: Kind,
     /// Codes of an enumeration by label; empty for every other field.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default)]
     pub labels: BTreeMap<String, i64>,
 }
 

@@ -1,0 +1,46 @@
+# Two commands: `make demo` runs the whole system here, `make test` tests all of it.
+# Both install what they need and a fresh machine lacks (Debian packages as root or by sudo).
+
+CARGO ?= cargo
+PYTHON ?= python3
+DURATION ?= 0
+PROFILE ?= release
+VENV := .venv
+
+.PHONY: demo test build prerequisites python lint doc clean
+
+demo: prerequisites
+	$(CARGO) build --locked --profile $(PROFILE) --workspace --bins
+	deploy/demo.sh target/$(PROFILE) $(DURATION)
+
+test: prerequisites python
+	$(CARGO) build --locked --workspace --bins
+	$(CARGO) test --locked --workspace
+	AMI_BIN_DIR=$(CURDIR)/target/debug $(VENV)/bin/python -m pytest -q ami-store/python/tests tests/python
+	deploy/systemd/verify.sh
+
+build: prerequisites
+	$(CARGO) build --locked --release --workspace --bins
+
+prerequisites:
+	@deploy/prerequisites.sh
+
+# A virtual environment inside the checkout: nothing is installed elsewhere.
+python: $(VENV)/.installed
+
+$(VENV)/.installed: ami-store/python/pyproject.toml tests/python/requirements.txt
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ./ami-store/python
+	touch $@
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --workspace --no-deps
+
+clean:
+	$(CARGO) clean
+	rm -rf $(VENV)

@@ -1,0 +1,338 @@
+//! Arithmetic of the element types with numpy's corner cases: wrap-around, division by zero,
+//! the sign of a remainder, NaN in minima.
+
+use super::kernel::{self, Op, Typed};
+use crate::value::{DType, Element, Scalar};
+
+/// Element types one can compute with; bool is looked at as u8.
+pub(super) trait Number: Element + Copy + PartialOrd {
+    const ZERO: Self;
+    /// The value of a scalar of exactly this type (or bool, for u8).
+    fn from_scalar(scalar: Scalar) -> Self;
+    fn from_bool(v: bool) -> Self;
+    fn truth(self) -> bool;
+    fn is_nan(self) -> bool;
+    fn is_finite(self) -> bool;
+    fn neg(self) -> Self;
+    fn abs(self) -> Self;
+    fn sign(self) -> Self;
+    fn invert(self) -> Self;
+    fn add(self, o: Self) -> Self;
+    fn sub(self, o: Self) -> Self;
+    fn mul(self, o: Self) -> Self;
+    fn div(self, o: Self) -> Self;
+    fn floor_div(self, o: Self) -> Self;
+    fn modulo(self, o: Self) -> Self;
+    fn power(self, o: Self) -> Self;
+    fn bit_and(self, o: Self) -> Self;
+    fn bit_or(self, o: Self) -> Self;
+    fn bit_xor(self, o: Self) -> Self;
+    fn to_u8(self) -> u8;
+    fn to_u16(self) -> u16;
+    fn to_u32(self) -> u32;
+    fn to_u64(self) -> u64;
+    fn to_i8(self) -> i8;
+    fn to_i16(self) -> i16;
+    fn to_i32(self) -> i32;
+    fn to_i64(self) -> i64;
+    fn to_f32(self) -> f32;
+    fn to_f64(self) -> f64;
+    /// Functions of one float; those that leave integers as they are, for integers.
+    fn real(op: Op, a: Typed<'_, Self>, out: &mut [Self]);
+    /// Functions of two floats.
+    fn real2(op: Op, a: Typed<'_, Self>, b: Typed<'_, Self>, out: &mut [Self]);
+
+    /// The smaller; NaN when either is.
+    #[inline]
+    fn least(self, o: Self) -> Self {
+        if self < o || self.is_nan() { self } else { o }
+    }
+
+    /// The larger; NaN when either is.
+    #[inline]
+    fn greatest(self, o: Self) -> Self {
+        if self > o || self.is_nan() { self } else { o }
+    }
+}
+
+/// Functions of the two float types.
+#[allow(missing_docs)]
+pub(super) trait Real: Number {
+    fn floor(self) -> Self;
+    fn ceil(self) -> Self;
+    fn round(self) -> Self;
+    fn sqrt(self) -> Self;
+    fn exp(self) -> Self;
+    fn log(self) -> Self;
+    fn log10(self) -> Self;
+    fn log2(self) -> Self;
+    fn sin(self) -> Self;
+    fn cos(self) -> Self;
+    fn tan(self) -> Self;
+    fn asin(self) -> Self;
+    fn acos(self) -> Self;
+    fn atan(self) -> Self;
+    fn sinh(self) -> Self;
+    fn cosh(self) -> Self;
+    fn tanh(self) -> Self;
+    fn atan2(self, o: Self) -> Self;
+    fn hypot(self, o: Self) -> Self;
+}
+
+macro_rules! conversions {
+    () => {
+        #[inline]
+        fn to_u8(self) -> u8 { self as u8 }
+        #[inline]
+        fn to_u16(self) -> u16 { self as u16 }
+        #[inline]
+        fn to_u32(self) -> u32 { self as u32 }
+        #[inline]
+        fn to_u64(self) -> u64 { self as u64 }
+        #[inline]
+        fn to_i8(self) -> i8 { self as i8 }
+        #[inline]
+        fn to_i16(self) -> i16 { self as i16 }
+        #[inline]
+        fn to_i32(self) -> i32 { self as i32 }
+        #[inline]
+        fn to_i64(self) -> i64 { self as i64 }
+        #[inline]
+        fn to_f32(self) -> f32 { self as f32 }
+        #[inline]
+        fn to_f64(self) -> f64 { self as f64 }
+    };
+}
+
+macro_rules! integer {
+    ($t:ident, $variant:ident, $abs:expr, $sign:expr, $floor_div:expr, $modulo:expr) => {
+        impl Number for $t {
+            const ZERO: Self = 0;
+            #[inline]
+            fn from_scalar(scalar: Scalar) -> Self {
+                match scalar {
+                    Scalar::$variant(v) => v,
+                    // Only u8 looks at bools; written for all to keep one macro.
+                    Scalar::Bool(v) => v as $t,
+                    other => wrong_type(other, <$t as Element>::DTYPE),
+                }
+            }
+            #[inline]
+            fn from_bool(v: bool) -> Self { v as $t }
+            #[inline]
+            fn truth(self) -> bool { self != 0 }
+            #[inline]
+            fn is_nan(self) -> bool { false }
+            #[inline]
+            fn is_finite(self) -> bool { true }
+            #[inline]
+            fn neg(self) -> Self { self.wrapping_neg() }
+            #[inline]
+            fn abs(self) -> Self { $abs(self) }
+            #[inline]
+            fn sign(self) -> Self { $sign(self) }
+            #[inline]
+            fn invert(self) -> Self { !self }
+            #[inline]
+            fn add(self, o: Self) -> Self { self.wrapping_add(o) }
+            #[inline]
+            fn sub(self, o: Self) -> Self { self.wrapping_sub(o) }
+            #[inline]
+            fn mul(self, o: Self) -> Self { self.wrapping_mul(o) }
+            // Never called: `/` of integers is done in floats.
+            #[inline]
+            fn div(self, o: Self) -> Self { self.floor_div(o) }
+            #[inline]
+            fn floor_div(self, o: Self) -> Self { if o == 0 { 0 } else { $floor_div(self, o) } }
+            #[inline]
+            fn modulo(self, o: Self) -> Self { if o == 0 { 0 } else { $modulo(self, o) } }
+            #[inline]
+            fn power(self, o: Self) -> Self {
+                let (mut base, mut left, mut result) = (self, o as u64, 1 as $t);
+                while left > 0 {
+                    if left & 1 == 1 {
+                        result = result.wrapping_mul(base);
+                    }
+                    base = base.wrapping_mul(base);
+                    left >>= 1;
+                }
+                result
+            }
+            #[inline]
+            fn bit_and(self, o: Self) -> Self { self & o }
+            #[inline]
+            fn bit_or(self, o: Self) -> Self { self | o }
+            #[inline]
+            fn bit_xor(self, o: Self) -> Self { self ^ o }
+            conversions!();
+            fn real(_: Op, a: Typed<'_, Self>, out: &mut [Self]) {
+                match a {
+                    Typed::Each(a) => out.copy_from_slice(a),
+                    Typed::One(a) => out.fill(a),
+                }
+            }
+            fn real2(op: Op, _: Typed<'_, Self>, _: Typed<'_, Self>, _: &mut [Self]) {
+                unreachable!("{op:?} is not an operation of integers")
+            }
+        }
+    };
+}
+
+macro_rules! unsigned {
+    ($($t:ident $v:ident),*) => { $(
+        integer!($t, $v, |v| v, |v| $t::from(v != 0), |a: $t, b: $t| a / b, |a: $t, b: $t| a % b);
+    )* };
+}
+macro_rules! signed {
+    ($($t:ident $v:ident),*) => { $(
+        integer!($t, $v, $t::wrapping_abs, $t::signum,
+            |a: $t, b: $t| {
+                let (q, r) = (a.wrapping_div(b), a.wrapping_rem(b));
+                if r != 0 && ((r < 0) != (b < 0)) { q - 1 } else { q }
+            },
+            |a: $t, b: $t| {
+                let r = a.wrapping_rem(b);
+                if r != 0 && ((r < 0) != (b < 0)) { r + b } else { r }
+            });
+    )* };
+}
+unsigned!(u8 U8, u16 U16, u32 U32, u64 U64);
+signed!(i8 I8, i16 I16, i32 I32, i64 I64);
+
+macro_rules! float {
+    ($t:ident, $variant:ident) => {
+        impl Number for $t {
+            const ZERO: Self = 0.0;
+            #[inline]
+            fn from_scalar(scalar: Scalar) -> Self {
+                match scalar {
+                    Scalar::$variant(v) => v,
+                    other => wrong_type(other, <$t as Element>::DTYPE),
+                }
+            }
+            #[inline]
+            fn from_bool(v: bool) -> Self { u8::from(v) as $t }
+            #[inline]
+            fn truth(self) -> bool { self != 0.0 }
+            #[inline]
+            fn is_nan(self) -> bool { $t::is_nan(self) }
+            #[inline]
+            fn is_finite(self) -> bool { $t::is_finite(self) }
+            #[inline]
+            fn neg(self) -> Self { -self }
+            #[inline]
+            fn abs(self) -> Self { $t::abs(self) }
+            #[inline]
+            fn sign(self) -> Self {
+                if self > 0.0 { 1.0 } else if self < 0.0 { -1.0 } else if self == 0.0 { 0.0 } else { self }
+            }
+            // Never called: the checker refuses bits of floats.
+            #[inline]
+            fn invert(self) -> Self { self }
+            #[inline]
+            fn add(self, o: Self) -> Self { self + o }
+            #[inline]
+            fn sub(self, o: Self) -> Self { self - o }
+            #[inline]
+            fn mul(self, o: Self) -> Self { self * o }
+            #[inline]
+            fn div(self, o: Self) -> Self { self / o }
+            #[inline]
+            fn floor_div(self, o: Self) -> Self { floor_divide(self as f64, o as f64) as $t }
+            #[inline]
+            fn modulo(self, o: Self) -> Self { modulo(self as f64, o as f64) as $t }
+            #[inline]
+            fn power(self, o: Self) -> Self { self.powf(o) }
+            #[inline]
+            fn bit_and(self, _: Self) -> Self { self }
+            #[inline]
+            fn bit_or(self, _: Self) -> Self { self }
+            #[inline]
+            fn bit_xor(self, _: Self) -> Self { self }
+            conversions!();
+            fn real(op: Op, a: Typed<'_, Self>, out: &mut [Self]) { kernel::real(op, a, out) }
+            fn real2(op: Op, a: Typed<'_, Self>, b: Typed<'_, Self>, out: &mut [Self]) {
+                kernel::real2(op, a, b, out)
+            }
+        }
+
+        impl Real for $t {
+            #[inline]
+            fn floor(self) -> Self { $t::floor(self) }
+            #[inline]
+            fn ceil(self) -> Self { $t::ceil(self) }
+            #[inline]
+            fn round(self) -> Self { self.round_ties_even() }
+            #[inline]
+            fn sqrt(self) -> Self { $t::sqrt(self) }
+            #[inline]
+            fn exp(self) -> Self { $t::exp(self) }
+            #[inline]
+            fn log(self) -> Self { self.ln() }
+            #[inline]
+            fn log10(self) -> Self { $t::log10(self) }
+            #[inline]
+            fn log2(self) -> Self { $t::log2(self) }
+            #[inline]
+            fn sin(self) -> Self { $t::sin(self) }
+            #[inline]
+            fn cos(self) -> Self { $t::cos(self) }
+            #[inline]
+            fn tan(self) -> Self { $t::tan(self) }
+            #[inline]
+            fn asin(self) -> Self { $t::asin(self) }
+            #[inline]
+            fn acos(self) -> Self { $t::acos(self) }
+            #[inline]
+            fn atan(self) -> Self { $t::atan(self) }
+            #[inline]
+            fn sinh(self) -> Self { $t::sinh(self) }
+            #[inline]
+            fn cosh(self) -> Self { $t::cosh(self) }
+            #[inline]
+            fn tanh(self) -> Self { $t::tanh(self) }
+            #[inline]
+            fn atan2(self, o: Self) -> Self { $t::atan2(self, o) }
+            #[inline]
+            fn hypot(self, o: Self) -> Self { $t::hypot(self, o) }
+        }
+    };
+}
+float!(f32, F32);
+float!(f64, F64);
+
+/// Constants are converted when the expression is compiled, so this is a mistake in the compiler.
+#[cold]
+fn wrong_type(scalar: Scalar, wanted: DType) -> ! {
+    unreachable!("constant {scalar:?} where {wanted} was compiled")
+}
+
+/// numpy's `%` of floats: the remainder has the sign of the divisor.
+#[inline]
+pub(super) fn modulo(a: f64, b: f64) -> f64 {
+    let rest = a % b;
+    if rest == 0.0 {
+        return 0.0f64.copysign(b);
+    }
+    if b != 0.0 && (b < 0.0) != (rest < 0.0) { rest + b } else { rest }
+}
+
+/// numpy's `//` of floats, consistent with [`modulo`].
+#[inline]
+pub(super) fn floor_divide(a: f64, b: f64) -> f64 {
+    if b == 0.0 {
+        return a / b;
+    }
+    let mut rest = a % b;
+    let mut quotient = (a - rest) / b;
+    if rest != 0.0 && (b < 0.0) != (rest < 0.0) {
+        rest += b;
+        quotient -= 1.0;
+    }
+    if quotient == 0.0 {
+        return 0.0f64.copysign(a / b);
+    }
+    // The division above may have rounded just below the integer it means.
+    let floor = quotient.floor();
+    if quotient - floor > 0.5 { floor + 1.0 } else { floor }
+}

@@ -1,0 +1,94 @@
+//! `expr`: a numpy-like expression of its inputs.
+
+use super::{Class, Form, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared};
+use crate::batch::Column;
+use crate::column::{EventErrors, OwnedColumn};
+use crate::error::{Fault, nearest};
+use crate::expr::{Expr, Program};
+use crate::params::Args;
+use crate::types::Type;
+
+static DOC: OpDoc = OpDoc {
+    name: "expr",
+    summary: "a numpy-like expression of its inputs",
+    text: "Arithmetic, comparisons, `and or not`, `a if c else b`, indexing and slicing, and \
+           functions such as sqrt, exp, where, clip, sum, mean, max; types and broadcasting are \
+           numpy's. Names are those of the inputs: the keys of a map, or the sources' own names. \
+           A mistake is reported with its column.",
+    example: r#"{"op": "expr", "in": {"img": "image", "i0": "scalar"}, "expr": "sum(img) / (i0 + 1)"}"#,
+    class: Class::PerEvent,
+    form: Form::Named,
+    with: false,
+    params: &[ParamDoc {
+        name: "expr",
+        kind: "text",
+        default: "",
+        unit: "",
+        range: "an expression of the inputs",
+        doc: "what to compute",
+    }],
+    outputs: &[OutputDoc { name: "value", doc: "type and shape as numpy would give" }],
+};
+
+/// The op.
+pub struct ExprOp;
+
+impl OpKind for ExprOp {
+    fn doc(&self) -> &'static OpDoc {
+        &DOC
+    }
+
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let expr = parse(args, "expr")?;
+        Ok(Prepared::per_event(Formula { expr, names: args.names.to_vec() }))
+    }
+}
+
+/// Parses the expression in a parameter and looks its names up among the inputs.
+pub fn parse(args: &Args<'_>, parameter: &str) -> Result<Expr, Fault> {
+    let text = args.text(parameter, "an expression of the inputs")?;
+    let expr = Expr::parse(text).map_err(|e| mistake(parameter, &e))?;
+    let unknown = expr.names().iter().find(|name| !args.names.contains(name));
+    match unknown {
+        None => Ok(expr),
+        Some(name) => {
+            let hint = nearest(name, args.names.iter().map(String::as_str));
+            Err(Fault::of(parameter, format!("there is no input {name:?}"), hint))
+        }
+    }
+}
+
+/// A mistake in an expression as a fault of its parameter.
+pub fn mistake(parameter: &str, error: &crate::expr::ExprError) -> Fault {
+    let reason = format!("column {}: {}", error.column, error.message);
+    Fault::of(parameter, reason, error.hint.clone())
+}
+
+#[derive(Debug)]
+struct Formula {
+    expr: Expr,
+    names: Vec<String>,
+}
+
+impl PerEvent for Formula {
+    fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+        let named: Vec<(String, Type)> =
+            self.names.iter().cloned().zip(inputs.iter().cloned()).collect();
+        let program = self.expr.compile(&named).map_err(|e| mistake("expr", &e))?;
+        Ok((vec![program.output().clone()], Box::new(Compiled(program))))
+    }
+}
+
+struct Compiled(Program);
+
+impl Kernel for Compiled {
+    fn run(
+        &mut self,
+        events: usize,
+        inputs: &[&Column<'_>],
+        outputs: &mut [OwnedColumn],
+        errors: &mut EventErrors,
+    ) {
+        self.0.eval(events, inputs, &mut outputs[0], errors);
+    }
+}

@@ -1,0 +1,315 @@
+//! `hist`: how often which values occur, in numpy's bins or in bins that find themselves.
+
+use super::sum::numbers_only;
+use super::{Class, Form, InputDoc, OpDoc, OpKind, OutputDoc, ParamDoc, Prepared};
+use crate::access::{as_f64, blocks_f64, selected};
+use crate::column::EventErrors;
+use crate::dyadic::Dyadic;
+use crate::error::{DecodeError, Fault};
+use crate::grid::{Fall, Grid, MAX_BINS};
+use crate::items::{Items, with_items};
+use crate::params::Args;
+use crate::state::{Feed, Outputs, Reduction, Sense, Signature, State, same};
+use crate::tally::{ABOVE, BELOW, BEYOND, NAN, Tally};
+use crate::types::Type;
+use crate::value::{Array, DType, Value};
+use crate::wire::{Reader, Writer};
+
+static DOC: OpDoc = OpDoc {
+    name: "hist",
+    summary: "histogram of all elements",
+    text: "As np.histogram: a bin holds its left edge, the last one both; bit-identical counts. \
+           `bins` is a number of equal bins over `range`, or a list of edges. `range: \"auto\"`: \
+           bins are [k·w, (k+1)·w), w the smallest power of two with which all finite values \
+           fit into at most `bins` bins; the result depends on the values only, not on their \
+           order or split. NaN is counted in `nan`; with `auto`, infinities in `underflow` and \
+           `overflow`. `weights`, a scalar or an array as the value, makes all sums of weights, \
+           float64. For float32 data numpy rounds the edges of equal bins to float32; so here.",
+    example: r#"{"op": "hist", "in": "scalar", "bins": 50, "range": [-1, 4]}"#,
+    class: Class::Reduction,
+    form: Form::Fixed(&[
+        InputDoc { name: "value", doc: "scalar or array of numbers, of any shape", required: true },
+        InputDoc { name: "weights", doc: "scalar, or array of the value's shape", required: false },
+    ]),
+    with: false,
+    params: &[
+        ParamDoc {
+            name: "bins",
+            kind: "integer or list of edges",
+            default: "100",
+            unit: "",
+            range: "1 to 4194304 (auto: from 2), or increasing edges",
+            doc: "number of bins, or their edges",
+        },
+        ParamDoc {
+            name: "range",
+            kind: "[low, high] or \"auto\"",
+            default: "\"auto\"",
+            unit: "of the input",
+            range: "low < high",
+            doc: "what the bins cover; left out when edges are given",
+        },
+    ],
+    outputs: &[
+        OutputDoc { name: "edges", doc: "float64 [bins + 1]" },
+        OutputDoc { name: "counts", doc: "int64 [bins], with weights float64" },
+        OutputDoc { name: "underflow", doc: "below the first edge; int64 or float64" },
+        OutputDoc { name: "overflow", doc: "above the last edge" },
+        OutputDoc { name: "nan", doc: "not a number" },
+    ],
+};
+
+/// The op.
+pub struct Hist;
+
+impl OpKind for Hist {
+    fn doc(&self) -> &'static OpDoc {
+        &DOC
+    }
+
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let listed = args.get("bins").is_some_and(serde_json::Value::is_array);
+        let auto = !listed && args.get("range").is_none_or(|range| range.as_str() == Some("auto"));
+        let weighted = args.names.len() > 1;
+        let bins = match auto {
+            true => Bins::Auto(args.whole("bins", Some(100), 2..=MAX_BINS)? as usize),
+            false => Bins::Fixed(Grid::from_args(args, Some(100))?),
+        };
+        let outputs = ["edges", "counts", "underflow", "overflow", "nan"];
+        Ok(Prepared::reduction(&outputs, Binning { bins, weighted }))
+    }
+
+    fn decode(
+        &self,
+        signature: &Signature,
+        reader: &mut Reader<'_>,
+    ) -> Result<Box<dyn State>, DecodeError> {
+        let content = if reader.bool("histogram")? {
+            Content::Auto(Dyadic::decode(reader)?)
+        } else {
+            let grid = Grid::decode(reader)?;
+            let tally = Tally::decode(reader)?;
+            if tally.bins() != grid.bins() {
+                return Err(DecodeError::invalid("bins of a histogram", tally.bins()));
+            }
+            Content::Fixed(grid, tally)
+        };
+        let state = HistState { content };
+        if state.tally().weighted() != (signature.len() > 1) {
+            return Err(DecodeError::invalid("weights of a histogram", signature.len()));
+        }
+        Ok(Box::new(state))
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Bins {
+    Fixed(Grid),
+    Auto(usize),
+}
+
+#[derive(Debug, Clone)]
+struct Binning {
+    bins: Bins,
+    weighted: bool,
+}
+
+impl Reduction for Binning {
+    fn op(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn sense(&self, input: usize) -> Sense {
+        if input == 0 { Sense::Types } else { Sense::Nothing }
+    }
+
+    fn start(&self, signature: &Signature) -> Box<dyn State> {
+        let single = signature.first().is_some_and(|(dtype, _)| *dtype == DType::F32);
+        let content = match &self.bins {
+            Bins::Auto(limit) => Content::Auto(Dyadic::new(*limit, self.weighted)),
+            Bins::Fixed(grid) => {
+                let grid = if single { grid.single() } else { grid.clone() };
+                let tally = Tally::new(self.weighted, grid.bins());
+                Content::Fixed(grid, tally)
+            }
+        };
+        Box::new(HistState { content })
+    }
+
+    fn size(&self, _: &Signature) -> u64 {
+        let bins = match &self.bins {
+            Bins::Fixed(grid) => grid.bins(),
+            Bins::Auto(limit) => *limit,
+        };
+        128 + (bins + BEYOND) as u64 * 24
+    }
+
+    fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
+        numbers_only(inputs, &["value", "weights"])?;
+        let dtype = if self.weighted { DType::F64 } else { DType::I64 };
+        let (edges, counts) = match &self.bins {
+            Bins::Fixed(grid) => (
+                Type::shaped(DType::F64, &[grid.bins() + 1]),
+                Type::shaped(dtype, &[grid.bins()]),
+            ),
+            Bins::Auto(_) => (Type::array(DType::F64, 1), Type::array(dtype, 1)),
+        };
+        let beyond = Type::scalar(dtype);
+        Ok(vec![edges, counts, beyond.clone(), beyond.clone(), beyond])
+    }
+
+    fn nothing(&self) -> Outputs {
+        match &self.bins {
+            Bins::Fixed(grid) => outputs(grid.edges(), &Tally::new(self.weighted, grid.bins())),
+            Bins::Auto(_) => Vec::new(),
+        }
+    }
+}
+
+fn outputs(edges: &[f64], tally: &Tally) -> Outputs {
+    let edges = Value::Array(Array::from_elements(&[edges.len()], edges));
+    [Some(edges), Some(tally.counts())].into_iter().chain(tally.beyond()).collect()
+}
+
+#[derive(Debug, Clone)]
+struct HistState {
+    content: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    Fixed(Grid, Tally),
+    Auto(Dyadic),
+}
+
+impl Content {
+    fn add(&mut self, numbers: &[f64], weights: Option<&[f64]>) {
+        match (self, weights) {
+            (Content::Auto(dyadic), weights) => dyadic.add(numbers, weights),
+            (Content::Fixed(grid, Tally::Counts(counts)), _) => count(grid, counts, numbers),
+            (Content::Fixed(grid, tally), weights) => {
+                for (i, &x) in numbers.iter().enumerate() {
+                    let place = place(grid, x);
+                    tally.add(place, weights.map_or(1.0, |w| w[i]));
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn place(grid: &Grid, x: f64) -> usize {
+    let bins = grid.bins();
+    match grid.fall(x) {
+        Fall::Bin(bin) => bin,
+        Fall::Below => bins + BELOW,
+        Fall::Above => bins + ABOVE,
+        Fall::Nan => bins + NAN,
+    }
+}
+
+/// The loop that most histograms spend their time in.
+fn count(grid: &Grid, counts: &mut [u64], numbers: &[f64]) {
+    for &x in numbers {
+        counts[place(grid, x)] += 1;
+    }
+}
+
+impl HistState {
+    fn tally(&self) -> &Tally {
+        match &self.content {
+            Content::Fixed(_, tally) => tally,
+            Content::Auto(dyadic) => dyadic.tally(),
+        }
+    }
+
+    /// Adds events one by one with their weights.
+    fn absorb_weighted(
+        &mut self,
+        feed: &mut Feed<'_>,
+        values: &Items<'_>,
+        weights: &Items<'_>,
+    ) {
+        let (mut numbers, mut spread) = (Vec::new(), Vec::new());
+        for event in selected(feed.mask, feed.events.timestamps.len()) {
+            let (Some(value), Some(weight)) = (values.get(event), weights.get(event)) else {
+                continue;
+            };
+            let numbers = as_f64(values.dtype, value.data, &mut numbers);
+            let weight_dims = weight.dims;
+            let weight = as_f64(weights.dtype, weight.data, feed.scratch);
+            if weight_dims == value.dims {
+                self.content.add(numbers, Some(weight));
+            } else if let (true, Some(&one)) = (weight_dims.axes().is_empty(), weight.first()) {
+                spread.clear();
+                spread.resize(numbers.len(), one);
+                self.content.add(numbers, Some(&spread));
+            } else {
+                misfit(feed.errors, value.dims.axes(), weight_dims.axes());
+            }
+        }
+    }
+}
+
+fn misfit(errors: &mut EventErrors, value: &[u32], weights: &[u32]) {
+    errors.record(|| format!("weights of shape {weights:?} do not fit a value of shape {value:?}"));
+}
+
+impl State for HistState {
+    fn absorb(&mut self, feed: &mut Feed<'_>) {
+        match *feed.columns {
+            [values, weights] => {
+                let events = feed.events.timestamps.len();
+                with_items(values, events, |values| {
+                    with_items(weights, events, |weights| {
+                        self.absorb_weighted(feed, values, weights);
+                    });
+                });
+            }
+            [values, ..] => {
+                blocks_f64(values, feed.mask, feed.scratch, |block| self.content.add(block, None));
+            }
+            [] => {}
+        }
+    }
+
+    fn merge(&mut self, other: Box<dyn State>) -> bool {
+        let Some(other) = same::<HistState>(other) else { return false };
+        match (&mut self.content, other.content) {
+            (Content::Fixed(mine, a), Content::Fixed(theirs, b)) => {
+                *mine == theirs && a.merge(&b, |i| i)
+            }
+            (Content::Auto(a), Content::Auto(b)) => a.merge(b),
+            _ => false,
+        }
+    }
+
+    fn finish(&self) -> Result<Outputs, String> {
+        Ok(match &self.content {
+            Content::Fixed(grid, tally) => outputs(grid.edges(), tally),
+            Content::Auto(dyadic) => outputs(&dyadic.edges(), dyadic.tally()),
+        })
+    }
+
+    fn encode(self: Box<Self>, writer: &mut Writer) {
+        match self.content {
+            Content::Fixed(grid, tally) => {
+                writer.bool(false);
+                grid.encode(writer);
+                tally.encode(writer);
+            }
+            Content::Auto(dyadic) => {
+                writer.bool(true);
+                dyadic.encode(writer);
+            }
+        }
+    }
+
+    fn clone_box(&self) -> Box<dyn State> {
+        Box::new(self.clone())
+    }
+
+    fn bytes(&self) -> usize {
+        128 + self.tally().bytes() + 8 * self.tally().bins()
+    }
+}

@@ -1,0 +1,246 @@
+//! The operations: one table, one file each. Spec parsing, planning, decoding, `ami-ctl ops` and
+//! the tests all read [`OPS`]; adding an op is one file and one line here.
+
+mod array_stat;
+mod constant;
+mod count;
+mod expr;
+mod extreme;
+mod gate;
+mod hist;
+pub(crate) mod last;
+mod profile;
+mod roi;
+mod stats;
+mod sum;
+mod threshold;
+
+use crate::column::{EventErrors, OwnedColumn};
+use crate::batch::Column;
+use crate::error::{DecodeError, Fault};
+use crate::params::Args;
+use crate::state::{Reduction, Signature, State};
+use crate::types::Type;
+use crate::wire::Reader;
+use serde_json::json;
+
+/// Every operation.
+pub static OPS: &[&dyn OpKind] = &[
+    &constant::Const,
+    &expr::ExprOp,
+    &gate::Gate,
+    &array_stat::ArrayStat,
+    &roi::Roi,
+    &array_stat::Project,
+    &threshold::Threshold,
+    &count::Count,
+    &sum::SUM,
+    &sum::MEAN,
+    &stats::Stats,
+    &extreme::MIN,
+    &extreme::MAX,
+    &hist::Hist,
+    &profile::Profile,
+    &last::Last,
+    &last::Buffer,
+];
+
+/// The operation of this name.
+pub fn find(name: &str) -> Option<&'static dyn OpKind> {
+    OPS.iter().copied().find(|op| op.doc().name == name)
+}
+
+/// How an op takes its inputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// No inputs.
+    None,
+    /// These: one name, a list in this order, or a map.
+    Fixed(&'static [InputDoc]),
+    /// One or more of any name: outputs carry their names.
+    Values,
+    /// One or more whose names the op's expressions use.
+    Named,
+}
+
+/// One input of an op.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InputDoc {
+    /// Its name in a map.
+    pub name: &'static str,
+    /// What it may be, for people.
+    pub doc: &'static str,
+    /// False when the op works without.
+    pub required: bool,
+}
+
+/// One parameter of an op.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParamDoc {
+    /// Its name.
+    pub name: &'static str,
+    /// Its type, for people.
+    pub kind: &'static str,
+    /// Its default as JSON; empty when it must be given, "none" when it may be left out.
+    pub default: &'static str,
+    /// Its unit; empty without.
+    pub unit: &'static str,
+    /// What is accepted.
+    pub range: &'static str,
+    /// One line of what it does.
+    pub doc: &'static str,
+}
+
+/// One output of an op.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutputDoc {
+    /// Its name; `…` at the end where there is one per input.
+    pub name: &'static str,
+    /// Shape, element type and unit, for people.
+    pub doc: &'static str,
+}
+
+/// Whether an op sees events one by one or all of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Values of one event in, values of that event out.
+    PerEvent,
+    /// Over the events of a window.
+    Reduction,
+}
+
+/// What people are told about an op.
+#[derive(Debug, Clone, Copy)]
+pub struct OpDoc {
+    /// Its name in graphs.
+    pub name: &'static str,
+    /// One line.
+    pub summary: &'static str,
+    /// What exactly it computes: numpy's definition, edge cases, element types.
+    pub text: &'static str,
+    /// A node that runs, as JSON; its inputs are `scalar`, `flag`, `waveform` (1-d), `image` (2-d).
+    pub example: &'static str,
+    /// Per event, or a reduction.
+    pub class: Class,
+    /// Inputs.
+    pub form: Form,
+    /// True when further inputs may be named by `with`.
+    pub with: bool,
+    /// Parameters.
+    pub params: &'static [ParamDoc],
+    /// Outputs.
+    pub outputs: &'static [OutputDoc],
+}
+
+/// A kind of node.
+pub trait OpKind: Sync {
+    /// What people are told.
+    fn doc(&self) -> &'static OpDoc;
+
+    /// Reads the parameters of a node.
+    ///
+    /// # Errors
+    /// Names the parameter and what would be accepted.
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault>;
+
+    /// Reads a state of this op, trusting nothing.
+    ///
+    /// # Errors
+    /// When the bytes are not one; always for ops without state.
+    fn decode(
+        &self,
+        signature: &Signature,
+        reader: &mut Reader<'_>,
+    ) -> Result<Box<dyn State>, DecodeError> {
+        let _ = (signature, reader);
+        Err(DecodeError::invalid("state", format_args!("op {:?} has none", self.doc().name)))
+    }
+}
+
+/// A node with its parameters read; what it works on is not known yet.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Names of its outputs in order.
+    pub outputs: Vec<String>,
+    /// How it computes.
+    pub body: Body,
+}
+
+/// How a node computes.
+#[derive(Debug)]
+pub enum Body {
+    /// Event by event.
+    PerEvent(Box<dyn PerEvent>),
+    /// Over a window.
+    Reduction(Box<dyn Reduction>),
+}
+
+impl Prepared {
+    /// A per-event node with one output `value`.
+    pub fn per_event(body: impl PerEvent + 'static) -> Prepared {
+        Prepared { outputs: vec!["value".into()], body: Body::PerEvent(Box::new(body)) }
+    }
+
+    /// A reduction with its outputs.
+    pub fn reduction(outputs: &[&str], body: impl Reduction + 'static) -> Prepared {
+        let outputs = outputs.iter().map(|&o| o.to_owned()).collect();
+        Prepared { outputs, body: Body::Reduction(Box::new(body)) }
+    }
+}
+
+/// A per-event op with its parameters.
+pub trait PerEvent: Send + Sync + std::fmt::Debug {
+    /// Checks the types of the inputs; gives the types of the outputs and a kernel.
+    ///
+    /// # Errors
+    /// When the op cannot work on these types or shapes.
+    fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault>;
+}
+
+/// Computes a per-event op over the events of a batch.
+pub trait Kernel: Send {
+    /// Fills each output with one entry per event, or sets it absent or constant. An event that
+    /// fails is recorded in `errors` and absent in the outputs.
+    fn run(
+        &mut self,
+        events: usize,
+        inputs: &[&Column<'_>],
+        outputs: &mut [OwnedColumn],
+        errors: &mut EventErrors,
+    );
+}
+
+/// The table as JSON, for `ami-ctl ops --json`, dashboards and stubs.
+pub fn ops_json() -> serde_json::Value {
+    OPS.iter().map(|op| op_json(op.doc())).collect()
+}
+
+fn op_json(doc: &OpDoc) -> serde_json::Value {
+    let inputs = match doc.form {
+        Form::None => json!([]),
+        Form::Fixed(inputs) => inputs
+            .iter()
+            .map(|i| json!({"name": i.name, "doc": i.doc, "required": i.required}))
+            .collect(),
+        Form::Values => json!([{"name": "value…", "doc": "one or more, any names", "required": true}]),
+        Form::Named => json!([{"name": "…", "doc": "named as the expression uses them", "required": true}]),
+    };
+    let params: Vec<serde_json::Value> = doc
+        .params
+        .iter()
+        .map(|p| {
+            json!({"name": p.name, "type": p.kind, "default": p.default, "unit": p.unit,
+                   "range": p.range, "doc": p.doc, "required": p.default.is_empty()})
+        })
+        .collect();
+    let outputs: Vec<serde_json::Value> =
+        doc.outputs.iter().map(|o| json!({"name": o.name, "doc": o.doc})).collect();
+    let kind = match doc.class {
+        Class::PerEvent => "per-event",
+        Class::Reduction => "reduction",
+    };
+    let example: serde_json::Value = serde_json::from_str(doc.example).unwrap_or_default();
+    json!({"name": doc.name, "summary": doc.summary, "doc": doc.text, "kind": kind,
+           "inputs": inputs, "with": doc.with, "params": params,
+           "window": doc.class == Class::Reduction, "outputs": outputs, "example": example})
+}

@@ -1,0 +1,152 @@
+//! `threshold`: elements outside a range become a fill value.
+
+use super::sum::numbers_only;
+use super::{Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared};
+use crate::access::{Number, typed};
+use crate::batch::Column;
+use crate::column::{EventErrors, OwnedColumn, scalar_bytes};
+use crate::error::Fault;
+use crate::items::{Filling, with_items};
+use crate::params::Args;
+use crate::types::Type;
+use crate::value::{DType, Scalar};
+use crate::with_type;
+
+static DOC: OpDoc = OpDoc {
+    name: "threshold",
+    summary: "elements below or above a bound become a fill value",
+    text: "numpy's where((a < below) | (a > above), fill, a). Elements equal to a bound stay, and \
+           so does NaN. The element type stays, so the fill value must be one of it.",
+    example: r#"{"op": "threshold", "in": "image", "below": 10, "fill": 0}"#,
+    class: Class::PerEvent,
+    form: Form::Fixed(&[InputDoc { name: "array", doc: "scalar or array of numbers", required: true }]),
+    with: false,
+    params: &[
+        ParamDoc {
+            name: "below",
+            kind: "number",
+            default: "none",
+            unit: "of the input",
+            range: "any",
+            doc: "elements below this become the fill value",
+        },
+        ParamDoc {
+            name: "above",
+            kind: "number",
+            default: "none",
+            unit: "of the input",
+            range: "any",
+            doc: "elements above this become the fill value",
+        },
+        ParamDoc {
+            name: "fill",
+            kind: "number",
+            default: "0",
+            unit: "of the input",
+            range: "a value of the input's element type",
+            doc: "what they become",
+        },
+    ],
+    outputs: &[OutputDoc { name: "value", doc: "as the input" }],
+};
+
+/// The op.
+pub struct Threshold;
+
+impl OpKind for Threshold {
+    fn doc(&self) -> &'static OpDoc {
+        &DOC
+    }
+
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let (below, above) = (args.number("below")?, args.number("above")?);
+        let fill = args.number("fill")?.unwrap_or(0.0);
+        if below.is_none() && above.is_none() {
+            return Err(Fault::of("below", "neither bound is given", "give `below`, `above` or both"));
+        }
+        Ok(Prepared::per_event(Bounds {
+            below: below.unwrap_or(f64::NEG_INFINITY),
+            above: above.unwrap_or(f64::INFINITY),
+            fill,
+        }))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Bounds {
+    below: f64,
+    above: f64,
+    fill: f64,
+}
+
+/// A number as an element of this type, if it is one.
+pub fn element(dtype: DType, x: f64) -> Option<Scalar> {
+    let scalar = match dtype {
+        DType::Bool => Scalar::Bool(x != 0.0),
+        DType::U8 => Scalar::U8(x as u8),
+        DType::U16 => Scalar::U16(x as u16),
+        DType::U32 => Scalar::U32(x as u32),
+        DType::U64 => Scalar::U64(x as u64),
+        DType::I8 => Scalar::I8(x as i8),
+        DType::I16 => Scalar::I16(x as i16),
+        DType::I32 => Scalar::I32(x as i32),
+        DType::I64 => Scalar::I64(x as i64),
+        DType::F32 => return Some(Scalar::F32(x as f32)),
+        DType::F64 => return Some(Scalar::F64(x)),
+        DType::Str => return None,
+    };
+    (scalar.as_f64() == x).then_some(scalar)
+}
+
+impl PerEvent for Bounds {
+    fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+        numbers_only(inputs, &["array"])?;
+        let dtype = inputs[0].dtype;
+        if element(dtype, self.fill).is_none() {
+            let reason = format!("{} is not a value of {dtype}, the input's type", self.fill);
+            return Err(Fault::of("fill", reason, "give one that is, or convert by an `expr` first"));
+        }
+        Ok((inputs.to_vec(), Box::new(*self)))
+    }
+}
+
+impl Kernel for Bounds {
+    fn run(
+        &mut self,
+        events: usize,
+        inputs: &[&Column<'_>],
+        outputs: &mut [OwnedColumn],
+        errors: &mut EventErrors,
+    ) {
+        outputs[0].set_absent();
+        with_items(inputs[0], events, |items| {
+            let fill = element(items.dtype, self.fill).map_or([0; 8], scalar_bytes);
+            let mut filling = Filling::new(&mut outputs[0], items.dtype);
+            for event in 0..events {
+                let Some(item) = items.get(event) else {
+                    filling.absent();
+                    continue;
+                };
+                filling.push(item.dims, errors, |bytes| {
+                    with_type!(items.dtype, T => self.apply::<T>(item.data, &fill, bytes));
+                });
+            }
+        });
+    }
+}
+
+impl Bounds {
+    fn apply<T: Number>(&self, from: &[u8], fill: &[u8; 8], to: &mut [u8]) {
+        let fill: T = bytemuck::pod_read_unaligned(&fill[..size_of::<T>()]);
+        let from = typed::<T>(from);
+        let keep = |x: T| if x.f64() < self.below || x.f64() > self.above { fill } else { x };
+        match bytemuck::try_cast_slice_mut::<u8, T>(to) {
+            Ok(to) => to.iter_mut().zip(from.iter()).for_each(|(to, &x)| *to = keep(x)),
+            Err(_) => {
+                for (to, &x) in to.chunks_exact_mut(size_of::<T>()).zip(from.iter()) {
+                    to.copy_from_slice(bytemuck::bytes_of(&keep(x)));
+                }
+            }
+        }
+    }
+}

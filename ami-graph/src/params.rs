@@ -1,0 +1,241 @@
+//! Reading a node's parameters and inputs, with errors that say what would be accepted.
+
+use crate::error::{Fault, nearest};
+use crate::inputs::Inputs;
+use crate::ops::{Form, InputDoc, OpDoc};
+use crate::spec::NodeSpec;
+use serde_json::{Map, Value as Json};
+use std::ops::RangeInclusive;
+
+/// What an op reads its parameters from.
+#[derive(Debug, Clone, Copy)]
+pub struct Args<'a> {
+    /// Names of the inputs in order, those of `with` at the end.
+    pub names: &'a [String],
+    /// How many of these are of `with`.
+    pub with: usize,
+    /// True when `in` was a map, so that its names were chosen by the user.
+    pub named: bool,
+    /// The parameters.
+    pub params: &'a Map<String, Json>,
+}
+
+impl<'a> Args<'a> {
+    /// A parameter as written.
+    pub fn get(&self, name: &str) -> Option<&'a Json> {
+        self.params.get(name).filter(|json| !json.is_null())
+    }
+
+    /// A parameter that must be there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn require(&self, name: &str, accepted: &str) -> Result<&'a Json, Fault> {
+        self.get(name).ok_or_else(|| Fault::of(name, "is missing", format!("give {accepted}")))
+    }
+
+    /// A whole number.
+    ///
+    /// # Errors
+    /// When it is none, or out of range.
+    pub fn whole(
+        &self,
+        name: &str,
+        default: Option<u64>,
+        range: RangeInclusive<u64>,
+    ) -> Result<u64, Fault> {
+        let accepted = format!("a whole number from {} to {}", range.start(), range.end());
+        let json = match (self.get(name), default) {
+            (Some(json), _) => json,
+            (None, Some(default)) => return Ok(default),
+            (None, None) => self.require(name, &accepted)?,
+        };
+        // 50.0 is a whole number to people, and to many JSON writers.
+        let integral = json.as_f64().filter(|x| x.fract() == 0.0 && (0.0..=9e15).contains(x));
+        match json.as_u64().or(integral.map(|x| x as u64)) {
+            Some(n) if range.contains(&n) => Ok(n),
+            _ => Err(Fault::of(name, format!("{json} is not accepted"), format!("give {accepted}"))),
+        }
+    }
+
+    /// A number, if given.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn number(&self, name: &str) -> Result<Option<f64>, Fault> {
+        let Some(json) = self.get(name) else { return Ok(None) };
+        let bad = || Fault::of(name, format!("{json} is not a number"), "give a number");
+        as_number(json).map(Some).ok_or_else(bad)
+    }
+
+    /// true or false.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn flag(&self, name: &str, default: bool) -> Result<bool, Fault> {
+        let Some(json) = self.get(name) else { return Ok(default) };
+        let bad = || Fault::of(name, format!("{json} is not accepted"), "give true or false");
+        json.as_bool().ok_or_else(bad)
+    }
+
+    /// One of some words.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn word(&self, name: &str, default: &str, words: &[&'static str]) -> Result<&'static str, Fault> {
+        let given = match self.get(name) {
+            None => default,
+            Some(Json::String(word)) => word,
+            Some(other) => {
+                let hint = format!("give one of: {}", words.join(", "));
+                return Err(Fault::of(name, format!("{other} is not accepted"), hint));
+            }
+        };
+        let bad = || {
+            let hint = nearest(given, words.iter().copied());
+            Fault::of(name, format!("{given:?} is not accepted"), hint)
+        };
+        words.iter().copied().find(|w| *w == given).ok_or_else(bad)
+    }
+
+    /// Text that must be there.
+    ///
+    /// # Errors
+    /// When it is missing or something else.
+    pub fn text(&self, name: &str, accepted: &str) -> Result<&'a str, Fault> {
+        let json = self.require(name, accepted)?;
+        let bad = || Fault::of(name, format!("{json} is not text"), format!("give {accepted}"));
+        json.as_str().ok_or_else(bad)
+    }
+}
+
+/// A JSON number, or one of the texts that stand for those JSON lacks.
+pub fn as_number(json: &Json) -> Option<f64> {
+    match json.as_str() {
+        None => json.as_f64(),
+        Some("Infinity" | "inf") => Some(f64::INFINITY),
+        Some("-Infinity" | "-inf") => Some(f64::NEG_INFINITY),
+        Some("NaN" | "nan") => Some(f64::NAN),
+        Some(_) => None,
+    }
+}
+
+/// A node's inputs in the order the op reads them.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Wiring {
+    /// Names that the op knows them by.
+    pub names: Vec<String>,
+    /// Fields or nodes they come from.
+    pub sources: Vec<String>,
+    /// How many, at the end, are of `with`.
+    pub with: usize,
+}
+
+/// Parameters that the op does not have.
+pub fn unknown_params(spec: &NodeSpec, doc: &OpDoc) -> Vec<Fault> {
+    let known = || doc.params.iter().map(|p| p.name);
+    let unknown = spec.params.keys().filter(|key| !known().any(|name| name == key.as_str()));
+    unknown
+        .map(|key| {
+            let hint = nearest(key, known().chain(["in", "window"]));
+            Fault::of(key, format!("op {:?} has no such parameter", doc.name), hint)
+        })
+        .collect()
+}
+
+/// Puts a node's `in` and `with` into the op's order.
+///
+/// # Errors
+/// When inputs are missing, too many, or named otherwise than the op names them.
+pub fn wire(spec: &NodeSpec, doc: &OpDoc) -> Result<Wiring, Fault> {
+    let mut wiring = match doc.form {
+        Form::None if spec.inputs.is_none() => Wiring::default(),
+        Form::None => {
+            let reason = format!("op {:?} takes no inputs", doc.name);
+            return Err(Fault::of("in", reason, "leave `in` out"));
+        }
+        Form::Fixed(inputs) => fixed(&spec.inputs, inputs)?,
+        Form::Values => free(&spec.inputs, false)?,
+        Form::Named => free(&spec.inputs, true)?,
+    };
+    match &spec.with {
+        Some(_) if !doc.with => {
+            let reason = format!("op {:?} takes no further inputs", doc.name);
+            return Err(Fault::of("with", reason, "leave `with` out, or use an `expr` before it"));
+        }
+        Some(with) => {
+            wiring.with = with.len();
+            wiring.names.extend(with.keys().cloned());
+            wiring.sources.extend(with.values().cloned());
+        }
+        None => {}
+    }
+    Ok(wiring)
+}
+
+fn fixed(inputs: &Inputs, docs: &[InputDoc]) -> Result<Wiring, Fault> {
+    let names: Vec<&str> = docs.iter().map(|d| d.name).collect();
+    let required: Vec<&str> = docs.iter().filter(|d| d.required).map(|d| d.name).collect();
+    let form = || match names.as_slice() {
+        [one] => format!("write \"in\": \"NAME\" for the {one}"),
+        many => {
+            let pairs: Vec<String> = many.iter().map(|n| format!("{n:?}: \"NAME\"")).collect();
+            format!("write \"in\": {{{}}}", pairs.join(", "))
+        }
+    };
+    let given: Vec<(&str, &str)> = match inputs {
+        Inputs::Map(pairs) => pairs.iter().map(|(n, s)| (n.as_str(), s.as_str())).collect(),
+        other => names.iter().copied().zip(other.sources()).collect(),
+    };
+    if given.len() < inputs.sources().len() {
+        let reason = format!("{} inputs are given, {} taken", inputs.sources().len(), names.len());
+        return Err(Fault::of("in", reason, form()));
+    }
+    if let Some((name, _)) = given.iter().find(|(name, _)| !names.contains(name)) {
+        let hint = nearest(name, names.iter().copied());
+        return Err(Fault::of("in", format!("there is no input {name:?}"), hint));
+    }
+    if let Some(missing) = required.iter().find(|r| !given.iter().any(|(name, _)| name == *r)) {
+        return Err(Fault::of("in", format!("input {missing:?} is missing"), form()));
+    }
+    // In the op's order, whatever the order of the map.
+    let mut wiring = Wiring::default();
+    for name in names {
+        if let Some((_, source)) = given.iter().find(|(n, _)| *n == name) {
+            wiring.names.push(name.to_owned());
+            wiring.sources.push((*source).to_owned());
+        }
+    }
+    Ok(wiring)
+}
+
+/// Inputs of any name and number. Those of an expression need names to be called by: the
+/// source's own name, unless a map gives others.
+fn free(inputs: &Inputs, for_expression: bool) -> Result<Wiring, Fault> {
+    let sources: Vec<String> = inputs.sources().into_iter().map(str::to_owned).collect();
+    if sources.is_empty() && !for_expression {
+        return Err(Fault::of("in", "no input is given", "write \"in\": \"NAME\", a list or a map"));
+    }
+    let names: Vec<String> = match inputs {
+        Inputs::Map(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
+        _ if for_expression => sources.clone(),
+        Inputs::List(list) if list.len() > 1 => {
+            (0..list.len()).map(|i| format!("value{i}")).collect()
+        }
+        _ => vec!["value".into()],
+    };
+    let identifier = |name: &str| {
+        name.chars().all(|c| c.is_alphanumeric() || c == '_')
+            && !name.starts_with(|c: char| c.is_numeric())
+            && !name.is_empty()
+    };
+    if let Some(name) = names.iter().find(|name| !identifier(name)) {
+        let hint = format!("name it by a map: \"in\": {{\"x\": {name:?}}}");
+        return Err(Fault::of("in", format!("{name:?} cannot be used as a name of an input"), hint));
+    }
+    if let Some((i, name)) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
+        let hint = "name them by a map: \"in\": {\"a\": …, \"b\": …}";
+        return Err(Fault::of("in", format!("input {i} is called {name:?} as another"), hint));
+    }
+    Ok(Wiring { names, sources, with: 0 })
+}

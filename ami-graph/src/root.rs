@@ -1,0 +1,380 @@
+//! The root stage of a plan: keeps windows, computes what depends on them, publishes.
+//!
+//! Once per heartbeat every worker-stage reduction's merged state goes into its window; then the
+//! nodes that depend on results are computed on the finished values, each heartbeat being one
+//! event for them. Nothing here waits, and time comes in with the frame.
+
+use crate::access::value_at;
+use crate::batch::Column;
+use crate::column::{EventErrors, OwnedColumn};
+use crate::error::DecodeError;
+use crate::graph::Source;
+use crate::identity::Identity;
+use crate::ops::{Body, Kernel, last};
+use crate::partial::{NodeReport, Partial, read_reports, write_reports};
+use crate::plan::{Feature, Plan, Planned};
+pub use crate::published::{Frame, Published, ScalarOrText, Truth};
+use crate::stage::Flow;
+use crate::state::{Events, Outputs, Reduction, Slot, Work};
+use crate::value::Value;
+use crate::windowed::Windowed;
+use crate::wire::{Reader, Writer, split};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// First byte of a checkpoint; changes with the layout.
+const LAYOUT: u8 = 1;
+
+/// A node's outputs in this heartbeat, or why there are none.
+type Finished = Result<Outputs, String>;
+
+/// Runs the part of a plan that works on merged results.
+pub struct RootStage {
+    plan: Arc<Plan>,
+    /// By ordinal; Some for reductions that run.
+    windows: Vec<Option<Windowed>>,
+    /// By ordinal; Some for per-event nodes that run here.
+    kernels: Vec<Option<Box<dyn Kernel>>>,
+    reports: Vec<NodeReport>,
+    work: Work,
+    /// Heartbeats closed: the sequence number of what reductions here absorb.
+    closed: u64,
+    newest: Box<dyn Reduction>,
+}
+
+impl std::fmt::Debug for RootStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "RootStage of graph version {}", self.plan.version())
+    }
+}
+
+impl RootStage {
+    /// With empty windows.
+    pub fn new(plan: Arc<Plan>) -> RootStage {
+        let window = |node: &Planned| {
+            let runs = node.runs() && node.reduction().is_some();
+            runs.then(|| Windowed::new(node.window, node.budget))
+        };
+        let kernel = |node: &Planned| match &node.body {
+            Some(Body::PerEvent(op)) if node.runs() && node.flow != Flow::Worker => {
+                op.bind(&node.inputs).ok().map(|(_, kernel)| kernel)
+            }
+            _ => None,
+        };
+        RootStage {
+            windows: plan.planned.iter().map(window).collect(),
+            kernels: plan.planned.iter().map(kernel).collect(),
+            reports: Vec::new(),
+            work: Work::new(plan.limits.state_bytes),
+            closed: 0,
+            newest: Box::new(last::newest_value()),
+            plan,
+        }
+    }
+
+    /// Goes on with another version or schema. State stays with every (graph, node) whose op,
+    /// parameters, window, resets and whole upstream are unchanged.
+    pub fn update(&mut self, plan: Arc<Plan>) {
+        let mut next = RootStage::new(plan);
+        next.closed = self.closed;
+        let old = std::mem::take(&mut self.windows);
+        let mut kept: BTreeMap<(&str, &str), (Identity, Windowed)> = BTreeMap::new();
+        for (node, window) in self.plan.planned.iter().zip(old) {
+            if let Some(window) = window {
+                kept.insert((&node.graph, &node.name), (node.identity, window));
+            }
+        }
+        for (node, place) in next.plan.planned.iter().zip(&mut next.windows) {
+            let found = kept.remove(&(node.graph.as_str(), node.name.as_str()));
+            if let (Some((identity, mut window)), Some(place)) = (found, place)
+                && identity == node.identity
+            {
+                window.set_budget(node.budget);
+                *place = window;
+            }
+        }
+        for report in &self.reports {
+            let Some(old) = self.plan.planned.get(report.ordinal as usize) else { continue };
+            let same = |n: &Planned| (&n.graph, &n.name) == (&old.graph, &old.name);
+            if let Some(ordinal) = next.plan.planned.iter().position(same) {
+                next.reports.push(NodeReport { ordinal: ordinal as u32, ..report.clone() });
+            }
+        }
+        *self = next;
+    }
+
+    /// Merges a heartbeat into the windows and finishes every published feature, in the order of
+    /// graphs and topics. Features without a value in this heartbeat are left out; those that
+    /// have an error instead come with it.
+    pub fn close(&mut self, frame: &Frame, mut partial: Partial) -> Vec<Published> {
+        std::mem::take(&mut partial.reports).into_iter().for_each(|r| self.report(r));
+        let plan = self.plan.clone();
+        let mut values: Vec<Finished> = Vec::new();
+        values.resize_with(plan.planned.len(), || Ok(Outputs::new()));
+        for &ordinal in &plan.root {
+            let node = &plan.planned[ordinal as usize];
+            let finished = match node.reduction() {
+                Some(reduction) => {
+                    let slot = if node.flow == Flow::Root {
+                        self.absorb(ordinal, node, reduction, frame, &values)
+                    } else {
+                        partial.slots.remove(&(ordinal, 0)).unwrap_or_default()
+                    };
+                    self.window(ordinal, reduction, frame, slot)
+                }
+                None => Ok(self.compute(ordinal, node, &values)),
+            };
+            values[ordinal as usize] = finished;
+        }
+        self.closed += 1;
+        let newest = self.newest.as_ref();
+        for (key, slot) in partial.slots {
+            let Some(node) = plan.planned.get(key.0 as usize) else { continue };
+            if node.runs() && node.reduction().is_none() && (key.1 as usize) < node.outputs.len() {
+                note_newest(&mut values[key.0 as usize], key.1 as usize, slot.finish(newest));
+            }
+        }
+        plan.features.iter().filter_map(|f| self.publish(f, frame, &values)).collect()
+    }
+
+    /// Data of a heartbeat that was published already: they join the accumulations in which it
+    /// still is. The frame says which heartbeat; of its truth, `events` and `dropped` are what
+    /// came late, and `expected` is the heartbeat's total, where it is known by now.
+    pub fn late(&mut self, frame: &Frame, mut partial: Partial) {
+        std::mem::take(&mut partial.reports).into_iter().for_each(|r| self.report(r));
+        for (ordinal, node) in self.plan.planned.iter().enumerate() {
+            if node.flow == Flow::Worker
+                && let Some(window) = &mut self.windows[ordinal]
+            {
+                let slot = partial.slots.remove(&(ordinal as u32, 0)).unwrap_or_default();
+                window.late(frame, slot);
+            }
+        }
+    }
+
+    /// Errors and costs by node since the beginning; see [`NodeReport::ordinal`].
+    pub fn reports(&self) -> &[NodeReport] {
+        &self.reports
+    }
+
+    /// Everything as bytes: windows, truth, reports.
+    pub fn save(&self) -> Vec<u8> {
+        let mut writer = Writer::default();
+        writer.u8(LAYOUT);
+        writer.u64(self.closed);
+        let windows: Vec<(&Planned, &Windowed)> = self
+            .plan
+            .planned
+            .iter()
+            .zip(&self.windows)
+            .filter_map(|(node, window)| Some((node, window.as_ref()?)))
+            .collect();
+        writer.u32(windows.len() as u32);
+        for (node, window) in windows {
+            writer.text(&node.graph);
+            writer.text(&node.name);
+            writer.slice(&node.identity);
+            // As a piece of its own, so that a window nobody wants any more can be skipped.
+            let mut piece = Writer::default();
+            window.encode(&mut piece);
+            writer.bytes(piece.into_bytes());
+        }
+        write_reports(&self.reports, &mut writer);
+        writer.into_bytes()
+    }
+
+    /// Goes on from [`save`](Self::save). Windows of nodes that the plan does not have, or has
+    /// otherwise, are left behind.
+    ///
+    /// # Errors
+    /// When the bytes are not a checkpoint.
+    pub fn restore(plan: Arc<Plan>, bytes: &[u8]) -> Result<RootStage, DecodeError> {
+        let (header, frames) = split(bytes)?;
+        let mut reader = Reader::new(header, &frames);
+        let layout = reader.u8("layout of a checkpoint")?;
+        if layout != LAYOUT {
+            return Err(DecodeError::invalid("layout of a checkpoint", layout));
+        }
+        let mut stage = RootStage::new(plan);
+        stage.closed = reader.u64("checkpoint")?;
+        for _ in 0..reader.count(16, "windows of a checkpoint")? {
+            let (graph, name) = (reader.text("graph")?, reader.text("node")?);
+            let identity = reader.bytes("identity")?;
+            let piece = reader.bytes("window")?;
+            let same = |n: &Planned| n.graph == graph && n.name == name && n.identity == identity;
+            let Some(ordinal) = stage.plan.planned.iter().position(same) else { continue };
+            let Some(window) = &mut stage.windows[ordinal] else { continue };
+            let (header, frames) = split(piece)?;
+            let mut piece = Reader::new(header, &frames);
+            let budget = stage.plan.planned[ordinal].budget;
+            *window = Windowed::decode(window.window(), budget, &mut piece)?;
+            piece.finish("window")?;
+        }
+        stage.reports = read_reports(&mut reader)?;
+        let known = stage.plan.planned.len();
+        stage.reports.retain(|report| (report.ordinal as usize) < known);
+        reader.finish("checkpoint")?;
+        Ok(stage)
+    }
+
+    fn report(&mut self, report: NodeReport) {
+        if report.ordinal as usize >= self.plan.planned.len() {
+            return;
+        }
+        match self.reports.binary_search_by_key(&report.ordinal, |r| r.ordinal) {
+            Ok(place) => {
+                let mine = &mut self.reports[place];
+                mine.errors = mine.errors.saturating_add(report.errors);
+                mine.cost_ns = mine.cost_ns.saturating_add(report.cost_ns);
+                if !report.message.is_empty() {
+                    mine.message = report.message;
+                }
+            }
+            Err(place) => self.reports.insert(place, report),
+        }
+    }
+
+    fn note(&mut self, ordinal: u32, errors: &EventErrors) {
+        if errors.count > 0 {
+            let message = errors.last.as_deref().unwrap_or_default();
+            self.report(NodeReport::new(ordinal, errors.count, message, 0));
+        }
+    }
+
+    /// One heartbeat's state of a reduction over results.
+    fn absorb(
+        &mut self,
+        ordinal: u32,
+        node: &Planned,
+        reduction: &dyn Reduction,
+        frame: &Frame,
+        values: &[Finished],
+    ) -> Slot {
+        let inputs = self.inputs(ordinal, node, values);
+        let columns: Vec<&Column<'_>> = inputs.iter().collect();
+        let times = [frame.timestamp_ns];
+        let events = Events { host: 0, first_sequence: self.closed, timestamps: &times };
+        let mut slot = Slot::Empty;
+        slot.absorb(reduction, events, &columns, &mut self.work);
+        let errors = std::mem::take(&mut self.work.errors);
+        self.note(ordinal, &errors);
+        slot
+    }
+
+    fn window(
+        &mut self,
+        ordinal: u32,
+        reduction: &dyn Reduction,
+        frame: &Frame,
+        slot: Slot,
+    ) -> Finished {
+        let Some(window) = &mut self.windows[ordinal as usize] else { return Ok(Outputs::new()) };
+        let before = window.evicted;
+        window.push(frame, slot);
+        let evicted = window.evicted - before;
+        let finished = window.total().finish(reduction);
+        let mut errors = EventErrors::default();
+        if evicted > 0 {
+            errors.record(|| {
+                "the window holds fewer heartbeats than asked for: no memory for more; use a \
+                 shorter window or a smaller region"
+                    .to_owned()
+            });
+        }
+        self.note(ordinal, &errors);
+        finished
+    }
+
+    /// Outputs of a per-event node on this heartbeat's results.
+    fn compute(&mut self, ordinal: u32, node: &Planned, values: &[Finished]) -> Outputs {
+        let inputs = self.inputs(ordinal, node, values);
+        let columns: Vec<&Column<'_>> = inputs.iter().collect();
+        let Some(kernel) = &mut self.kernels[ordinal as usize] else { return Outputs::new() };
+        let mut outputs = vec![OwnedColumn::new(); node.outputs.len()];
+        let mut errors = EventErrors::default();
+        kernel.run(1, &columns, &mut outputs, &mut errors);
+        self.note(ordinal, &errors);
+        outputs.iter().map(|column| value_at(&column.view(), 0)).collect()
+    }
+
+    fn inputs<'v>(
+        &mut self,
+        ordinal: u32,
+        node: &Planned,
+        values: &'v [Finished],
+    ) -> Vec<Column<'v>> {
+        let plan = self.plan.clone();
+        let base = plan.base(ordinal);
+        let mut errors = EventErrors::default();
+        let mut one = |k: usize, source: &Source| {
+            let Source::Node(other, output) = *source else { return Column::Absent };
+            let outputs = values.get(base + other).and_then(|v| v.as_ref().ok());
+            let Some(Some(value)) = outputs.and_then(|o| o.get(output)) else {
+                return Column::Absent;
+            };
+            let planned = node.inputs.get(k).map(|t| t.dtype);
+            if planned.is_some_and(|dtype| dtype != value.dtype()) {
+                errors.record(|| wrong_type(&node.wiring.names[k], value, planned));
+                return Column::Absent;
+            }
+            Column::Constant(value)
+        };
+        let columns = node.sources.iter().enumerate().map(|(k, s)| one(k, s)).collect();
+        self.note(ordinal, &errors);
+        columns
+    }
+
+    fn publish(&self, feature: &Feature, frame: &Frame, values: &[Finished]) -> Option<Published> {
+        let node = &self.plan.planned[feature.ordinal as usize];
+        let carrier = node.carrier.and_then(|c| self.windows[c as usize].as_ref());
+        let mut published = Published {
+            topic: feature.topic.clone(),
+            graph: node.graph.clone(),
+            node: node.name.clone(),
+            version: feature.version,
+            op: node.op.clone(),
+            window: node.window.to_json(),
+            window_truth: carrier.map_or_else(|| frame.truth.clone(), Windowed::truth),
+            arrays: Vec::new(),
+            values: Vec::new(),
+            error: None,
+        };
+        match &values[feature.ordinal as usize] {
+            Err(reason) => published.error = Some(reason.clone()),
+            Ok(outputs) => {
+                for &k in &feature.outputs {
+                    let Some(Some(value)) = outputs.get(k) else { continue };
+                    let name = node.outputs[k].clone();
+                    match value.clone() {
+                        Value::Array(array) => published.arrays.push((name, array)),
+                        Value::Scalar(s) => published.values.push((name, ScalarOrText::Scalar(s))),
+                        Value::Str(text) => published.values.push((name, ScalarOrText::Text(text))),
+                    }
+                }
+                if published.arrays.is_empty() && published.values.is_empty() {
+                    return None;
+                }
+            }
+        }
+        Some(published)
+    }
+}
+
+fn wrong_type(name: &str, value: &Value, planned: Option<crate::value::DType>) -> String {
+    let planned = planned.map_or("another type", |dtype| dtype.name());
+    format!("input {name:?} is {} where {planned} was planned, as an exact sum no longer fits; use `mean`", value.dtype())
+}
+
+/// Puts one output's newest value with the others of its node.
+fn note_newest(finished: &mut Finished, output: usize, newest: Finished) {
+    match (finished, newest) {
+        (Ok(outputs), Ok(mut newest)) => {
+            if outputs.len() <= output {
+                outputs.resize(output + 1, None);
+            }
+            outputs[output] = newest.pop().flatten();
+        }
+        (finished, Err(reason)) => *finished = Err(reason),
+        (Err(_), Ok(_)) => {}
+    }
+}

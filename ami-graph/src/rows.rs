@@ -1,0 +1,406 @@
+//! The newest rows: values of some events, tuples kept together, in event order.
+//!
+//! Event order is the key (timestamp, host, sequence number), so which rows are the newest does
+//! not depend on the split. With `unique`, of rows that are equal only the newest counts; that,
+//! too, survives any split: a row among the newest n overall is among the newest n of its lane.
+
+use crate::access::{selected, value_at};
+use crate::batch::Column;
+use crate::column::scalar_bytes;
+use crate::error::DecodeError;
+use crate::state::Feed;
+use crate::value::{Array, DType, Value};
+use crate::wire::{Reader, Writer, scalar_from_bytes};
+use std::collections::HashSet;
+
+/// Rows together may take this many bytes; arrays of varying shape are not costed beforehand.
+const MAX_BYTES: usize = 256 << 20;
+
+/// Event order: timestamp, host, sequence number.
+pub type Key = (u64, u32, u64);
+
+/// The newest rows.
+#[derive(Debug, Clone)]
+pub struct Rows {
+    limit: usize,
+    unique: bool,
+    keys: Vec<Key>,
+    columns: Vec<Cells>,
+    /// Set when the rows became too large; they are gone then.
+    too_large: bool,
+}
+
+/// One input's values by row.
+#[derive(Debug, Clone)]
+enum Cells {
+    Scalars(DType, Vec<u8>),
+    Values(Vec<Value>),
+}
+
+impl Cells {
+    fn push(&mut self, value: Value) {
+        match (&mut *self, value) {
+            (Cells::Scalars(dtype, bytes), Value::Scalar(s)) if s.dtype() == *dtype => {
+                bytes.extend_from_slice(&scalar_bytes(s)[..dtype.size()]);
+            }
+            (Cells::Values(values), value) => values.push(value),
+            (Cells::Scalars(..), value) => {
+                let mut values: Vec<Value> = (0..self.len()).map(|i| self.at(i)).collect();
+                values.push(value);
+                *self = Cells::Values(values);
+            }
+        }
+    }
+
+    /// Adds the values of some events of a column.
+    fn extend(&mut self, column: &Column<'_>, events: &[usize]) {
+        if let (Cells::Scalars(dtype, bytes), Column::Scalars { dtype: same, data, .. }) =
+            (&mut *self, column)
+            && dtype == same
+        {
+            let size = dtype.size();
+            for &i in events {
+                bytes.extend_from_slice(&data[i * size..(i + 1) * size]);
+            }
+            return;
+        }
+        events.iter().filter_map(|&i| value_at(column, i)).for_each(|value| self.push(value));
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Cells::Scalars(dtype, bytes) => bytes.len() / dtype.size(),
+            Cells::Values(values) => values.len(),
+        }
+    }
+
+    fn at(&self, row: usize) -> Value {
+        match self {
+            Cells::Scalars(dtype, bytes) => {
+                Value::Scalar(scalar_from_bytes(*dtype, &bytes[row * dtype.size()..]))
+            }
+            Cells::Values(values) => values[row].clone(),
+        }
+    }
+
+    /// Keeps these rows, in this order.
+    fn pick(&mut self, rows: &[usize]) {
+        match self {
+            Cells::Scalars(dtype, bytes) => {
+                let size = dtype.size();
+                let all = rows.iter().flat_map(|&r| &bytes[r * size..(r + 1) * size]);
+                *bytes = all.copied().collect();
+            }
+            Cells::Values(values) => {
+                let mut old: Vec<Option<Value>> =
+                    std::mem::take(values).into_iter().map(Some).collect();
+                *values = rows.iter().filter_map(|&r| old[r].take()).collect();
+            }
+        }
+    }
+
+    fn append(&mut self, other: Cells) {
+        match (&mut *self, other) {
+            (Cells::Scalars(a, bytes), Cells::Scalars(b, more)) if *a == b => bytes.extend(more),
+            (_, other) => (0..other.len()).for_each(|row| self.push(other.at(row))),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Cells::Scalars(_, bytes) => bytes.len(),
+            Cells::Values(values) => values
+                .iter()
+                .map(|value| match value {
+                    Value::Array(a) => 64 + a.bytes().len(),
+                    Value::Str(text) => 48 + text.len(),
+                    Value::Scalar(_) => 48,
+                })
+                .sum(),
+        }
+    }
+
+    /// What tells rows apart: the bits of the value.
+    fn mark(&self, row: usize, writer: &mut Writer) {
+        writer.value(&self.at(row));
+    }
+}
+
+impl Rows {
+    /// No rows yet, of inputs of these element types.
+    pub fn new(limit: usize, unique: bool, dtypes: impl Iterator<Item = DType>) -> Rows {
+        let cells = |dtype| match dtype {
+            DType::Str => Cells::Values(Vec::new()),
+            dtype => Cells::Scalars(dtype, Vec::new()),
+        };
+        let columns = dtypes.map(cells).collect();
+        Rows { limit, unique, keys: Vec::new(), columns, too_large: false }
+    }
+
+    /// Most bytes that rows of these inputs take: twice the limit before it is enforced.
+    pub fn size(limit: usize, inputs: &[(DType, Vec<u32>)]) -> u64 {
+        let row: u64 = inputs.iter().fold(24, |sum: u64, (dtype, axes)| {
+            let each = if *dtype == DType::Str { 256 } else { dtype.size() as u64 };
+            let bytes = axes.iter().fold(each, |n, &a| n.saturating_mul(u64::from(a)));
+            sum.saturating_add(bytes.saturating_add(if axes.is_empty() { 0 } else { 64 }))
+        });
+        row.saturating_mul(if limit == 1 { 1 } else { 2 * limit as u64 })
+    }
+
+    /// Number of inputs.
+    pub fn width(&self) -> usize {
+        self.columns.len()
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        24 * self.keys.len() + self.columns.iter().map(Cells::bytes).sum::<usize>()
+    }
+
+    /// Adds the events that take part.
+    pub fn absorb(&mut self, feed: &Feed<'_>) {
+        let times = feed.events.timestamps;
+        let key = |i: usize| (times[i], feed.events.host, feed.events.first_sequence + i as u64);
+        let mut events: Vec<usize> = if self.limit == 1 {
+            selected(feed.mask, times.len()).max_by_key(|&i| key(i)).into_iter().collect()
+        } else {
+            selected(feed.mask, times.len()).collect()
+        };
+        if !events.is_sorted_by_key(|&i| times[i]) {
+            events.sort_by_key(|&i| key(i));
+        }
+        if !self.unique {
+            events.drain(..events.len().saturating_sub(self.limit));
+        }
+        if self.limit == 1
+            && let (Some(held), Some(&new)) = (self.keys.last(), events.first())
+            && *held > key(new)
+        {
+            return;
+        }
+        self.keys.extend(events.iter().map(|&i| key(i)));
+        for (cells, column) in self.columns.iter_mut().zip(feed.columns) {
+            cells.extend(column, &events);
+        }
+        self.order();
+        self.bound();
+    }
+
+    /// Adds the rows of another store. False when it was made otherwise.
+    pub fn merge(&mut self, other: Rows) -> bool {
+        if (self.limit, self.unique, self.columns.len())
+            != (other.limit, other.unique, other.columns.len())
+        {
+            return false;
+        }
+        self.too_large |= other.too_large;
+        self.keys.extend(other.keys);
+        for (mine, theirs) in self.columns.iter_mut().zip(other.columns) {
+            mine.append(theirs);
+        }
+        self.order();
+        self.trim();
+        self.bound();
+        true
+    }
+
+    fn order(&mut self) {
+        if !self.keys.is_sorted() {
+            let mut rows: Vec<usize> = (0..self.keys.len()).collect();
+            rows.sort_by_key(|&r| self.keys[r]);
+            self.pick(&rows);
+        }
+        // Trimming moves what stays, so it waits until that is less than what goes.
+        if self.keys.len() >= 2 * self.limit {
+            self.trim();
+        }
+    }
+
+    fn pick(&mut self, rows: &[usize]) {
+        self.keys = rows.iter().map(|&r| self.keys[r]).collect();
+        self.columns.iter_mut().for_each(|cells| cells.pick(rows));
+    }
+
+    /// The rows that count, oldest first.
+    fn newest(&self) -> Vec<usize> {
+        let count = self.keys.len();
+        if !self.unique {
+            return (count.saturating_sub(self.limit)..count).collect();
+        }
+        let mut seen: HashSet<Mark> = HashSet::new();
+        let mut rows: Vec<usize> = (0..count)
+            .rev()
+            .filter(|&row| {
+                let mut writer = Writer::default();
+                self.columns.iter().for_each(|cells| cells.mark(row, &mut writer));
+                seen.insert((writer.header, writer.frames))
+            })
+            .take(self.limit)
+            .collect();
+        rows.reverse();
+        rows
+    }
+
+    fn trim(&mut self) {
+        let rows = self.newest();
+        if rows.len() < self.keys.len() {
+            self.pick(&rows);
+        }
+    }
+
+    fn bound(&mut self) {
+        if self.bytes() > MAX_BYTES {
+            self.trim();
+        }
+        if self.too_large || self.bytes() > MAX_BYTES {
+            self.too_large = true;
+            self.keys.clear();
+            self.columns.iter_mut().for_each(|cells| cells.pick(&[]));
+        }
+    }
+
+    /// The values of the newest row.
+    pub fn single(&self) -> Result<Vec<Option<Value>>, String> {
+        self.fits()?;
+        let last = self.keys.len().checked_sub(1);
+        Ok(self.columns.iter().map(|cells| last.map(|row| cells.at(row))).collect())
+    }
+
+    /// All rows, one array per input, rows on a new first axis.
+    ///
+    /// # Errors
+    /// When arrays differ in shape, or texts would have to be stacked.
+    pub fn stacked(&self) -> Result<Vec<Option<Value>>, String> {
+        self.fits()?;
+        let rows = self.newest();
+        self.columns.iter().map(|cells| stack(cells, &rows).map(Some)).collect()
+    }
+
+    /// Times of the rows, float64 seconds since the Unix epoch.
+    pub fn times(&self) -> Value {
+        let times: Vec<f64> =
+            self.newest().iter().map(|&row| self.keys[row].0 as f64 / 1e9).collect();
+        Value::Array(Array::from_elements(&[times.len()], &times))
+    }
+
+    fn fits(&self) -> Result<(), String> {
+        if self.too_large {
+            let mib = MAX_BYTES >> 20;
+            return Err(format!(
+                "the kept arrays take more than {mib} MiB; ask for fewer, or for a smaller region"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Gives the rows away as bytes.
+    pub fn encode(mut self, writer: &mut Writer) {
+        self.trim();
+        writer.u64(self.limit as u64);
+        writer.bool(self.unique);
+        writer.bool(self.too_large);
+        writer.u32(self.keys.len() as u32);
+        for (timestamp, host, sequence) in &self.keys {
+            writer.u64(*timestamp);
+            writer.u32(*host);
+            writer.u64(*sequence);
+        }
+        writer.u32(self.columns.len() as u32);
+        for cells in self.columns {
+            match cells {
+                Cells::Scalars(dtype, bytes) => {
+                    writer.u8(0);
+                    writer.dtype(dtype);
+                    writer.bytes(bytes);
+                }
+                Cells::Values(values) => {
+                    writer.u8(1);
+                    values.iter().for_each(|value| writer.value(value));
+                }
+            }
+        }
+    }
+
+    /// Reads what [`Rows::encode`] wrote.
+    ///
+    /// # Errors
+    /// When the bytes are not rows.
+    pub fn decode(reader: &mut Reader<'_>) -> Result<Rows, DecodeError> {
+        let limit = reader.u64("limit of rows")?;
+        if limit == 0 || limit > MAX_ROWS {
+            return Err(DecodeError::invalid("limit of rows", limit));
+        }
+        let unique = reader.bool("rows")?;
+        let too_large = reader.bool("rows")?;
+        let count = reader.count(20, "rows")?;
+        let mut keys = Vec::with_capacity(count);
+        for _ in 0..count {
+            keys.push((reader.u64("key")?, reader.u32("key")?, reader.u64("key")?));
+        }
+        if !keys.is_sorted() {
+            return Err(DecodeError::invalid("keys of rows", "not in order"));
+        }
+        let columns = (0..reader.count(1, "columns of rows")?)
+            .map(|_| decode_cells(reader, count))
+            .collect::<Result<_, _>>()?;
+        Ok(Rows { limit: limit as usize, unique, keys, columns, too_large })
+    }
+}
+
+/// Most rows that may be asked for.
+pub const MAX_ROWS: u64 = 1_000_000;
+
+/// A row's bits.
+type Mark = (Vec<u8>, Vec<Vec<u8>>);
+
+fn decode_cells(reader: &mut Reader<'_>, count: usize) -> Result<Cells, DecodeError> {
+    match reader.u8("cells")? {
+        0 => {
+            let dtype = reader.dtype("cells")?;
+            let bytes = reader.bytes("cells")?;
+            if dtype == DType::Str || bytes.len() != count * dtype.size() {
+                return Err(DecodeError::invalid("cells", format_args!("{} bytes", bytes.len())));
+            }
+            Ok(Cells::Scalars(dtype, bytes.to_vec()))
+        }
+        1 => {
+            let values = (0..count).map(|_| reader.value("cell")).collect::<Result<_, _>>()?;
+            Ok(Cells::Values(values))
+        }
+        other => Err(DecodeError::invalid("cells", other)),
+    }
+}
+
+fn stack(cells: &Cells, rows: &[usize]) -> Result<Value, String> {
+    if let Cells::Scalars(dtype, bytes) = cells {
+        let size = dtype.size();
+        let all: Vec<u8> =
+            rows.iter().flat_map(|&r| &bytes[r * size..(r + 1) * size]).copied().collect();
+        let array = Array::from_bytes(*dtype, &[rows.len()], &all);
+        return array.map(Value::Array).ok_or_else(|| "text cannot be stacked".to_owned());
+    }
+    let values: Vec<Value> = rows.iter().map(|&r| cells.at(r)).collect();
+    let Some(first) = values.first() else { return Err("no rows".into()) };
+    let shape = |value: &Value| match value {
+        Value::Array(a) => a.shape().to_vec(),
+        Value::Scalar(_) | Value::Str(_) => Vec::new(),
+    };
+    let dtype = first.dtype();
+    let mut all = Vec::new();
+    for value in &values {
+        if (value.dtype(), shape(value)) != (dtype, shape(first)) {
+            return Err(format!(
+                "shape conflict: kept items are {} {:?} and {} {:?}; select one shape, or wait until the older ones have left",
+                dtype, shape(first), value.dtype(), shape(value)
+            ));
+        }
+        match value {
+            Value::Array(a) => all.extend_from_slice(a.bytes()),
+            Value::Scalar(s) => all.extend_from_slice(&scalar_bytes(*s)[..dtype.size()]),
+            Value::Str(_) => return Err("text cannot be stacked".into()),
+        }
+    }
+    let axes: Vec<usize> = [values.len()].into_iter().chain(shape(first)).collect();
+    let array = Array::from_bytes(dtype, &axes, &all);
+    array.map(Value::Array).ok_or_else(|| format!("{axes:?} is no shape"))
+}

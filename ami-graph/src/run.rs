@@ -1,0 +1,163 @@
+//! The worker stage of a plan: takes in batches of events, hands out their merged states.
+//!
+//! All per-event nodes are computed over columns, each once per batch, into buffers that are kept;
+//! then every reduction absorbs the columns it reads. Nothing is done event by event.
+
+use crate::batch::{Batch, Column};
+use crate::column::{EventErrors, OwnedColumn};
+use crate::ops::{Body, Kernel, last};
+use crate::partial::{NodeReport, Partial};
+use crate::plan::{From, Intake, Plan};
+use crate::state::{Events, Reduction, Work};
+use std::sync::Arc;
+
+/// Runs the part of a plan that works on events.
+pub struct WorkerStage {
+    plan: Arc<Plan>,
+    /// One per step.
+    kernels: Vec<Option<Box<dyn Kernel>>>,
+    columns: Vec<OwnedColumn>,
+    timed: bool,
+    work: Work,
+    partial: Partial,
+    absorbed: bool,
+    clock: Option<fn() -> u64>,
+    newest: Box<dyn Reduction>,
+}
+
+impl std::fmt::Debug for WorkerStage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "WorkerStage of graph version {}", self.plan.version())
+    }
+}
+
+impl WorkerStage {
+    /// With nothing absorbed yet.
+    pub fn new(plan: Arc<Plan>) -> WorkerStage {
+        let kernel = |ordinal: u32| {
+            let node = &plan.planned[ordinal as usize];
+            match &node.body {
+                Some(Body::PerEvent(op)) => op.bind(&node.inputs).ok().map(|(_, kernel)| kernel),
+                _ => None,
+            }
+        };
+        let all_inputs = plan.steps.iter().map(|s| &s.inputs).chain(plan.intakes.iter().map(|i| &i.inputs));
+        WorkerStage {
+            kernels: plan.steps.iter().map(|step| kernel(step.ordinals[0])).collect(),
+            columns: vec![OwnedColumn::new(); plan.columns],
+            timed: all_inputs.flatten().any(|from| *from == From::Timestamp),
+            work: Work::new(plan.limits.state_bytes),
+            partial: Partial::empty(),
+            absorbed: false,
+            clock: None,
+            newest: Box::new(last::newest_value()),
+            plan,
+        }
+    }
+
+    /// Measures the cost of every node with this clock: ns from any fixed point.
+    pub fn set_clock(&mut self, clock: fn() -> u64) {
+        self.clock = Some(clock);
+    }
+
+    /// Takes in the events of a batch.
+    pub fn absorb(&mut self, batch: &Batch<'_>) {
+        if batch.is_empty() {
+            return;
+        }
+        self.absorbed = true;
+        let times: Vec<f64> = match self.timed {
+            true => batch.timestamps.iter().map(|&t| t as f64 / 1e9).collect(),
+            false => Vec::new(),
+        };
+        let times = Column::Scalars {
+            dtype: crate::value::DType::F64,
+            data: bytemuck::cast_slice(&times),
+            present: None,
+        };
+        for step in 0..self.kernels.len() {
+            self.step(step, batch, &times);
+        }
+        let plan = self.plan.clone();
+        for intake in &plan.intakes {
+            self.intake(intake, batch, &times);
+        }
+    }
+
+    fn step(&mut self, step: usize, batch: &Batch<'_>, times: &Column<'_>) {
+        let planned = &self.plan.steps[step];
+        let (before, outputs) = self.columns.split_at_mut(planned.first);
+        let outputs = &mut outputs[..planned.outputs];
+        let Some(kernel) = &mut self.kernels[step] else { return };
+        let started = self.clock.map(|now| now());
+        let views = views(&planned.inputs, before);
+        let inputs = gather(&planned.inputs, batch, times, &views);
+        let mut errors = EventErrors::default();
+        kernel.run(batch.len(), &inputs, outputs, &mut errors);
+        let cost = self.clock.map_or(0, |now| now().saturating_sub(started.unwrap_or(0)));
+        for (k, &ordinal) in planned.ordinals.iter().enumerate() {
+            // The cost of what is shared is the first one's.
+            let cost = if k == 0 { cost } else { 0 };
+            note(&mut self.partial, ordinal, &errors, cost);
+        }
+    }
+
+    fn intake(&mut self, intake: &Intake, batch: &Batch<'_>, times: &Column<'_>) {
+        let node = &self.plan.planned[intake.key.0 as usize];
+        let reduction = node.reduction().unwrap_or(self.newest.as_ref());
+        let started = self.clock.map(|now| now());
+        let views = views(&intake.inputs, &self.columns);
+        let inputs = gather(&intake.inputs, batch, times, &views);
+        let events = Events {
+            host: batch.host,
+            first_sequence: batch.first_sequence,
+            timestamps: batch.timestamps,
+        };
+        let slot = self.partial.slots.entry(intake.key).or_default();
+        slot.absorb(reduction, events, &inputs, &mut self.work);
+        let errors = std::mem::take(&mut self.work.errors);
+        let cost = self.clock.map_or(0, |now| now().saturating_sub(started.unwrap_or(0)));
+        note(&mut self.partial, intake.key.0, &errors, cost);
+    }
+
+    /// The merged state of everything absorbed since the last take.
+    pub fn take(&mut self) -> Partial {
+        self.absorbed = false;
+        std::mem::take(&mut self.partial)
+    }
+
+    /// True when nothing was absorbed since the last take.
+    pub fn is_empty(&self) -> bool {
+        !self.absorbed
+    }
+}
+
+fn note(partial: &mut Partial, ordinal: u32, errors: &EventErrors, cost_ns: u64) {
+    if errors.count > 0 || cost_ns > 0 {
+        let message = errors.last.as_deref().unwrap_or_default();
+        partial.report(NodeReport::new(ordinal, errors.count, message, cost_ns));
+    }
+}
+
+/// Views of the computed columns among the inputs.
+fn views<'a>(inputs: &[From], columns: &'a [OwnedColumn]) -> Vec<Option<Column<'a>>> {
+    let view = |from: &From| match from {
+        From::Step(column) => columns.get(*column).map(OwnedColumn::view),
+        From::Field(_) | From::Timestamp => None,
+    };
+    inputs.iter().map(view).collect()
+}
+
+fn gather<'a>(
+    inputs: &[From],
+    batch: &'a Batch<'a>,
+    times: &'a Column<'a>,
+    views: &'a [Option<Column<'a>>],
+) -> Vec<&'a Column<'a>> {
+    let one = |(from, view): (&From, &'a Option<Column<'a>>)| match from {
+        From::Field(field) => batch.columns.get(*field).unwrap_or(&Column::Absent),
+        From::Timestamp => times,
+        From::Step(_) => view.as_ref().unwrap_or(&Column::Absent),
+    };
+    inputs.iter().zip(views).map(one).collect()
+}

@@ -1,0 +1,234 @@
+//! Statistics of the elements of one array: numpy's definitions, over all elements or one axis.
+
+use crate::access::{Number, as_f64, typed};
+use crate::column::scalar_bytes;
+use crate::compensated::Compensated;
+use crate::value::{DType, Scalar};
+use crate::with_type;
+
+/// What is computed of a line of elements.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[allow(missing_docs)] // each variant is its numpy function
+pub enum Statistic {
+    Sum,
+    Mean,
+    Min,
+    Max,
+    Std,
+    Var,
+    Rms,
+    Median,
+    ArgMin,
+    ArgMax,
+    Norm,
+}
+
+use Statistic as S;
+
+/// Names in graphs.
+pub const NAMES: [(&str, Statistic); 11] = [
+    ("sum", S::Sum),
+    ("mean", S::Mean),
+    ("min", S::Min),
+    ("max", S::Max),
+    ("std", S::Std),
+    ("var", S::Var),
+    ("rms", S::Rms),
+    ("median", S::Median),
+    ("argmin", S::ArgMin),
+    ("argmax", S::ArgMax),
+    ("norm", S::Norm),
+];
+
+impl Statistic {
+    /// By name.
+    pub fn named(name: &str) -> Option<Statistic> {
+        NAMES.iter().find(|(n, _)| *n == name).map(|(_, s)| *s)
+    }
+
+    /// Element type of the result, as numpy's.
+    pub fn result(self, dtype: DType) -> DType {
+        match self {
+            S::Min | S::Max => dtype,
+            S::ArgMin | S::ArgMax => DType::I64,
+            _ if dtype == DType::F32 => DType::F32,
+            S::Sum => match dtype {
+                DType::U8 | DType::U16 | DType::U32 | DType::U64 => DType::U64,
+                DType::F64 => DType::F64,
+                _ => DType::I64,
+            },
+            _ => DType::F64,
+        }
+    }
+
+    /// Of a line of elements.
+    ///
+    /// # Errors
+    /// When it has no meaning for no elements.
+    pub fn of(self, dtype: DType, line: &[u8]) -> Result<Scalar, String> {
+        match self {
+            S::Min | S::Max | S::ArgMin | S::ArgMax => {
+                with_type!(dtype, T => self.extreme::<T>(dtype, &typed::<T>(line)))
+            }
+            S::Sum if !dtype.is_float() => Ok(self.whole_sum(dtype, line)),
+            _ => {
+                let mut scratch = Vec::new();
+                let x = self.real(as_f64(dtype, line, &mut scratch));
+                Ok(real(self.result(dtype), x))
+            }
+        }
+    }
+
+    fn extreme<T: Number>(self, dtype: DType, line: &[T]) -> Result<Scalar, String> {
+        let least = matches!(self, S::Min | S::ArgMin);
+        let mut best = match line.first() {
+            Some(&first) => (0, first),
+            None => return Err("the array has no elements, so there is no extreme".into()),
+        };
+        for (i, &x) in line.iter().enumerate() {
+            // The first NaN wins, as in numpy: nothing compares beyond it.
+            let is_nan = |x: T| x.partial_cmp(&x).is_none();
+            if is_nan(best.1) {
+                break;
+            }
+            if is_nan(x) || (if least { x < best.1 } else { x > best.1 }) {
+                best = (i, x);
+            }
+        }
+        Ok(match self {
+            S::ArgMin | S::ArgMax => Scalar::I64(best.0 as i64),
+            _ => best.1.scalar(dtype),
+        })
+    }
+
+    /// Wraps around as numpy's int64 and uint64 do.
+    fn whole_sum(self, dtype: DType, line: &[u8]) -> Scalar {
+        fn wrapping<T: Number>(line: &[u8], wide: impl Fn(T) -> u64) -> u64 {
+            typed::<T>(line).iter().fold(0u64, |sum, &x| sum.wrapping_add(wide(x)))
+        }
+        let sum = match dtype {
+            DType::U16 => wrapping::<u16>(line, u64::from),
+            DType::U32 => wrapping::<u32>(line, u64::from),
+            DType::U64 => wrapping::<u64>(line, |x| x),
+            DType::I8 => wrapping::<i8>(line, |x| x as u64),
+            DType::I16 => wrapping::<i16>(line, |x| x as u64),
+            DType::I32 => wrapping::<i32>(line, |x| x as u64),
+            DType::I64 => wrapping::<i64>(line, |x| x as u64),
+            _ => wrapping::<u8>(line, u64::from),
+        };
+        match self.result(dtype) {
+            DType::U64 => Scalar::U64(sum),
+            _ => Scalar::I64(sum as i64),
+        }
+    }
+
+    fn real(self, line: &[f64]) -> f64 {
+        let n = line.len() as f64;
+        let total = |f: &dyn Fn(f64) -> f64| {
+            let mut sum = Compensated::default();
+            line.iter().for_each(|&x| sum.add(f(x)));
+            sum.value()
+        };
+        let sum = || {
+            let mut sum = Compensated::default();
+            sum.add_all(line);
+            sum.value()
+        };
+        match self {
+            S::Sum => sum(),
+            S::Mean => sum() / n,
+            S::Norm => total(&|x| x * x).sqrt(),
+            S::Rms => (total(&|x| x * x) / n).sqrt(),
+            S::Median => median(line),
+            _ => {
+                let mean = sum() / n;
+                let variance = total(&|x| (x - mean) * (x - mean)) / n;
+                if self == S::Std { variance.sqrt() } else { variance }
+            }
+        }
+    }
+
+    /// Over one axis of an array in C order: `outer` × `length` × `inner` elements give
+    /// `outer` × `inner` results, written to `out`.
+    ///
+    /// # Errors
+    /// When it has no meaning for no elements.
+    pub fn along(
+        self,
+        dtype: DType,
+        data: &[u8],
+        (outer, length, inner): (usize, usize, usize),
+        out: &mut [u8],
+    ) -> Result<(), String> {
+        let size = dtype.size();
+        let result = self.result(dtype);
+        if matches!(self, S::Sum | S::Mean) && dtype != DType::F64 && dtype.size() < 8 && inner > 1 {
+            with_type!(dtype, T => self.rows::<T>(&typed::<T>(data), result, (length, inner), out));
+            return Ok(());
+        }
+        let mut line = Vec::with_capacity(length * size);
+        let mut places = out.chunks_exact_mut(result.size());
+        for block in 0..outer {
+            for column in 0..inner {
+                line.clear();
+                for k in 0..length {
+                    let at = ((block * length + k) * inner + column) * size;
+                    line.extend_from_slice(&data[at..at + size]);
+                }
+                let value = self.of(dtype, &line)?;
+                if let Some(place) = places.next() {
+                    place.copy_from_slice(&scalar_bytes(value)[..result.size()]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sums and means over rows: whole rows are added, as memory lies. Elements of up to 32 bits
+    /// in up to 2^21 rows are exact in a float64.
+    fn rows<T: Number>(
+        self,
+        data: &[T],
+        result: DType,
+        (length, inner): (usize, usize),
+        out: &mut [u8],
+    ) {
+        let mut sums = vec![0f64; inner];
+        let blocks = data.chunks_exact((length * inner).max(1));
+        for (block, out) in blocks.zip(out.chunks_exact_mut(inner * result.size())) {
+            sums.fill(0.0);
+            for row in block.chunks_exact(inner) {
+                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64());
+            }
+            for (&sum, place) in sums.iter().zip(out.chunks_exact_mut(result.size())) {
+                let x = if self == S::Mean { sum / length as f64 } else { sum };
+                let value = match result {
+                    DType::U64 => Scalar::U64(x as u64),
+                    DType::I64 => Scalar::I64(x as i64),
+                    other => real(other, x),
+                };
+                place.copy_from_slice(&scalar_bytes(value)[..result.size()]);
+            }
+        }
+    }
+}
+
+fn real(dtype: DType, x: f64) -> Scalar {
+    if dtype == DType::F32 { Scalar::F32(x as f32) } else { Scalar::F64(x) }
+}
+
+/// Mean of the two middle elements; NaN if any is.
+fn median(line: &[f64]) -> f64 {
+    if line.is_empty() || line.iter().any(|x| x.is_nan()) {
+        return f64::NAN;
+    }
+    let mut sorted = line.to_vec();
+    let middle = sorted.len() / 2;
+    let (below, &mut upper, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
+    if line.len() % 2 == 1 {
+        return upper;
+    }
+    let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    // As numpy: the mean of the two.
+    (lower + upper) / 2.0
+}

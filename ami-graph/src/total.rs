@@ -1,0 +1,438 @@
+//! Totals: what sums and means accumulate, a scalar or an array element by element.
+//!
+//! Integers are exact. Small ones are added up in 32 bits, which halves memory traffic, and move
+//! to 64 and then 128 bits before they could overflow: `bound` is the largest magnitude that the
+//! events so far can have reached. Floats are compensated, except float32 arrays: their 24 bits
+//! leave 29 spare in a float64.
+
+use crate::access::{Mask, Number, as_f64, dense, selected, typed};
+use crate::batch::Column;
+use crate::buffer::Buffer;
+use crate::compensated::{Compensated, corrected, two_sum};
+use crate::error::DecodeError;
+use crate::value::{Array, DType, Value};
+use crate::wire::{Reader, Writer};
+
+/// Accumulators kept in the first-level cache while all frames of a batch are added to them.
+const TILE: usize = 2048;
+
+/// A sum over events.
+#[derive(Debug, Clone)]
+pub struct Total {
+    dtype: DType,
+    shape: Vec<usize>,
+    bound: u128,
+    sums: Sums,
+}
+
+#[derive(Debug, Clone)]
+enum Sums {
+    Whole(i128),
+    Real(Compensated),
+    U32(Buffer<u32>),
+    I32(Buffer<i32>),
+    I64(Buffer<i64>),
+    I128(Buffer<i128>),
+    Plain(Buffer<f64>),
+    Pairs(Buffer<f64>, Buffer<f64>),
+}
+
+/// A number that can be added into a wider accumulator.
+trait Widen<A>: Copy {
+    fn widen(self) -> A;
+}
+
+macro_rules! widen {
+    ($($from:ty => $($to:ty),+;)*) => { $($(
+        impl Widen<$to> for $from {
+            #[inline(always)]
+            fn widen(self) -> $to { self as $to }
+        }
+    )+)* };
+}
+widen! {
+    u8 => u32, i64, i128; u16 => u32, i64, i128; i8 => i32, i64, i128; i16 => i32, i64, i128;
+    u32 => i64, i128; i32 => i64, i128; i64 => i64, i128; u64 => i128; i128 => i128;
+}
+
+trait Accumulator: bytemuck::Pod {
+    fn plus(self, other: Self) -> Self;
+}
+
+macro_rules! accumulator {
+    ($($t:ty),*) => { $(impl Accumulator for $t {
+        #[inline(always)]
+        fn plus(self, other: Self) -> Self { self.wrapping_add(other) }
+    })* };
+}
+accumulator!(u32, i32, i64, i128);
+
+/// Adds frames to accumulators, tile by tile, so that a tile is read and written once per batch.
+fn add_frames<T: bytemuck::Pod + Widen<A>, A: Accumulator>(sums: &mut [A], frames: &[&[u8]]) {
+    let frames: Vec<_> = frames.iter().map(|bytes| typed::<T>(bytes)).collect();
+    for (tile, sums) in sums.chunks_mut(TILE).enumerate() {
+        let start = tile * TILE;
+        for frame in &frames {
+            let Some(part) = frame.get(start..start + sums.len()) else { continue };
+            for (sum, &x) in sums.iter_mut().zip(part) {
+                *sum = sum.plus(x.widen());
+            }
+        }
+    }
+}
+
+/// Adds float frames with their rounding errors.
+fn add_pairs(dtype: DType, sums: &mut [f64], lost: &mut [f64], frames: &[&[u8]]) {
+    let mut scratch = Vec::new();
+    let tiles = sums.chunks_mut(TILE).zip(lost.chunks_mut(TILE)).enumerate();
+    for (tile, (sums, lost)) in tiles {
+        let start = tile * TILE * dtype.size();
+        for frame in frames {
+            let Some(part) = frame.get(start..start + sums.len() * dtype.size()) else { continue };
+            let part = as_f64(dtype, part, &mut scratch);
+            for ((sum, lost), &x) in sums.iter_mut().zip(lost.iter_mut()).zip(part) {
+                let (next, error) = two_sum(*sum, x);
+                *sum = next;
+                *lost += error;
+            }
+        }
+    }
+}
+
+fn add_plain(sums: &mut [f64], frames: &[&[u8]]) {
+    let frames: Vec<_> = frames.iter().map(|bytes| typed::<f32>(bytes)).collect();
+    for (tile, sums) in sums.chunks_mut(TILE).enumerate() {
+        let start = tile * TILE;
+        for frame in &frames {
+            let Some(part) = frame.get(start..start + sums.len()) else { continue };
+            sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+    }
+}
+
+/// Largest magnitude of one element.
+fn magnitude(dtype: DType) -> u128 {
+    1u128 << match dtype {
+        DType::I8 => 7,
+        DType::I16 => 15,
+        DType::I32 => 31,
+        DType::I64 => 63,
+        other => 8 * other.size(),
+    }
+}
+
+fn wider<T: bytemuck::Pod + Widen<A>, A: Accumulator>(from: &[T]) -> Buffer<A> {
+    let mut to = Buffer::zeros(from.len());
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from.widen());
+    to
+}
+
+impl Total {
+    /// Zero.
+    pub fn new(dtype: DType, axes: &[u32]) -> Total {
+        let shape: Vec<usize> = axes.iter().map(|&a| a as usize).collect();
+        let count = shape.iter().product();
+        let sums = match dtype {
+            DType::F32 | DType::F64 if axes.is_empty() => Sums::Real(Compensated::default()),
+            _ if axes.is_empty() => Sums::Whole(0),
+            DType::Bool | DType::U8 | DType::U16 | DType::Str => Sums::U32(Buffer::zeros(count)),
+            DType::I8 | DType::I16 => Sums::I32(Buffer::zeros(count)),
+            DType::U32 | DType::I32 => Sums::I64(Buffer::zeros(count)),
+            DType::U64 | DType::I64 => Sums::I128(Buffer::zeros(count)),
+            DType::F32 => Sums::Plain(Buffer::zeros(count)),
+            DType::F64 => Sums::Pairs(Buffer::zeros(count), Buffer::zeros(count)),
+        };
+        Total { dtype, shape, bound: 0, sums }
+    }
+
+    /// Most bytes a total of this kind takes, grown.
+    pub fn size(dtype: DType, axes: &[u32]) -> u64 {
+        let each = match dtype {
+            DType::Bool | DType::U8 | DType::U16 | DType::I8 | DType::I16 | DType::F32 => 8,
+            _ => 16,
+        };
+        64 + axes.iter().fold(each, |n: u64, &a| n.saturating_mul(u64::from(a)))
+    }
+
+    /// Bytes held.
+    pub fn bytes(&self) -> usize {
+        match &self.sums {
+            Sums::Whole(_) | Sums::Real(_) => 16,
+            Sums::U32(b) => 4 * b.len(),
+            Sums::I32(b) => 4 * b.len(),
+            Sums::I64(b) => 8 * b.len(),
+            Sums::I128(b) => 16 * b.len(),
+            Sums::Plain(b) => 8 * b.len(),
+            Sums::Pairs(b, _) => 16 * b.len(),
+        }
+    }
+
+    /// Adds the events of a column that take part.
+    pub fn absorb(&mut self, column: &Column<'_>, mask: Mask<'_>, present: u64) {
+        match column {
+            Column::Scalars { dtype, data, .. } => self.absorb_scalars(*dtype, data, mask),
+            Column::Arrays { items, .. } => {
+                let frames: Vec<&[u8]> = selected(mask, items.len())
+                    .filter_map(|i| items[i].as_ref().map(|item| item.data))
+                    .collect();
+                self.grow(magnitude(self.dtype).saturating_mul(u128::from(present)));
+                self.absorb_frames(&frames);
+            }
+            Column::Absent | Column::Constant(_) | Column::Strings(_) => {}
+        }
+    }
+
+    fn absorb_scalars(&mut self, dtype: DType, data: &[u8], mask: Mask<'_>) {
+        match &mut self.sums {
+            Sums::Real(real) if dtype == DType::F64 => real.add_all(&dense::<f64>(data, mask)),
+            Sums::Real(real) => {
+                let numbers: Vec<f64> =
+                    dense::<f32>(data, mask).iter().map(|&x| f64::from(x)).collect();
+                real.add_all(&numbers);
+            }
+            Sums::Whole(whole) => *whole = whole.wrapping_add(whole_sum(dtype, data, mask)),
+            _ => {}
+        }
+    }
+
+    fn absorb_frames(&mut self, frames: &[&[u8]]) {
+        match (&mut self.sums, self.dtype) {
+            (Sums::U32(s), DType::U16) => add_frames::<u16, _>(s, frames),
+            (Sums::U32(s), _) => add_frames::<u8, _>(s, frames),
+            (Sums::I32(s), DType::I16) => add_frames::<i16, _>(s, frames),
+            (Sums::I32(s), _) => add_frames::<i8, _>(s, frames),
+            (Sums::I64(s), dtype) => match dtype {
+                DType::U16 => add_frames::<u16, _>(s, frames),
+                DType::I8 => add_frames::<i8, _>(s, frames),
+                DType::I16 => add_frames::<i16, _>(s, frames),
+                DType::U32 => add_frames::<u32, _>(s, frames),
+                DType::I32 => add_frames::<i32, _>(s, frames),
+                _ => add_frames::<u8, _>(s, frames),
+            },
+            (Sums::I128(s), dtype) => match dtype {
+                DType::U16 => add_frames::<u16, _>(s, frames),
+                DType::I8 => add_frames::<i8, _>(s, frames),
+                DType::I16 => add_frames::<i16, _>(s, frames),
+                DType::U32 => add_frames::<u32, _>(s, frames),
+                DType::I32 => add_frames::<i32, _>(s, frames),
+                DType::U64 => add_frames::<u64, _>(s, frames),
+                DType::I64 => add_frames::<i64, _>(s, frames),
+                _ => add_frames::<u8, _>(s, frames),
+            },
+            (Sums::Plain(s), _) => add_plain(s, frames),
+            (Sums::Pairs(s, lost), dtype) => add_pairs(dtype, s, lost, frames),
+            (Sums::Whole(_) | Sums::Real(_), _) => {}
+        }
+    }
+
+    /// Makes room for sums of this much more magnitude.
+    fn grow(&mut self, more: u128) {
+        self.bound = self.bound.saturating_add(more);
+        let fits = match &self.sums {
+            Sums::U32(_) => self.bound <= u128::from(u32::MAX),
+            Sums::I32(_) => self.bound <= i32::MAX as u128,
+            Sums::I64(_) => self.bound <= i64::MAX as u128,
+            _ => true,
+        };
+        if !fits {
+            self.widen();
+            self.grow(0);
+        }
+    }
+
+    fn widen(&mut self) {
+        self.sums = match &self.sums {
+            Sums::U32(b) => Sums::I64(wider(b)),
+            Sums::I32(b) => Sums::I64(wider(b)),
+            Sums::I64(b) => Sums::I128(wider(b)),
+            _ => return,
+        };
+    }
+
+    /// Places in the order of widening; totals of one element type differ in nothing else.
+    fn level(&self) -> u8 {
+        match self.sums {
+            Sums::U32(_) | Sums::I32(_) => 0,
+            Sums::I64(_) => 1,
+            _ => 2,
+        }
+    }
+
+    /// Adds another total. False when it is of another kind.
+    pub fn merge(&mut self, mut other: Total) -> bool {
+        if self.dtype != other.dtype || self.shape != other.shape {
+            return false;
+        }
+        self.grow(other.bound);
+        while self.level() < other.level() {
+            self.widen();
+        }
+        while other.level() < self.level() {
+            other.widen();
+        }
+        match (&mut self.sums, &other.sums) {
+            (Sums::Whole(a), Sums::Whole(b)) => *a = a.wrapping_add(*b),
+            (Sums::Real(a), Sums::Real(b)) => a.merge(*b),
+            (Sums::U32(a), Sums::U32(b)) => add_each(a, b),
+            (Sums::I32(a), Sums::I32(b)) => add_each(a, b),
+            (Sums::I64(a), Sums::I64(b)) => add_each(a, b),
+            (Sums::I128(a), Sums::I128(b)) => add_each(a, b),
+            (Sums::Plain(a), Sums::Plain(b)) => {
+                a.iter_mut().zip(b.iter()).for_each(|(a, &b)| *a += b);
+            }
+            (Sums::Pairs(a, a_lost), Sums::Pairs(b, b_lost)) => {
+                for i in 0..a.len() {
+                    let (sum, error) = two_sum(a[i], b[i]);
+                    a[i] = sum;
+                    a_lost[i] += error + b_lost[i];
+                }
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// The sum: integers as int64 or uint64 where they fit, all else as float64.
+    pub fn sum(&self) -> Value {
+        if let Some(reals) = self.reals() {
+            return self.shaped(&reals);
+        }
+        let whole = self.wholes();
+        let unsigned = matches!(self.dtype, DType::U8 | DType::U16 | DType::U32 | DType::U64);
+        if unsigned && let Some(fit) = fitting::<u64>(&whole) {
+            return self.shaped(&fit);
+        }
+        if !unsigned && let Some(fit) = fitting::<i64>(&whole) {
+            return self.shaped(&fit);
+        }
+        self.shaped(&whole.iter().map(|&x| x as f64).collect::<Vec<_>>())
+    }
+
+    /// The sum divided by a number of events.
+    pub fn mean(&self, n: u64) -> Value {
+        let n = n as f64;
+        let sums =
+            self.reals().unwrap_or_else(|| self.wholes().iter().map(|&x| x as f64).collect());
+        self.shaped(&sums.iter().map(|sum| sum / n).collect::<Vec<_>>())
+    }
+
+    fn reals(&self) -> Option<Vec<f64>> {
+        match &self.sums {
+            Sums::Real(real) => Some(vec![real.value()]),
+            Sums::Plain(sums) => Some(sums.to_vec()),
+            Sums::Pairs(s, lost) => {
+                Some(s.iter().zip(lost.iter()).map(|(&s, &l)| corrected(s, l)).collect())
+            }
+            _ => None,
+        }
+    }
+
+    fn wholes(&self) -> Vec<i128> {
+        match &self.sums {
+            Sums::Whole(whole) => vec![*whole],
+            Sums::U32(b) => b.iter().map(|&x| x.into()).collect(),
+            Sums::I32(b) => b.iter().map(|&x| x.into()).collect(),
+            Sums::I64(b) => b.iter().map(|&x| x.into()).collect(),
+            Sums::I128(b) => b.to_vec(),
+            Sums::Real(_) | Sums::Plain(_) | Sums::Pairs(..) => Vec::new(),
+        }
+    }
+
+    fn shaped<T: crate::value::Element + Number>(&self, numbers: &[T]) -> Value {
+        match (self.shape.is_empty(), numbers.first()) {
+            (true, Some(&one)) => Value::Scalar(one.scalar(T::DTYPE)),
+            _ => Value::Array(Array::from_elements(&self.shape, numbers)),
+        }
+    }
+
+    /// Gives the total away as bytes.
+    pub fn encode(self, writer: &mut Writer) {
+        writer.slice(&[self.bound]);
+        writer.u8(self.level());
+        match self.sums {
+            Sums::Whole(whole) => writer.i128(whole),
+            Sums::Real(real) => {
+                writer.f64(real.sum);
+                writer.f64(real.lost);
+            }
+            Sums::U32(b) => writer.buffer(b),
+            Sums::I32(b) => writer.buffer(b),
+            Sums::I64(b) => writer.buffer(b),
+            Sums::I128(b) => writer.buffer(b),
+            Sums::Plain(b) => writer.buffer(b),
+            Sums::Pairs(sums, lost) => {
+                writer.buffer(sums);
+                writer.buffer(lost);
+            }
+        }
+    }
+
+    /// Reads a total of this element type and shape.
+    ///
+    /// # Errors
+    /// When the bytes are not one.
+    pub fn decode(
+        dtype: DType,
+        axes: &[u32],
+        reader: &mut Reader<'_>,
+    ) -> Result<Total, DecodeError> {
+        const WHAT: &str = "total";
+        let shape: Vec<usize> = axes.iter().map(|&a| a as usize).collect();
+        let count: usize = shape.iter().product();
+        let bound = reader.buffer::<u128>(1, WHAT)?[0];
+        let sums = match (reader.u8(WHAT)?, dtype) {
+            (2, DType::F32 | DType::F64) if axes.is_empty() => {
+                Sums::Real(Compensated { sum: reader.f64(WHAT)?, lost: reader.f64(WHAT)? })
+            }
+            (2, _) if axes.is_empty() => Sums::Whole(reader.i128(WHAT)?),
+            (2, DType::F32) => Sums::Plain(reader.buffer(count, WHAT)?),
+            (2, DType::F64) => {
+                Sums::Pairs(reader.buffer(count, WHAT)?, reader.buffer(count, WHAT)?)
+            }
+            (2, _) => Sums::I128(reader.buffer(count, WHAT)?),
+            (1, d) if !matches!(d, DType::U64 | DType::I64 | DType::F32 | DType::F64) => {
+                Sums::I64(reader.buffer(count, WHAT)?)
+            }
+            (0, DType::I8 | DType::I16) => Sums::I32(reader.buffer(count, WHAT)?),
+            (0, DType::Bool | DType::U8 | DType::U16) => Sums::U32(reader.buffer(count, WHAT)?),
+            (level, _) => return Err(DecodeError::invalid(WHAT, level)),
+        };
+        Ok(Total { dtype, shape, bound, sums })
+    }
+}
+
+fn add_each<A: Accumulator>(a: &mut [A], b: &[A]) {
+    a.iter_mut().zip(b).for_each(|(a, &b)| *a = a.plus(b));
+}
+
+/// All of them in a narrower type, if they fit.
+fn fitting<T: TryFrom<i128>>(whole: &[i128]) -> Option<Vec<T>> {
+    whole.iter().map(|&x| T::try_from(x).ok()).collect()
+}
+
+/// The exact sum of integer scalars. Blocks of at most 2^32 elements of 32 bits cannot overflow
+/// 64 bits; a batch is far smaller.
+fn whole_sum(dtype: DType, data: &[u8], mask: Mask<'_>) -> i128 {
+    fn narrow_sum<T: Number + Widen<i64>>(data: &[u8], mask: Mask<'_>) -> i128 {
+        let sum: i64 = match mask {
+            None => typed::<T>(data).iter().map(|x| x.widen()).sum(),
+            Some(mask) => typed::<T>(data)
+                .iter()
+                .zip(mask)
+                .map(|(x, &m)| if m != 0 { x.widen() } else { 0 })
+                .sum(),
+        };
+        i128::from(sum)
+    }
+    match dtype {
+        DType::U64 => dense::<u64>(data, mask).iter().map(|&x| i128::from(x)).sum(),
+        DType::I64 => dense::<i64>(data, mask).iter().map(|&x| i128::from(x)).sum(),
+        DType::U16 => narrow_sum::<u16>(data, mask),
+        DType::U32 => narrow_sum::<u32>(data, mask),
+        DType::I8 => narrow_sum::<i8>(data, mask),
+        DType::I16 => narrow_sum::<i16>(data, mask),
+        DType::I32 => narrow_sum::<i32>(data, mask),
+        _ => narrow_sum::<u8>(data, mask),
+    }
+}
+

@@ -1,0 +1,17 @@
+//! The feature store: keeps what the root publishes and serves it to clients.
+//!
+//! ```text
+//!     source → [shm ring] → worker → collector → **store** → client
+//!                               ▲
+//!                     ctl → manager
+//! ```
+//!
+//! Messages of the root are the messages of the clients: they are forwarded first and looked at
+//! afterwards. Nothing a client does reaches the data path: a slow one misses values, which its
+//! sequence numbers tell it, and a frozen store is refilled by the root.
+
+mod query;
+mod server;
+mod store;
+
+pub use server::run;

@@ -1,0 +1,144 @@
+//! The store's loop: results in, forwarded to clients, queries answered.
+
+use crate::query;
+use crate::store::Store;
+use ami_proto::config::Config;
+use ami_proto::daemon::{Daemon, now_ns};
+use ami_proto::endpoint::Endpoint;
+use ami_proto::member_to_manager::Role;
+use ami_proto::reporter::Reporter;
+use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use std::time::Duration;
+use zmq::Message;
+
+/// Longest sleep; everything that matters wakes it earlier.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Results that may wait for a store that is busy; beyond, the root drops them, newest values win.
+const RESULTS: i32 = 4096;
+
+/// Runs until asked to stop.
+///
+/// # Errors
+/// When sockets cannot be made.
+pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
+    let mut server = Server::new(config, daemon)?;
+    daemon.ready("feature store");
+    while !daemon.stopping() {
+        server.turn(daemon)?;
+    }
+    Ok(())
+}
+
+struct Server {
+    store: Store,
+    results: Socket,
+    clients: Socket,
+    queries: Socket,
+    reporter: Reporter,
+    frames: Vec<Message>,
+    refused: u64,
+    queried: u64,
+}
+
+impl Server {
+    fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Server> {
+        let context = zmq::Context::new();
+        let bind = |kind, queue, endpoint: Endpoint, what| {
+            socket::bind(&context, kind, queue, &endpoint.bind(config), what)
+        };
+        let clients = bind(zmq::XPUB, Queue::Bounded(config.store.client_queue), Endpoint::Store, "features")?;
+        // Every subscription is seen, also the second one of a topic: its last value follows.
+        clients.set_xpub_verbose(true)?;
+        let results = Endpoint::Results.connect(config);
+        Ok(Server {
+            store: Store::new(config.store.history, config.store.history_bytes),
+            results: socket::connect(&context, zmq::SUB, Queue::Bounded(RESULTS), &results, "root's results")?,
+            clients,
+            queries: bind(zmq::ROUTER, Queue::Bounded(1000), Endpoint::Query, "queries")?,
+            reporter: Reporter::new(&context, config, daemon, Role::Store, "store")?,
+            frames: Vec::new(),
+            refused: 0,
+            queried: 0,
+        })
+    }
+
+    fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
+        for _ in 0..256 {
+            if !socket::receive(&self.results, &mut self.frames)? {
+                break;
+            }
+            self.on_result()?;
+        }
+        while socket::receive(&self.clients, &mut self.frames)? {
+            self.on_subscription()?;
+        }
+        for _ in 0..64 {
+            if !socket::receive(&self.queries, &mut self.frames)? {
+                break;
+            }
+            self.on_query()?;
+        }
+        while self.reporter.announcement().is_some() {}
+        self.report(daemon);
+        daemon.beat();
+        let mut items = [&self.results, &self.clients, &self.queries, self.reporter.socket()]
+            .map(|s| s.as_poll_item(PollEvents::POLLIN));
+        Ok(socket::wait(&mut items, TICK)?)
+    }
+
+    fn on_result(&mut self) -> anyhow::Result<()> {
+        let frames: Vec<&[u8]> = self.frames.iter().map(|f| &f[..]).collect();
+        if let Err(error) = self.store.ingest(&frames, now_ns()) {
+            self.refused += 1;
+            tracing::warn!(%error, "result refused");
+            return Ok(());
+        }
+        if frames.first() != Some(&&b"@retire"[..]) {
+            socket::send(&self.clients, self.frames.drain(..))?;
+        }
+        Ok(())
+    }
+
+    /// The last value follows a subscription at once. Others who have the topic see it again, with
+    /// the same sequence number.
+    fn on_subscription(&mut self) -> anyhow::Result<()> {
+        let Some(frame) = self.frames.first() else { return Ok(()) };
+        let Some((1, prefix)) = frame.split_first() else { return Ok(()) };
+        let Ok(prefix) = std::str::from_utf8(prefix) else { return Ok(()) };
+        for (topic, message) in self.store.latest_with(prefix) {
+            let parts = [topic.as_bytes(), &message.header];
+            let buffers = message.buffers.iter().map(Vec::as_slice);
+            socket::send(&self.clients, parts.into_iter().chain(buffers))?;
+        }
+        Ok(())
+    }
+
+    fn on_query(&mut self) -> anyhow::Result<()> {
+        self.queried += 1;
+        // Addresses end with an empty frame (REQ), or there is the peer's identity alone (DEALER).
+        let envelope = self.frames.iter().position(|f| f.is_empty()).map_or(1, |i| i + 1);
+        let envelope = envelope.min(self.frames.len());
+        let body: Vec<&[u8]> = self.frames[envelope..].iter().map(|f| &f[..]).collect();
+        let answer = query::answer(&self.store, &body, now_ns());
+        let address = self.frames[..envelope].iter().map(|f| f.to_vec());
+        // A client that is gone, or that asks faster than it reads, gets nothing.
+        let reply: Vec<Vec<u8>> = address.chain(answer).collect();
+        let _ = socket::send(&self.queries, reply);
+        Ok(())
+    }
+
+    fn report(&mut self, daemon: &Daemon) {
+        if !self.reporter.due() {
+            return;
+        }
+        let metrics = &daemon.metrics;
+        metrics.set("ami_results_total", self.store.messages as f64);
+        metrics.set("ami_results_refused_total", self.refused as f64);
+        metrics.set("ami_queries_total", self.queried as f64);
+        metrics.set("ami_history_bytes", self.store.bytes() as f64);
+        metrics.set("ami_topics", self.store.topics().count() as f64);
+        self.reporter.state(if self.store.messages > 0 { "running" } else { "waiting for results" });
+        self.reporter.send(daemon);
+    }
+}

@@ -1,0 +1,77 @@
+//! Subcommands of `ami-ventilator` that are no daemon: `inspect` and `record`.
+
+use crate::sources::url::{SourceKind, SourceSpec};
+use ami_proto::daemon::{self, USAGE};
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// What the command is for, with the sources it knows.
+pub const ABOUT: &str = "Reads events from a source into the ring and hands them to workers.
+
+Sources (ventilator.source):
+  sim:NAME_OR_FILE[?rate=HZ&seed=N]   a simulated beamline: a preset (pump-probe, scalars, …) or a TOML file
+  xtc2:PATH[,PATH…]                   LCLS-II files: streams, chunks, recordings
+Options of all: pace=max|realtime|HZ, loop=N|forever, epoch=unix|epics|counter, start=N, events=N,
+overload=block|drop
+
+Also: `ami-ventilator inspect URL`, `ami-ventilator record FILE` (each with --help)";
+
+/// Runs a subcommand if the arguments name one.
+pub fn subcommand() -> Option<ExitCode> {
+    let first = std::env::args().nth(1)?;
+    let command = match first.as_str() {
+        "inspect" => inspect_command(),
+        "record" => crate::record::command(),
+        _ => return None,
+    };
+    let matches = command.get_matches_from(std::env::args().skip(1));
+    daemon::log();
+    let result = match first.as_str() {
+        "inspect" => inspect(&matches),
+        _ => crate::record::run(&matches),
+    };
+    Some(match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Somebody who only looks at the head of a listing is no failure.
+        Err(error) if broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::from(if error.is::<clap::Error>() { USAGE } else { 1 })
+        }
+    })
+}
+
+fn broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|e| e.downcast_ref::<std::io::Error>())
+        .any(|e| e.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+fn inspect_command() -> Command {
+    Command::new("inspect")
+        .bin_name("ami-ventilator inspect")
+        .about("Lists what XTC2 files hold, without running anything")
+        .arg(Arg::new("url").required(true).value_name("URL").help("xtc2:PATH[,PATH…], or a path"))
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("One JSON line per datagram"))
+        .arg(
+            Arg::new("hash")
+                .long("hash")
+                .action(ArgAction::SetTrue)
+                .help("With --json: the FNV-1a hash of each field's bytes"),
+        )
+}
+
+fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
+    let url = matches.get_one::<String>("url").map_or("", String::as_str);
+    let paths: Vec<PathBuf> = match url.parse::<SourceSpec>() {
+        Ok(SourceSpec { kind: SourceKind::Xtc2(paths), .. }) => paths,
+        Ok(_) => anyhow::bail!("{url}: only xtc2: sources can be inspected; `ami-ctl sources` shows the fields of others"),
+        // A plain path of any name.
+        Err(_) if !url.contains(':') => vec![PathBuf::from(url)],
+        Err(error) => return Err(error.into()),
+    };
+    let out = std::io::BufWriter::new(std::io::stdout().lock());
+    crate::inspect::run(&paths, matches.get_flag("json"), matches.get_flag("hash"), &mut { out })
+}

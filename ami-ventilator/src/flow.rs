@@ -1,0 +1,434 @@
+//! The event path's bookkeeping on a host: units, flushes, lanes, replay, acknowledgement. Pure:
+//! inputs and time come as arguments, what is to be sent is returned as effects.
+//!
+//! Invariants: units and flushes are numbered without gaps; the units of a flush follow each other;
+//! a unit's id, events and place never change, also when it is done again; what lies below the
+//! watermark is forgotten, nothing else ever is.
+
+use ami_graph::schema::{Held, Schema};
+use ami_proto::chunk::Sealed;
+use ami_proto::ids::{Conditions, Key};
+use ami_proto::to_collector::{Manifest, ToCollector};
+use ami_proto::transition::TransitionKind;
+use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+mod lanes;
+pub use lanes::Lane;
+
+/// What is to be done outside.
+#[derive(Debug)]
+pub enum Effect {
+    /// Send on a lane.
+    Lane(u32, LaneMessage),
+    /// Send a lane the graphs of a version.
+    LaneGraphs(u32, u64),
+    /// Send to the host collector.
+    Collector(ToCollector),
+    /// Send the host collector the graphs of a version.
+    CollectorGraphs(u64),
+    /// Ring positions below are free.
+    Free(u64),
+}
+
+/// Limits of the flow.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Units a lane may have on hand.
+    pub credits: u64,
+    /// Undecided flushes.
+    pub flushes_in_flight: usize,
+    /// Undecided manifests are repeated after this time, ns.
+    pub repeat_ns: u64,
+}
+
+#[derive(Debug)]
+struct Unit {
+    descriptor: Descriptor,
+    flush: u64,
+    key: Key,
+    /// Who has it; None while it waits for a lane.
+    lane: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Flush {
+    manifest: Manifest,
+    /// Ring position after its last unit.
+    end: u64,
+    sent_ns: u64,
+}
+
+/// The open flush.
+#[derive(Debug)]
+struct Open {
+    key: Key,
+    units: Vec<(u64, u32)>,
+    lanes: BTreeSet<u32>,
+    dropped: BTreeMap<String, u64>,
+    late: u64,
+    timestamp_ns: u64,
+    context: u32,
+    start: u64,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Flow {
+    epoch: u64,
+    limits: Limits,
+    /// Units that are not decided; the first is number `first_unit`.
+    units: VecDeque<Unit>,
+    first_unit: u64,
+    /// Flushes that are closed but not decided; the first is number `watermark`.
+    flushes: VecDeque<Flush>,
+    watermark: u64,
+    root_life: u64,
+    open: Option<Open>,
+    /// Units that wait for a lane, in order.
+    waiting: VecDeque<u64>,
+    /// Units of dead lanes, to be done again alone.
+    replays: VecDeque<u64>,
+    lanes: BTreeMap<u32, Lane>,
+    sticky: Option<u32>,
+    schemas: BTreeMap<u32, Arc<Schema>>,
+    contexts: BTreeMap<u32, Context>,
+    /// What the host collector was told in its present life.
+    told: lanes::Told,
+    position: u64,
+    /// Decided, and held only by recorders: number after the last unit, ring position.
+    freeable: VecDeque<(u64, u64)>,
+    effects: Vec<Effect>,
+}
+
+impl Flow {
+    /// An epoch's begin.
+    pub fn new(epoch: u64, limits: Limits) -> Flow {
+        Flow {
+            epoch,
+            limits,
+            units: VecDeque::new(),
+            first_unit: 0,
+            flushes: VecDeque::new(),
+            watermark: 0,
+            root_life: 0,
+            open: None,
+            waiting: VecDeque::new(),
+            replays: VecDeque::new(),
+            lanes: BTreeMap::new(),
+            sticky: None,
+            schemas: BTreeMap::new(),
+            contexts: BTreeMap::new(),
+            told: lanes::Told::default(),
+            position: 0,
+            freeable: VecDeque::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// What is to be done, in order.
+    pub fn effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// A new schema.
+    pub fn schema(&mut self, schema: Arc<Schema>) -> u32 {
+        let number = self.schemas.last_key_value().map_or(0, |(n, _)| n + 1);
+        self.schemas.insert(number, schema);
+        number
+    }
+
+    /// A new context; units from here on carry it.
+    pub fn context(&mut self, conditions: Conditions, held: Held) -> u32 {
+        let number = self.contexts.last_key_value().map_or(0, |(n, _)| n + 1);
+        self.contexts.insert(number, Context { number, conditions, held });
+        self.tell_lanes(number);
+        number
+    }
+
+    /// Number of lanes that work.
+    pub fn workers(&self) -> usize {
+        self.lanes.values().filter(|l| l.works()).count()
+    }
+
+    /// Undecided flushes, the open one not counted.
+    pub fn in_flight(&self) -> usize {
+        self.flushes.len()
+    }
+
+    /// Whether another unit can be taken on: a lane has room, and not too much is undecided.
+    pub fn ready(&self) -> bool {
+        self.flushes.len() < self.limits.flushes_in_flight
+            && self.waiting.is_empty()
+            && self.lanes.values().any(|l| l.works() && l.outstanding() < self.limits.credits)
+    }
+
+    /// Whether all is decided and nothing is open.
+    pub fn drained(&self) -> bool {
+        self.flushes.is_empty() && self.open.is_none()
+    }
+
+    /// Undecided units.
+    pub fn pending_units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Flushes below are decided.
+    pub fn watermark(&self) -> u64 {
+        self.watermark
+    }
+
+    /// Whether a flush is open.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Opens a flush for a heartbeat, if none is open.
+    pub fn begin(&mut self, key: Key, context: u32, timestamp_ns: u64, start: u64) {
+        if self.open.is_none() {
+            self.open = Some(Open {
+                key,
+                units: Vec::new(),
+                lanes: BTreeSet::new(),
+                dropped: BTreeMap::new(),
+                late: 0,
+                timestamp_ns,
+                context,
+                start,
+            });
+        }
+    }
+
+    /// Events of the open flush that are in no unit.
+    pub fn drop_events(&mut self, reason: &str, count: u64, timestamp_ns: u64) {
+        if let Some(open) = &mut self.open {
+            *open.dropped.entry(reason.to_string()).or_default() += count;
+            open.timestamp_ns = open.timestamp_ns.max(timestamp_ns);
+        }
+    }
+
+    /// Events of the open flush that are of an earlier heartbeat.
+    pub fn late(&mut self, count: u64) {
+        if let Some(open) = &mut self.open {
+            open.late += count;
+        }
+    }
+
+    /// Ring bytes of the open flush up to a position.
+    pub fn open_bytes(&self, position: u64) -> u64 {
+        self.open.as_ref().map_or(0, |o| position.saturating_sub(o.start))
+    }
+
+    /// A unit of the open flush.
+    pub fn unit(&mut self, sealed: &Sealed, context: u32, timestamp_ns: u64) {
+        let Some(open) = &mut self.open else { return };
+        let unit = self.first_unit + self.units.len() as u64;
+        let descriptor = Descriptor {
+            unit,
+            context,
+            start: sealed.start,
+            index: sealed.index,
+            index_len: sealed.index_len as u32,
+            events: sealed.events as u32,
+        };
+        open.units.push((unit, sealed.events as u32));
+        open.context = context;
+        open.timestamp_ns = open.timestamp_ns.max(timestamp_ns);
+        let flush = self.watermark + self.flushes.len() as u64;
+        self.position = sealed.end;
+        self.units.push_back(Unit { descriptor, flush, key: open.key, lane: None });
+        self.waiting.push_back(unit);
+        self.copy_to_recorders(descriptor);
+        self.dispatch();
+    }
+
+    /// Ends the open flush, if any: lanes send what they hold of it, the collector learns what it
+    /// consists of.
+    pub fn flush(&mut self, last: bool, end: bool, now_ns: u64) {
+        let Some(open) = self.open.take() else { return };
+        let flush = self.watermark + self.flushes.len() as u64;
+        let manifest = Manifest {
+            epoch: self.epoch,
+            flush,
+            key: open.key,
+            context: open.context,
+            timestamp_ns: open.timestamp_ns,
+            units: open.units,
+            dropped: open.dropped,
+            late: open.late,
+            last,
+            end,
+        };
+        // Units that no lane has taken yet are sent to one later, each as a partial of its own:
+        // the flush message to lanes must not overtake them.
+        let from = manifest.units.first().map_or(u64::MAX, |u| u.0);
+        let unsent: Vec<u64> = self.waiting.iter().copied().filter(|u| *u >= from).collect();
+        self.waiting.retain(|u| *u < from);
+        self.replays.extend(unsent);
+        for lane in open.lanes {
+            self.effects.push(Effect::Lane(lane, LaneMessage::Flush { flush, key: open.key }));
+        }
+        self.flushes.push_back(Flush { manifest, end: self.position, sent_ns: now_ns });
+        self.send_manifest(flush);
+        self.dispatch();
+    }
+
+    fn send_manifest(&mut self, flush: u64) {
+        let Some(index) = flush.checked_sub(self.watermark) else { return };
+        let Some(entry) = self.flushes.get(index as usize) else { return };
+        let manifest = entry.manifest.clone();
+        self.tell_collector(manifest.context);
+        self.effects.push(Effect::Collector(ToCollector::Manifest(manifest)));
+    }
+
+    fn tell_collector(&mut self, context: u32) {
+        let Some(context) = self.contexts.get(&context) else { return };
+        let (schema, version) = (context.conditions.schema, context.conditions.version);
+        if self.told.contexts.contains(&context.number) {
+            return;
+        }
+        if self.told.schemas.insert(schema)
+            && let Some(fields) = self.schemas.get(&schema)
+        {
+            let message = ToCollector::Schema(self.epoch, schema, (**fields).clone());
+            self.effects.push(Effect::Collector(message));
+        }
+        if self.told.graphs.insert(version) {
+            self.effects.push(Effect::CollectorGraphs(version));
+        }
+        self.told.contexts.insert(context.number);
+        self.effects.push(Effect::Collector(ToCollector::Context(self.epoch, context.clone())));
+    }
+
+    /// A host collector started, or lacks everything: hand it watermark, contexts and manifests.
+    pub fn collector_hello(&mut self, host: &str, now_ns: u64) {
+        self.told = lanes::Told::default();
+        self.effects.push(Effect::Collector(ToCollector::Epoch {
+            epoch: self.epoch,
+            host: host.to_string(),
+            watermark: self.watermark,
+            root_life: self.root_life,
+        }));
+        for flush in self.watermark..self.watermark + self.flushes.len() as u64 {
+            self.send_manifest(flush);
+        }
+        self.flushes.iter_mut().for_each(|f| f.sent_ns = now_ns);
+    }
+
+    /// A host collector lacks units. Those that a living lane still works on will come; the others
+    /// are done again, or declared lost where the ring no longer holds them.
+    pub fn need(&mut self, epoch: u64, flush: u64, units: &[u64]) {
+        let all: Vec<u64> = match units {
+            [] => flush
+                .checked_sub(self.watermark)
+                .and_then(|i| self.flushes.get(i as usize))
+                .map(|f| f.manifest.units.iter().map(|u| u.0).collect())
+                .unwrap_or_default(),
+            units => units.to_vec(),
+        };
+        for unit in all {
+            let known = epoch == self.epoch && unit >= self.first_unit;
+            match known.then(|| self.units.get((unit - self.first_unit) as usize)).flatten() {
+                None => self.effects.push(Effect::Collector(ToCollector::Dropped {
+                    epoch,
+                    flush,
+                    unit,
+                    reason: "lost".into(),
+                })),
+                Some(found) if found.flush != flush => {}
+                Some(found) => {
+                    let working = found.lane.and_then(|l| self.lanes.get(&l));
+                    let sent = working.is_none_or(|l| l.has_sent(unit, flush));
+                    if sent && !self.replays.contains(&unit) && !self.waiting.contains(&unit) {
+                        self.replays.push_back(unit);
+                    }
+                }
+            }
+        }
+        self.dispatch();
+    }
+
+    /// The root has decided the flushes below `flushes`. An older life's word is ignored; a newer
+    /// life's lower watermark changes nothing here: what was freed stays freed.
+    pub fn decided(&mut self, life: u64, flushes: u64) {
+        if life < self.root_life {
+            return;
+        }
+        self.root_life = life;
+        let mut free = None;
+        while self.watermark < flushes {
+            let Some(flush) = self.flushes.pop_front() else { break };
+            self.watermark += 1;
+            let count = flush.manifest.units.len();
+            for _ in 0..count {
+                if let Some(unit) = self.units.pop_front() {
+                    self.first_unit = unit.descriptor.unit + 1;
+                }
+            }
+            free = Some((self.first_unit, flush.end));
+        }
+        let Some(free) = free else { return };
+        self.freeable.push_back(free);
+        let first = self.first_unit;
+        self.replays.retain(|u| *u >= first);
+        self.waiting.retain(|u| *u >= first);
+        self.forget_contexts();
+        self.free();
+        self.dispatch();
+    }
+
+    fn forget_contexts(&mut self) {
+        let newest = self.contexts.last_key_value().map_or(0, |(n, _)| *n);
+        let oldest = self
+            .flushes
+            .iter()
+            .map(|f| f.manifest.context)
+            .chain(self.units.front().map(|u| u.descriptor.context))
+            .chain(self.open.as_ref().map(|o| o.context))
+            .min()
+            .unwrap_or(newest)
+            .min(newest);
+        self.contexts = self.contexts.split_off(&oldest);
+        let schema = self.contexts.values().map(|c| c.conditions.schema).min().unwrap_or(0);
+        // The newest schema stays even before a context carries it.
+        let newest = self.schemas.last_key_value().map_or(0, |(n, _)| *n);
+        self.schemas = self.schemas.split_off(&schema.min(newest));
+        self.told.contexts = self.told.contexts.split_off(&oldest);
+    }
+
+    /// The oldest graph version that may still be needed.
+    pub fn oldest_version(&self) -> u64 {
+        self.contexts.values().map(|c| c.conditions.version).min().unwrap_or(0)
+    }
+
+    /// Repeats manifests that were not decided for a while.
+    pub fn tick(&mut self, now_ns: u64) {
+        let due: Vec<u64> = (self.watermark..)
+            .zip(&self.flushes)
+            .filter(|(_, f)| now_ns.saturating_sub(f.sent_ns) >= self.limits.repeat_ns)
+            .map(|(n, _)| n)
+            .collect();
+        for flush in due {
+            self.flushes[(flush - self.watermark) as usize].sent_ns = now_ns;
+            self.send_manifest(flush);
+        }
+    }
+
+    /// A transition passed.
+    pub fn transition(&mut self, kind: TransitionKind, timestamp: u64) {
+        for &lane in self.lanes.keys() {
+            self.effects.push(Effect::Lane(lane, LaneMessage::Transition(kind, timestamp)));
+        }
+    }
+
+    /// Announces the end of data, or that the ventilator stops.
+    pub fn broadcast(&mut self, message: &LaneMessage) {
+        for &lane in self.lanes.keys() {
+            self.effects.push(Effect::Lane(lane, message.clone()));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

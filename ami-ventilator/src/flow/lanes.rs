@@ -1,0 +1,214 @@
+//! Lanes of the flow: who takes which unit, credit, death, replay.
+
+use super::{Effect, Flow};
+use ami_proto::to_ventilator::Purpose;
+use ami_proto::ventilator_to_worker::{Descriptor, LaneMessage};
+use std::collections::{BTreeSet, VecDeque};
+
+/// A lane that has no more than this on hand keeps getting units: few lanes serve light loads.
+const STICKY: u64 = 2;
+
+/// What a peer was told.
+#[derive(Debug, Default)]
+pub struct Told {
+    pub schemas: BTreeSet<u32>,
+    pub graphs: BTreeSet<u64>,
+    pub contexts: BTreeSet<u32>,
+}
+
+/// One worker's or recorder's seat.
+#[derive(Debug, Default)]
+pub struct Lane {
+    /// A recorder: gets a copy of every unit, and holds the ring until it has done it.
+    record: bool,
+    /// Number of the first unit that a recorder gets.
+    joined: u64,
+    sent: u64,
+    done: u64,
+    flushed: u64,
+    /// Units sent to it, with whether it is to be sent as a partial of its own, and their number in
+    /// the lane's order.
+    on_hand: VecDeque<(u64, bool, u64)>,
+    told: Told,
+}
+
+impl Lane {
+    /// Units sent and not yet done.
+    pub fn outstanding(&self) -> u64 {
+        self.sent - self.done
+    }
+
+    /// Whether it does units for the graphs.
+    pub fn works(&self) -> bool {
+        !self.record
+    }
+
+    /// A recorder's first unit that it has not done.
+    pub(super) fn holds_from(&self) -> Option<u64> {
+        self.record.then(|| self.joined + self.done)
+    }
+
+    /// Whether the partial with this unit was sent: it will not come from this lane again.
+    pub fn has_sent(&self, unit: u64, flush: u64) -> bool {
+        match self.on_hand.iter().rfind(|(u, ..)| *u == unit) {
+            None => true,
+            Some((_, true, order)) => *order < self.done,
+            Some((_, false, _)) => flush < self.flushed,
+        }
+    }
+}
+
+impl Flow {
+    /// A worker or recorder takes a lane.
+    pub fn join(&mut self, lane: u32, purpose: Purpose) {
+        let joined = self.first_unit + self.units.len() as u64;
+        let record = purpose == Purpose::Record;
+        self.lanes.insert(lane, Lane { record, joined, ..Lane::default() });
+        if let Some(context) = self.contexts.last_key_value().map(|(n, _)| *n) {
+            self.tell_lane(lane, context);
+        }
+        self.dispatch();
+    }
+
+    /// A lane is fenced or left: its undecided units are done again on others, each alone.
+    pub fn leave(&mut self, lane: u32) {
+        if self.lanes.remove(&lane).is_none() {
+            return;
+        }
+        if self.sticky == Some(lane) {
+            self.sticky = None;
+        }
+        if let Some(open) = &mut self.open {
+            open.lanes.remove(&lane);
+        }
+        for unit in self.units.iter_mut().filter(|u| u.lane == Some(lane)) {
+            unit.lane = None;
+            let number = unit.descriptor.unit;
+            if !self.replays.contains(&number) {
+                self.replays.push_back(number);
+            }
+        }
+        self.free();
+        self.dispatch();
+    }
+
+    /// Credit comes back.
+    pub fn credit(&mut self, lane: u32, done: u64, flushed: u64) {
+        let Some(entry) = self.lanes.get_mut(&lane) else { return };
+        // Counts only grow, and never beyond what was sent: anything else is a stranger's.
+        entry.done = done.clamp(entry.done, entry.sent);
+        entry.flushed = entry.flushed.max(flushed);
+        let first = self.first_unit;
+        while entry.on_hand.front().is_some_and(|(u, ..)| *u < first) {
+            entry.on_hand.pop_front();
+        }
+        self.free();
+        self.dispatch();
+    }
+
+    /// Lanes that hold units, for the deadline.
+    pub fn busy_lanes(&self) -> impl Iterator<Item = (u32, u64)> {
+        self.lanes.iter().filter(|(_, l)| l.outstanding() > 0).map(|(n, l)| (*n, l.done))
+    }
+
+    /// Gives units to lanes with room: those of dead lanes first, they hold up a heartbeat.
+    pub(super) fn dispatch(&mut self) {
+        while let Some(&unit) = self.replays.front() {
+            let Some(lane) = self.choose() else { return };
+            self.replays.pop_front();
+            self.send(lane, unit, true);
+        }
+        while let Some(&unit) = self.waiting.front() {
+            let Some(lane) = self.choose() else { return };
+            self.waiting.pop_front();
+            self.send(lane, unit, false);
+        }
+    }
+
+    /// Gives every recorder its copy of a unit.
+    pub(super) fn copy_to_recorders(&mut self, descriptor: Descriptor) {
+        let recorders = self.lanes.iter().filter(|(_, l)| l.record);
+        for lane in recorders.map(|(n, _)| *n).collect::<Vec<_>>() {
+            self.tell_lane(lane, descriptor.context);
+            if let Some(seat) = self.lanes.get_mut(&lane) {
+                seat.sent += 1;
+                self.effects.push(Effect::Lane(lane, LaneMessage::Unit(descriptor)));
+            }
+        }
+    }
+
+    /// Frees the ring below the watermark, as far as recorders are done with it.
+    pub(super) fn free(&mut self) {
+        let held = self.lanes.values().filter_map(Lane::holds_from).min().unwrap_or(u64::MAX);
+        let mut position = None;
+        while let Some(&(unit, end)) = self.freeable.front() {
+            if unit > held {
+                break;
+            }
+            position = Some(end);
+            self.freeable.pop_front();
+        }
+        if let Some(position) = position {
+            self.effects.push(Effect::Free(position));
+        }
+    }
+
+    fn choose(&mut self) -> Option<u32> {
+        let sticky = self.sticky.filter(|s| self.lanes.get(s).is_some_and(|l| l.outstanding() < STICKY));
+        if sticky.is_some() {
+            return sticky;
+        }
+        let credits = self.limits.credits;
+        let free = self.lanes.iter().filter(|(_, l)| l.works() && l.outstanding() < credits);
+        self.sticky = free.min_by_key(|(_, l)| l.outstanding()).map(|(n, _)| *n);
+        self.sticky
+    }
+
+    fn send(&mut self, lane: u32, unit: u64, alone: bool) {
+        let Some(index) = unit.checked_sub(self.first_unit) else { return };
+        let Some(entry) = self.units.get_mut(index as usize) else { return };
+        entry.lane = Some(lane);
+        let (descriptor, flush, key) = (entry.descriptor, entry.flush, entry.key);
+        self.tell_lane(lane, descriptor.context);
+        let Some(seat) = self.lanes.get_mut(&lane) else { return };
+        seat.on_hand.push_back((unit, alone, seat.sent));
+        seat.sent += 1;
+        let message = if alone {
+            LaneMessage::Replay { unit: descriptor, flush, key }
+        } else {
+            if let Some(open) = &mut self.open {
+                open.lanes.insert(lane);
+            }
+            LaneMessage::Unit(descriptor)
+        };
+        self.effects.push(Effect::Lane(lane, message));
+    }
+
+    /// Tells all lanes of a context before units need it, so that plans are compiled ahead.
+    pub(super) fn tell_lanes(&mut self, context: u32) {
+        let lanes: Vec<u32> = self.lanes.keys().copied().collect();
+        for lane in lanes {
+            self.tell_lane(lane, context);
+        }
+    }
+
+    fn tell_lane(&mut self, lane: u32, context: u32) {
+        let Some(context) = self.contexts.get(&context) else { return };
+        let Some(seat) = self.lanes.get_mut(&lane) else { return };
+        if !seat.told.contexts.insert(context.number) {
+            return;
+        }
+        let oldest = self.contexts.first_key_value().map_or(0, |(n, _)| *n);
+        seat.told.contexts = seat.told.contexts.split_off(&oldest);
+        let (schema, version) = (context.conditions.schema, context.conditions.version);
+        if seat.told.schemas.insert(schema)
+            && let Some(fields) = self.schemas.get(&schema)
+        {
+            self.effects.push(Effect::Lane(lane, LaneMessage::Schema(schema, (**fields).clone())));
+        }
+        if seat.told.graphs.insert(version) {
+            self.effects.push(Effect::LaneGraphs(lane, version));
+        }
+        self.effects.push(Effect::Lane(lane, LaneMessage::Context(context.clone())));
+    }
+}

@@ -1,0 +1,209 @@
+//! Laws of the flow, driven by hand and at random.
+
+use super::*;
+use ami_proto::ids::{Conditions, Key};
+use ami_proto::to_ventilator::Purpose::{Record, Work};
+
+const LIMITS: Limits = Limits { credits: 4, flushes_in_flight: 8, repeat_ns: 100 };
+
+fn conditions() -> Conditions {
+    Conditions { schema: 0, version: 1, run: 1, step: 0 }
+}
+
+fn flow(lanes: u32) -> Flow {
+    let mut flow = Flow::new(7, LIMITS);
+    flow.schema(Arc::new(Schema::default()));
+    flow.context(conditions(), Held::new());
+    (0..lanes).for_each(|l| flow.join(l, Work));
+    flow.effects();
+    flow
+}
+
+fn sealed(n: u64) -> Sealed {
+    Sealed { start: n * 64, index: n * 64, index_len: 64, end: (n + 1) * 64, events: 10 }
+}
+
+fn add(flow: &mut Flow, n: u64) {
+    flow.begin(Key { segment: 0, heartbeat: n / 3 }, 0, 0, n * 64);
+    flow.unit(&sealed(n), 0, n);
+}
+
+/// (lane, unit, alone) of what was sent.
+fn sent(effects: &[Effect]) -> Vec<(u32, u64, bool)> {
+    let pick = |e: &Effect| match e {
+        Effect::Lane(l, LaneMessage::Unit(d)) => Some((*l, d.unit, false)),
+        Effect::Lane(l, LaneMessage::Replay { unit, .. }) => Some((*l, unit.unit, true)),
+        _ => None,
+    };
+    effects.iter().filter_map(pick).collect()
+}
+
+#[test]
+fn light_load_stays_on_one_lane_and_heavy_load_spreads() {
+    let mut flow = flow(3);
+    for n in 0..3 {
+        add(&mut flow, n);
+        flow.credit(0, n + 1, 0);
+    }
+    assert!(sent(&flow.effects()).iter().all(|s| s.0 == 0), "lane 0 keeps up");
+    (3..12).for_each(|n| add(&mut flow, n));
+    let lanes: BTreeSet<u32> = sent(&flow.effects()).iter().map(|s| s.0).collect();
+    assert_eq!(lanes.len(), 3);
+}
+
+#[test]
+fn the_flush_goes_to_those_who_hold_units_of_it_and_names_them_all() {
+    let mut flow = flow(2);
+    (0..3).for_each(|n| add(&mut flow, n));
+    flow.flush(true, false, 0);
+    let effects = flow.effects();
+    let flushed: BTreeSet<u32> = effects
+        .iter()
+        .filter_map(|e| match e {
+            Effect::Lane(l, LaneMessage::Flush { flush: 0, .. }) => Some(*l),
+            _ => None,
+        })
+        .collect();
+    let holders: BTreeSet<u32> = sent(&effects).iter().map(|s| s.0).collect();
+    assert_eq!(flushed, holders);
+    let manifest = effects.iter().find_map(|e| match e {
+        Effect::Collector(ToCollector::Manifest(m)) => Some(m),
+        _ => None,
+    });
+    assert_eq!(manifest.unwrap().units, [(0, 10), (1, 10), (2, 10)]);
+}
+
+#[test]
+fn a_dead_lanes_units_are_replayed_alone_on_others() {
+    let mut flow = flow(1);
+    (0..3).for_each(|n| add(&mut flow, n));
+    flow.flush(true, false, 0);
+    flow.effects();
+    flow.leave(0);
+    assert!(sent(&flow.effects()).is_empty(), "nobody is there");
+    flow.join(1, Work);
+    let replayed = sent(&flow.effects());
+    assert_eq!(replayed, [(1, 0, true), (1, 1, true), (1, 2, true)]);
+}
+
+#[test]
+fn needs_are_answered_by_replay_or_lost_but_not_while_the_lane_works() {
+    let mut flow = flow(1);
+    (0..3).for_each(|n| add(&mut flow, n));
+    flow.flush(true, false, 0);
+    flow.effects();
+    flow.need(7, 0, &[1]);
+    assert!(sent(&flow.effects()).is_empty(), "the lane still works on it");
+    flow.credit(0, 3, 1);
+    flow.need(7, 0, &[1]);
+    assert_eq!(sent(&flow.effects()), [(0, 1, true)]);
+    flow.need(7, 0, &[1]);
+    assert!(sent(&flow.effects()).is_empty(), "it is under way");
+    flow.decided(1, 1);
+    flow.effects();
+    flow.need(7, 0, &[1]);
+    let lost = flow.effects();
+    assert!(matches!(&lost[..], [Effect::Collector(ToCollector::Dropped { unit: 1, .. })]));
+}
+
+#[test]
+fn the_watermark_frees_and_an_older_life_is_ignored() {
+    let mut flow = flow(1);
+    for n in 0..4 {
+        add(&mut flow, n);
+        flow.flush(true, false, 0);
+        flow.credit(0, n + 1, n + 1);
+    }
+    flow.effects();
+    flow.decided(5, 2);
+    assert!(matches!(flow.effects()[..], [Effect::Free(128)]));
+    flow.decided(4, 4);
+    assert!(flow.effects().is_empty());
+    flow.decided(6, 1);
+    assert_eq!(flow.watermark(), 2, "freed stays freed");
+    flow.decided(6, 99);
+    assert!(flow.drained());
+}
+
+#[test]
+fn a_new_collector_is_handed_contexts_before_manifests() {
+    let mut flow = flow(1);
+    add(&mut flow, 0);
+    flow.flush(true, false, 0);
+    flow.effects();
+    flow.collector_hello("h", 0);
+    let kinds: Vec<&str> = flow
+        .effects()
+        .iter()
+        .map(|e| match e {
+            Effect::Collector(ToCollector::Epoch { .. }) => "epoch",
+            Effect::Collector(ToCollector::Schema(..)) => "schema",
+            Effect::CollectorGraphs(1) => "graphs",
+            Effect::Collector(ToCollector::Context(..)) => "context",
+            Effect::Collector(ToCollector::Manifest(_)) => "manifest",
+            _ => "other",
+        })
+        .collect();
+    assert_eq!(kinds, ["epoch", "schema", "graphs", "context", "manifest"]);
+}
+
+#[test]
+fn manifests_are_repeated_until_decided() {
+    let mut flow = flow(1);
+    add(&mut flow, 0);
+    flow.flush(true, false, 0);
+    flow.effects();
+    flow.tick(99);
+    assert!(flow.effects().is_empty());
+    flow.tick(100);
+    assert_eq!(flow.effects().len(), 1);
+    flow.decided(1, 1);
+    flow.effects();
+    flow.tick(1000);
+    assert!(flow.effects().is_empty());
+}
+
+#[test]
+fn a_recorder_gets_every_unit_and_holds_the_ring() {
+    let mut flow = flow(1);
+    flow.join(9, Record);
+    flow.effects();
+    add(&mut flow, 0);
+    flow.flush(true, false, 0);
+    let copies: Vec<_> = sent(&flow.effects()).into_iter().filter(|s| s.0 == 9).collect();
+    assert_eq!(copies, [(9, 0, false)]);
+    flow.decided(1, 1);
+    assert!(flow.effects().is_empty(), "the recorder has not done it");
+    flow.credit(9, 1, 0);
+    assert!(matches!(flow.effects()[..], [Effect::Free(64)]));
+    assert_eq!(flow.workers(), 1);
+}
+
+proptest::proptest! {
+    /// Whatever joins, leaves and lags: while a lane lives, every undecided unit is on a living
+    /// lane or queued, and a lane never holds more than its credit.
+    #[test]
+    fn no_unit_is_forgotten(actions in proptest::collection::vec((0u8..6, 0u32..3), 1..200)) {
+        let mut flow = flow(0);
+        let mut next = 0;
+        for (action, lane) in actions {
+            match action {
+                0 if !flow.lanes.contains_key(&lane) => flow.join(lane, Work),
+                1 => flow.leave(lane),
+                2 if flow.ready() => { add(&mut flow, next); next += 1; }
+                3 => flow.flush(true, false, 0),
+                4 => { let done = flow.lanes.get(&lane).map_or(0, |l| l.sent); flow.credit(lane, done, 0); }
+                5 => { let decided = flow.watermark + 1; if flow.flushes.len() > 3 { flow.decided(1, decided) } }
+                _ => {}
+            }
+            for unit in &flow.units {
+                let n = unit.descriptor.unit;
+                let held = unit.lane.is_some_and(|l| flow.lanes.contains_key(&l));
+                proptest::prop_assert!(held || flow.waiting.contains(&n) || flow.replays.contains(&n), "unit {}", n);
+            }
+            for lane in flow.lanes.values() {
+                proptest::prop_assert!(lane.outstanding() <= LIMITS.credits);
+            }
+        }
+    }
+}

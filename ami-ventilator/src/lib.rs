@@ -1,0 +1,26 @@
+//! The ventilator: reads events from a source into the ring and hands them to workers.
+//!
+//! ```text
+//!     source → **[shm ring]** → worker → collector → store → client
+//!                   ▲
+//!         ctl → manager
+//! ```
+//!
+//! It gives every event its identity (epoch, segment, heartbeat, unit), keeps it until the root has
+//! decided about it, and has it done again by others when a worker dies. Sources stop here: no
+//! other process knows a facility's format.
+
+mod arena;
+mod change;
+pub mod cli;
+mod flow;
+pub mod inspect;
+mod pump;
+mod record;
+mod seats;
+pub mod source;
+pub mod sources;
+mod timeline;
+mod ventilator;
+
+pub use ventilator::{check, run};

@@ -1,0 +1,457 @@
+//! From the source into units: heartbeats, segments, contexts, chunks, holding and dropping.
+//! Touches no socket; the time is an argument.
+
+use crate::arena::RingArena;
+use crate::change::{Change, Gate};
+use crate::flow::Flow;
+use crate::source::{Next, Source, Transition, Written};
+use crate::timeline::{Place, Timeline};
+use ami_graph::schema::{Held, Schema};
+use ami_proto::chunk::{ChunkWriter, Staging};
+use ami_proto::ids::{Conditions, Key};
+use ami_proto::transition::TransitionKind;
+use ami_shm::RingWriter;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Staged events of a slow source are handed on after this time, so that workers do them while the
+/// heartbeat is still open.
+const HAND_ON_NS: u64 = 5_000_000;
+
+/// What a step came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Something was taken: go on at once.
+    Worked,
+    /// The source has nothing now; perhaps when it is due.
+    Idle(Option<Duration>),
+    /// Workers, collector or root must do something first.
+    Blocked(&'static str),
+    /// The source ended.
+    Ended,
+}
+
+/// Options of the pump.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Orders hosts where timestamps are equal.
+    pub host: u32,
+    /// Most events of a unit.
+    pub chunk_events: usize,
+    /// Bytes after which a unit is closed.
+    pub chunk_bytes: usize,
+    /// Hold until so many workers are there.
+    pub workers: usize,
+    /// Hold until a graph is active.
+    pub wait_for_graph: bool,
+    /// Drop instead of waiting when workers are slow.
+    pub drop: bool,
+    /// A heartbeat without new events is closed after this time, ns.
+    pub idle_close_ns: u64,
+    /// A heartbeat of a live source is closed after this time, ns.
+    pub cap_ns: u64,
+}
+
+/// Counts of the epoch.
+#[derive(Debug, Default, Clone)]
+pub struct Counts {
+    /// Events taken from the source.
+    pub taken: u64,
+    /// Of these, dropped, by reason.
+    pub dropped: BTreeMap<&'static str, u64>,
+    /// Of these, folded into a later heartbeat.
+    pub late: u64,
+    /// Heartbeats closed.
+    pub heartbeats: u64,
+}
+
+/// See the module's documentation.
+pub struct Pump {
+    source: Box<dyn Source>,
+    /// The ring.
+    pub ring: RingWriter,
+    /// Units, flushes, lanes.
+    pub flow: Flow,
+    /// Graph versions.
+    pub change: Change,
+    timeline: Timeline,
+    options: Options,
+    staging: Staging,
+    schema: Option<Arc<Schema>>,
+    conditions: Conditions,
+    held: Held,
+    context: u32,
+    segment: u64,
+    steps: u32,
+    sequence: u64,
+    chunk: Option<(u64, u64)>,
+    opened_ns: u64,
+    event_ns: u64,
+    margin: usize,
+    held_back: bool,
+    ended: bool,
+    /// Counts of the epoch.
+    pub counts: Counts,
+}
+
+impl Pump {
+    /// Before anything was taken.
+    pub fn new(source: Box<dyn Source>, ring: RingWriter, flow: Flow, timeline: Timeline, options: Options) -> Pump {
+        Pump {
+            source,
+            ring,
+            flow,
+            change: Change::default(),
+            timeline,
+            options,
+            staging: Staging::default(),
+            schema: None,
+            conditions: Conditions { schema: 0, version: 0, run: 0, step: 0 },
+            held: Held::new(),
+            context: 0,
+            segment: 0,
+            steps: 0,
+            sequence: 0,
+            chunk: None,
+            opened_ns: 0,
+            event_ns: 0,
+            margin: 0,
+            held_back: true,
+            ended: false,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Fields on offer.
+    pub fn schema(&self) -> Option<&Arc<Schema>> {
+        self.schema.as_ref()
+    }
+
+    /// Whether the source ended and everything is decided.
+    pub fn drained(&self) -> bool {
+        self.ended && self.flow.drained()
+    }
+
+    /// Whether the source ended.
+    pub fn ended(&self) -> bool {
+        self.ended
+    }
+
+    /// What the source has to tell.
+    pub fn source_counters(&self) -> Vec<(&'static str, u64)> {
+        self.source.counters()
+    }
+
+    /// The first heartbeat that is not yet open.
+    pub fn earliest(&self) -> u64 {
+        self.timeline.earliest()
+    }
+
+    /// The open run.
+    pub fn conditions(&self) -> Conditions {
+        self.conditions
+    }
+
+    /// Takes what comes next, if it may be taken.
+    ///
+    /// # Errors
+    /// When the source is broken.
+    pub fn step(&mut self, now_ns: u64) -> anyhow::Result<Step> {
+        if self.timeline.open().is_none() {
+            self.change_while_idle();
+        }
+        if self.ended {
+            return Ok(Step::Ended);
+        }
+        match self.source.next()? {
+            Next::Transition(_) => self.on_transition(now_ns),
+            Next::Event(timestamp) => self.on_event(timestamp, now_ns),
+            Next::Pending => self.on_pending(now_ns),
+            Next::End => {
+                if !self.seal() {
+                    return Ok(Step::Blocked("ring full"));
+                }
+                // Also without an open flush: the root learns that this host ended.
+                self.flow.begin(self.key(), self.context, 0, self.ring.next_position());
+                self.flow.flush(true, true, now_ns);
+                self.timeline.close();
+                self.ended = true;
+                Ok(Step::Worked)
+            }
+        }
+    }
+
+    fn change_while_idle(&mut self) {
+        if let Some((version, from)) = self.change.idle() {
+            self.apply(version);
+            // The promise: no heartbeat below the decided one will be opened any more.
+            if from > self.timeline.earliest() {
+                self.timeline.enter(from);
+                self.timeline.part();
+            }
+        }
+    }
+
+    fn apply(&mut self, version: u64) {
+        self.conditions.version = version;
+        self.segment += 1;
+        self.context = self.flow.context(self.conditions, self.held.clone());
+        self.flow.transition(TransitionKind::GraphUpdate, self.event_ns);
+        self.change.applied(version, self.flow.oldest_version());
+    }
+
+    /// A lossless source is held until there is somebody to do the work.
+    fn holding(&mut self) -> Option<&'static str> {
+        if !self.held_back || self.options.drop {
+            return None;
+        }
+        if self.options.wait_for_graph && self.change.active() == 0 {
+            return Some("waiting: no graph is active");
+        }
+        if self.flow.workers() < self.options.workers {
+            return Some("waiting: not all workers are there");
+        }
+        self.held_back = false;
+        None
+    }
+
+    fn on_event(&mut self, timestamp: u64, now_ns: u64) -> anyhow::Result<Step> {
+        if let Some(reason) = self.holding() {
+            return Ok(Step::Blocked(reason));
+        }
+        let ready = self.flow.ready();
+        if !ready && !self.options.drop {
+            return Ok(Step::Blocked("workers or root behind"));
+        }
+        let (before, max) = match self.timeline.place(timestamp) {
+            Place::Open { before } => (before, usize::MAX),
+            Place::Late => (0, 1),
+            Place::Quarantine => {
+                self.begin(timestamp, now_ns);
+                self.drop_event("timestamp", timestamp);
+                return Ok(Step::Worked);
+            }
+            Place::Next { heartbeat } => match self.enter(heartbeat, now_ns) {
+                Some(step) => return Ok(step),
+                None => (self.timeline.start(heartbeat + 1), usize::MAX),
+            },
+            Place::NewBase { heartbeat } => {
+                if !self.boundary(now_ns) {
+                    return Ok(Step::Blocked("ring full"));
+                }
+                self.timeline.rebase();
+                self.timeline.enter(heartbeat);
+                (self.timeline.start(heartbeat + 1), usize::MAX)
+            }
+        };
+        let late = self.timeline.open().is_some_and(|h| self.timeline.heartbeat(timestamp) < h);
+        self.begin(timestamp, now_ns);
+        if !ready {
+            self.timeline.took(timestamp);
+            self.drop_event("overload", timestamp);
+            return Ok(Step::Worked);
+        }
+        if late {
+            self.flow.late(1);
+            self.counts.late += 1;
+        }
+        self.write(timestamp, before, if late { 1 } else { max }, now_ns)
+    }
+
+    /// Opens a heartbeat; a step instead when that must wait.
+    fn enter(&mut self, heartbeat: u64, now_ns: u64) -> Option<Step> {
+        if !self.seal() {
+            return Some(Step::Blocked("ring full"));
+        }
+        self.flow.flush(true, false, now_ns);
+        if self.timeline.open().is_some() {
+            self.counts.heartbeats += 1;
+            self.timeline.close();
+        }
+        match self.change.gate(heartbeat) {
+            Gate::Go => {}
+            Gate::Wait => return Some(Step::Blocked("waiting for the root's decision on a graph")),
+            Gate::Apply(version) => self.apply(version),
+        }
+        self.timeline.enter(heartbeat);
+        None
+    }
+
+    fn key(&self) -> Key {
+        let heartbeat = self.timeline.open().unwrap_or_else(|| self.timeline.earliest());
+        Key { segment: self.segment, heartbeat }
+    }
+
+    fn begin(&mut self, timestamp: u64, now_ns: u64) {
+        if !self.flow.is_open() {
+            self.opened_ns = now_ns;
+        }
+        self.flow.begin(self.key(), self.context, timestamp, self.ring.next_position());
+    }
+
+    fn drop_event(&mut self, reason: &'static str, timestamp: u64) {
+        self.source.skip();
+        self.counts.taken += 1;
+        *self.counts.dropped.entry(reason).or_default() += 1;
+        let known = if reason == "timestamp" { 0 } else { timestamp };
+        self.flow.drop_events(reason, 1, known);
+    }
+
+    fn write(&mut self, timestamp: u64, before: u64, max: usize, now_ns: u64) -> anyhow::Result<Step> {
+        let (start, _) = *self.chunk.get_or_insert((self.ring.next_position(), now_ns));
+        let staged = self.staging.events();
+        let mut arena = RingArena { ring: &mut self.ring, margin: self.margin };
+        let (events, bytes) = (self.options.chunk_events, self.options.chunk_bytes);
+        let mut out = ChunkWriter::new(&mut self.staging, &mut arena, start, events, bytes);
+        let written = self.source.write(&mut out, before, max)?;
+        let full_chunk = out.room() == 0;
+        let count = self.staging.events() - staged;
+        self.counts.taken += count as u64;
+        self.event_ns = now_ns;
+        if let Some(&newest) = self.staging.timestamps().last() {
+            self.timeline.took(newest);
+        }
+        if count == 0 && matches!(written, Written::Full(_)) {
+            return Ok(self.full(timestamp, now_ns));
+        }
+        if full_chunk && !self.seal() {
+            return Ok(Step::Blocked("ring full"));
+        }
+        self.flush_if_large(now_ns);
+        Ok(Step::Worked)
+    }
+
+    /// The ring has no room for the next event: end the flush, so that what is in it can be decided
+    /// and freed.
+    fn full(&mut self, timestamp: u64, now_ns: u64) -> Step {
+        if self.staging.events() > 0 && !self.seal() {
+            return Step::Blocked("ring full");
+        }
+        self.chunk = None;
+        self.flow.flush(false, false, now_ns);
+        if self.options.drop {
+            self.begin(timestamp, now_ns);
+            self.drop_event("ring_full", timestamp);
+            return Step::Worked;
+        }
+        if self.ring.tail() == self.ring.next_position() {
+            tracing::error!("an event is larger than the ring: raise ventilator.ring_bytes");
+            self.begin(timestamp, now_ns);
+            self.drop_event("too_large", timestamp);
+            return Step::Worked;
+        }
+        Step::Blocked("ring full")
+    }
+
+    fn flush_if_large(&mut self, now_ns: u64) {
+        let position = self.ring.next_position();
+        if self.flow.open_bytes(position) > self.ring.capacity() as u64 / 4 && self.seal() {
+            self.flow.flush(false, false, now_ns);
+        }
+    }
+
+    /// Hands the open chunk on as a unit. False when the ring has no room for its index now.
+    fn seal(&mut self) -> bool {
+        let Some((start, _)) = self.chunk else { return true };
+        let Some(&timestamp) = self.staging.timestamps().iter().max() else {
+            self.chunk = None;
+            return true;
+        };
+        let mut arena = RingArena { ring: &mut self.ring, margin: 0 };
+        let sealed = ChunkWriter::new(&mut self.staging, &mut arena, start, 0, 0)
+            .seal(self.options.host, self.sequence);
+        let Ok(sealed) = sealed else { return false };
+        self.ring.publish();
+        self.sequence += sealed.events as u64;
+        self.chunk = None;
+        self.flow.unit(&sealed, self.context, timestamp);
+        true
+    }
+
+    /// Ends the open heartbeat's part of this segment and begins a new segment.
+    fn boundary(&mut self, now_ns: u64) -> bool {
+        if !self.seal() {
+            return false;
+        }
+        self.flow.flush(true, false, now_ns);
+        self.timeline.part();
+        self.segment += 1;
+        true
+    }
+
+    fn on_transition(&mut self, now_ns: u64) -> anyhow::Result<Step> {
+        // The first Configure says what is on offer; the rest waits with the events.
+        if self.schema.is_some()
+            && let Some(reason) = self.holding()
+        {
+            return Ok(Step::Blocked(reason));
+        }
+        if !self.seal() {
+            return Ok(Step::Blocked("ring full"));
+        }
+        let Some(transition) = self.source.transition() else { return Ok(Step::Worked) };
+        self.follow(transition, now_ns);
+        Ok(Step::Worked)
+    }
+
+    fn follow(&mut self, transition: Transition, now_ns: u64) {
+        use TransitionKind as T;
+        let before = self.conditions;
+        match transition.kind {
+            T::Configure | T::BeginRun | T::EndRun | T::BeginStep | T::EndStep | T::Unconfigure => {
+                self.boundary(now_ns);
+            }
+            T::Enable | T::Disable | T::SlowUpdate | T::GraphUpdate => {}
+        }
+        if let Some(schema) = transition.schema {
+            self.configure(schema);
+        }
+        match transition.kind {
+            T::BeginRun => {
+                self.conditions.run = transition.run.unwrap_or(self.conditions.run + 1);
+                (self.conditions.step, self.steps) = (0, 0);
+            }
+            T::BeginStep => {
+                self.conditions.step = self.steps;
+                self.steps += 1;
+            }
+            _ => {}
+        }
+        let changed = self.conditions != before || !transition.held.is_empty();
+        self.held.extend(transition.held);
+        if changed {
+            self.context = self.flow.context(self.conditions, self.held.clone());
+        }
+        self.flow.transition(transition.kind, transition.timestamp);
+    }
+
+    fn configure(&mut self, schema: Arc<Schema>) {
+        self.conditions.schema = self.flow.schema(schema.clone());
+        self.staging = Staging::new(&schema);
+        // Room for the index of a chunk that is full of events with every field.
+        let per_event: usize = schema.fields.iter().map(|f| if f.rank == 0 { 17 } else { 32 }).sum();
+        let index = self.options.chunk_events * (8 + per_event) + schema.fields.len() * 192;
+        self.margin = (index + 4096).min(self.ring.capacity() / 8);
+        self.held.clear();
+        self.context = self.flow.context(self.conditions, Held::new());
+        self.schema = Some(schema);
+    }
+
+    fn on_pending(&mut self, now_ns: u64) -> anyhow::Result<Step> {
+        if let Some((_, since)) = self.chunk
+            && now_ns.saturating_sub(since) >= HAND_ON_NS
+        {
+            self.seal();
+        }
+        let silent = now_ns.saturating_sub(self.event_ns) >= self.options.idle_close_ns;
+        let capped = !self.source.canned()
+            && now_ns.saturating_sub(self.opened_ns) >= self.options.cap_ns;
+        if (silent || capped) && self.timeline.open().is_some() && self.seal() {
+            self.flow.flush(true, false, now_ns);
+            self.timeline.close();
+            self.counts.heartbeats += 1;
+        }
+        Ok(Step::Idle(self.source.due_in()))
+    }
+}

@@ -1,0 +1,377 @@
+//! The ventilator's loop: sockets in, steps of the pump, effects of the flow out.
+
+use crate::flow::{Effect, Flow, Limits};
+use crate::pump::{Options, Pump, Step};
+use crate::seats::Seats;
+use crate::sources;
+use crate::sources::url::{Epoch, Overload, SourceSpec};
+use crate::timeline::{Rules, Timeline};
+use ami_proto::codec;
+use ami_proto::config::Config;
+use ami_proto::daemon::{Daemon, now_ns};
+use ami_proto::endpoint::Endpoint;
+use ami_proto::ids::host_number;
+use ami_proto::manager_to_members::Phase;
+use ami_proto::member_to_manager::Role;
+use ami_proto::reporter::Reporter;
+use ami_proto::root_to_hosts::RootMessage;
+use ami_proto::socket::{self, PollEvents, PollItem, Queue, Socket};
+use ami_proto::to_root::ToRoot;
+use ami_proto::to_ventilator::ToVentilator;
+use ami_proto::ventilator_to_worker::LaneMessage;
+use ami_shm::{RingConfig, RingWriter};
+use anyhow::Context;
+use std::time::{Duration, Instant};
+use zmq::Message;
+
+/// Dead and stuck workers are looked for this often.
+const WATCH: Duration = Duration::from_millis(20);
+
+/// Room in the ring file for what must outlive the ventilator.
+const JOURNAL: usize = 1 << 20;
+
+/// Runs until asked to stop.
+///
+/// # Errors
+/// When the source cannot be opened or breaks, or ring and sockets cannot be made.
+pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
+    let mut ventilator = Ventilator::new(config, daemon)?;
+    daemon.ready(&config.ventilator.source);
+    while !daemon.stopping() {
+        ventilator.turn(daemon)?;
+    }
+    ventilator.stop()
+}
+
+/// Checks the source URL (`--check`); whether its files are there is known when it is opened.
+///
+/// # Errors
+/// When the source is missing or no source URL.
+pub fn check(config: &Config) -> anyhow::Result<()> {
+    source_spec(config).map(|_| ())
+}
+
+fn source_spec(config: &Config) -> anyhow::Result<SourceSpec> {
+    anyhow::ensure!(
+        !config.ventilator.source.is_empty(),
+        "no source: set ventilator.source, for example to \"sim:pump-probe\" or \"xtc2:FILE\""
+    );
+    Ok(config.ventilator.source.parse::<SourceSpec>()?)
+}
+
+struct Ventilator {
+    host: String,
+    epoch: u64,
+    counter: bool,
+    pump: Pump,
+    seats: Seats,
+    intake: Socket,
+    collector: Socket,
+    root: Socket,
+    decisions: Socket,
+    reporter: Reporter,
+    frames: Vec<Message>,
+    watched: Instant,
+    state: String,
+    schema_told: bool,
+    end_told: bool,
+}
+
+impl Ventilator {
+    fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Ventilator> {
+        let spec = source_spec(config)?;
+        let host = config.instance.host.clone();
+        let number = host_number(&host);
+        let source = sources::open(&spec, number, &host)?;
+        let epoch = daemon.life;
+        let context = zmq::Context::new();
+        let connect = |kind, endpoint: Endpoint, what| {
+            socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
+        };
+        let limits = Limits {
+            credits: config.ventilator.credits as u64,
+            flushes_in_flight: config.ventilator.flushes_in_flight,
+            repeat_ns: config.collector.resend_ms * 1_000_000,
+        };
+        let options = Options {
+            host: number,
+            chunk_events: config.ventilator.chunk_events,
+            chunk_bytes: config.ventilator.chunk_bytes.min(config.ventilator.ring_bytes / 16),
+            workers: config.ventilator.workers,
+            wait_for_graph: config.ventilator.wait_for_graph,
+            drop: drops(config, &spec),
+            idle_close_ns: config.heartbeat.idle_close_ms * 1_000_000,
+            cap_ns: config.heartbeat.cap_ms * 1_000_000,
+        };
+        let timeline = Timeline::new(rules(config, &spec, source.canned()));
+        let ring = make_ring(config, &host, epoch)?;
+        let pump = Pump::new(source, ring, Flow::new(epoch, limits), timeline, options);
+        let deadline = Duration::from_millis(config.ventilator.lane_deadline_ms);
+        Ok(Ventilator {
+            intake: socket::bind(
+                &context,
+                zmq::PULL,
+                Queue::Protocol,
+                &Endpoint::Ventilator.bind(config),
+                "ventilator",
+            )?,
+            collector: connect(zmq::PUSH, Endpoint::Collector, "host collector")?,
+            root: connect(zmq::PUSH, Endpoint::Root, "root collector")?,
+            decisions: connect(zmq::SUB, Endpoint::Decisions, "root's decisions")?,
+            reporter: Reporter::new(&context, config, daemon, Role::Ventilator, "ventilator")?,
+            seats: Seats::new(context.clone(), config.ventilator.lanes, deadline),
+            host,
+            epoch,
+            counter: spec.epoch == Epoch::Counter,
+            pump,
+            frames: Vec::new(),
+            watched: Instant::now(),
+            state: "starting".into(),
+            schema_told: false,
+            end_told: false,
+        })
+    }
+
+    fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
+        self.receive()?;
+        if self.watched.elapsed() >= WATCH {
+            self.watch();
+        }
+        let step = self.pump.step(now_ns())?;
+        self.perform()?;
+        self.note(step);
+        self.report(daemon);
+        daemon.beat();
+        match step {
+            Step::Worked => Ok(()),
+            Step::Idle(due) => self.wait(due.unwrap_or(WATCH).min(WATCH)),
+            Step::Blocked(_) | Step::Ended => self.wait(WATCH),
+        }
+    }
+
+    fn wait(&mut self, timeout: Duration) -> anyhow::Result<()> {
+        let mut items: Vec<PollItem<'_>> =
+            [&self.intake, &self.decisions, self.reporter.socket()]
+                .map(|s| s.as_poll_item(PollEvents::POLLIN))
+                .into();
+        items.extend(self.seats.pidfds().map(|(_, fd)| PollItem::from_fd(fd, PollEvents::POLLIN)));
+        socket::wait(&mut items, timeout)?;
+        Ok(())
+    }
+
+    fn receive(&mut self) -> anyhow::Result<()> {
+        while socket::receive(&self.intake, &mut self.frames)? {
+            let header = self.frames.first().map(|f| codec::decode::<ToVentilator>(f));
+            match header {
+                Some(Ok(message)) => self.on_intake(message),
+                Some(Err(error)) => tracing::warn!(%error, "message to the ventilator ignored"),
+                None => {}
+            }
+        }
+        while socket::receive(&self.decisions, &mut self.frames)? {
+            let header = self.frames.first().map(|f| codec::decode::<RootMessage>(f));
+            match header {
+                Some(Ok(message)) => self.on_root(message),
+                Some(Err(error)) => tracing::warn!(%error, "message of the root ignored"),
+                None => {}
+            }
+        }
+        while let Some((announce, json)) = self.reporter.announcement() {
+            if announce.phase == Phase::Withdraw {
+                continue;
+            }
+            self.pump.change.announced(announce.version, json);
+            self.reporter.prepared(announce.version, Vec::new());
+            if announce.phase == Phase::Activate {
+                self.pump.change.activate(announce.version, self.pump.earliest());
+            }
+        }
+        if let Some((version, not_before)) = self.pump.change.promise(now_ns()) {
+            let (host, epoch) = (self.host.clone(), self.epoch);
+            let promise = ToRoot::Promise { host, epoch, version, not_before };
+            socket::send(&self.root, [codec::encode(&promise)])?;
+        }
+        Ok(())
+    }
+
+    fn on_intake(&mut self, message: ToVentilator) {
+        match message {
+            ToVentilator::Hello { endpoint, name, pid, purpose } => {
+                let ring = &mut self.pump.ring;
+                let Some(lane) = self.seats.admit(ring, &endpoint, &name, pid, purpose) else { return };
+                let generation = self.seats.get(lane).map_or(0, |s| s.generation);
+                let welcome = LaneMessage::Welcome {
+                    epoch: self.epoch,
+                    lane,
+                    generation,
+                    ring: self.pump.ring.path().display().to_string(),
+                    host: self.host.clone(),
+                    counter: self.counter,
+                };
+                self.seats.send(lane, &welcome, None);
+                self.pump.flow.join(lane, purpose);
+            }
+            ToVentilator::Credit { epoch, lane, generation, done, flushed } => {
+                if epoch == self.epoch && self.seats.holder(lane, generation).is_some() {
+                    self.pump.flow.credit(lane, done, flushed);
+                }
+            }
+            ToVentilator::Bye { epoch, lane, generation } => {
+                if epoch == self.epoch && self.seats.holder(lane, generation).is_some() {
+                    self.dismiss(lane, "left");
+                }
+            }
+            ToVentilator::CollectorHello { life: _ } => {
+                self.pump.flow.collector_hello(&self.host, now_ns());
+            }
+            ToVentilator::Need { epoch, flush, units } => self.pump.flow.need(epoch, flush, &units),
+        }
+    }
+
+    fn on_root(&mut self, message: RootMessage) {
+        match message {
+            RootMessage::Watermark { host, epoch, life, flushes } => {
+                if host == self.host && epoch == self.epoch {
+                    self.pump.flow.decided(life, flushes);
+                }
+            }
+            RootMessage::Decision { version, heartbeat, life: _ } => {
+                self.pump.change.decided(version, heartbeat);
+            }
+            RootMessage::NeedContext { .. } => {}
+        }
+    }
+
+    fn dismiss(&mut self, lane: u32, reason: &str) {
+        self.seats.remove(&mut self.pump.ring, lane, reason);
+        self.pump.flow.leave(lane);
+    }
+
+    fn watch(&mut self) {
+        self.watched = Instant::now();
+        for lane in self.seats.dead() {
+            self.dismiss(lane, "process gone");
+        }
+        for lane in self.seats.stuck(&self.pump.ring, self.pump.flow.busy_lanes()) {
+            self.dismiss(lane, "no progress");
+        }
+        self.pump.flow.tick(now_ns());
+    }
+
+    fn perform(&mut self) -> anyhow::Result<()> {
+        for effect in self.pump.flow.effects() {
+            match effect {
+                Effect::Lane(lane, message) => self.seats.send(lane, &message, None),
+                Effect::LaneGraphs(lane, version) => {
+                    if let Some(json) = self.pump.change.graphs(version) {
+                        self.seats.send(lane, &LaneMessage::Graphs(version), Some(json));
+                    }
+                }
+                Effect::Collector(message) => {
+                    socket::send(&self.collector, [codec::encode(&message)])?;
+                }
+                Effect::CollectorGraphs(version) => {
+                    if let Some(json) = self.pump.change.graphs(version) {
+                        let message = ami_proto::to_collector::ToCollector::Graphs(self.epoch, version);
+                        socket::send(&self.collector, [codec::encode(&message), json.to_vec()])?;
+                    }
+                }
+                Effect::Free(position) => self.pump.ring.free_to(position),
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, step: Step) {
+        let state = match step {
+            Step::Worked => "running",
+            Step::Idle(_) => "running: source silent",
+            Step::Blocked(reason) => reason,
+            Step::Ended => "ended",
+        };
+        if step == Step::Ended && !self.end_told {
+            self.end_told = true;
+            self.pump.flow.broadcast(&LaneMessage::End);
+            tracing::info!(events = self.pump.counts.taken, "end of data");
+        }
+        if self.state != state {
+            self.state = state.to_string();
+        }
+        self.reporter.active(self.pump.change.active());
+        if !self.schema_told && self.pump.schema().is_some() {
+            self.schema_told = true;
+            self.reporter.schema(self.pump.schema().map(|s| (**s).clone()));
+        }
+    }
+
+    fn report(&mut self, daemon: &Daemon) {
+        if !self.reporter.due() {
+            return;
+        }
+        let (counts, metrics) = (&self.pump.counts, &daemon.metrics);
+        metrics.set("ami_events_total", counts.taken as f64);
+        metrics.set("ami_late_events_total", counts.late as f64);
+        metrics.set("ami_heartbeats_total", counts.heartbeats as f64);
+        for (reason, count) in &counts.dropped {
+            metrics.set(&format!("ami_dropped_events_total{{reason=\"{reason}\"}}"), *count as f64);
+        }
+        for (name, count) in self.pump.source_counters() {
+            metrics.set(&format!("ami_source_total{{what=\"{name}\"}}"), count as f64);
+        }
+        let ring = &self.pump.ring;
+        metrics.set("ami_ring_bytes", ring.capacity() as f64);
+        metrics.set("ami_ring_used_bytes", (ring.capacity() - ring.free()) as f64);
+        metrics.set("ami_lanes", self.seats.len() as f64);
+        metrics.set("ami_flushes_in_flight", self.pump.flow.in_flight() as f64);
+        metrics.set("ami_drained", f64::from(u8::from(self.pump.drained())));
+        let schema = self.pump.schema().map(|s| (**s).clone());
+        self.reporter.schema(schema);
+        self.reporter.state(&self.state.clone());
+        self.reporter.send(daemon);
+    }
+
+    fn stop(mut self) -> anyhow::Result<()> {
+        self.pump.flow.broadcast(&LaneMessage::Quit);
+        self.perform()?;
+        let ring = self.pump.ring;
+        ring.remove().context("removing the ring")
+    }
+}
+
+fn drops(config: &Config, spec: &SourceSpec) -> bool {
+    match config.ventilator.overload.as_str() {
+        "drop" => true,
+        "block" => false,
+        _ => spec.overload == Overload::Drop,
+    }
+}
+
+fn rules(config: &Config, spec: &SourceSpec, canned: bool) -> Rules {
+    let counter = spec.epoch == Epoch::Counter;
+    let skew = config.ventilator.max_skew_s.saturating_mul(1_000_000_000);
+    Rules {
+        period: if counter { config.heartbeat.events } else { config.period_ns() },
+        max_skew: (!canned && !counter).then_some(skew),
+        max_back: skew,
+        confirm: config.ventilator.skew_confirm,
+    }
+}
+
+fn make_ring(config: &Config, host: &str, epoch: u64) -> anyhow::Result<RingWriter> {
+    let dir = &config.ventilator.ring_dir;
+    let prefix = format!("ami-{}-{host}-", config.instance.name);
+    for leftover in ami_shm::leftovers(dir, &prefix).unwrap_or_default() {
+        if !leftover.alive {
+            tracing::info!(ring = %leftover.path.display(), "removing the ring of a dead ventilator");
+            let _ = leftover.remove();
+        }
+    }
+    let ring = RingConfig {
+        capacity: config.ventilator.ring_bytes,
+        lanes: config.ventilator.lanes,
+        journal: JOURNAL,
+        huge_pages: config.ventilator.huge_pages,
+        populate: false,
+    };
+    Ok(RingWriter::create(&dir.join(format!("{prefix}{epoch}.ring")), epoch, &ring)?)
+}

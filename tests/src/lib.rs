@@ -1,0 +1,262 @@
+//! A whole system of real processes for tests: start it, edit its graphs, read its results, kill
+//! and freeze its parts.
+//!
+//! Every system lives in a run directory of its own with ipc sockets, so that tests run in parallel.
+//! Waiting is for a condition, with a deadline that only a broken system reaches.
+
+pub mod client;
+
+use client::{Feature, Subscriber, request};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing that works takes so long, even on a loaded machine.
+pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Where the daemons were built.
+pub fn bin_dir() -> PathBuf {
+    if let Some(dir) = std::env::var_os("AMI_BIN_DIR") {
+        return dir.into();
+    }
+    // target/debug/deps/test-… → target/debug
+    let exe = std::env::current_exe().unwrap();
+    exe.parent().and_then(Path::parent).unwrap().to_path_buf()
+}
+
+/// Path of a built command; says how to build it when it is not there.
+pub fn bin(name: &str) -> PathBuf {
+    let path = bin_dir().join(name);
+    assert!(path.exists(), "{} is not built: run `cargo build --workspace` first", path.display());
+    path
+}
+
+/// The shared reference data, where a checkout has them beside it.
+pub fn shared_data() -> Option<PathBuf> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    dir.is_dir().then_some(dir)
+}
+
+/// Polls until it yields something.
+pub fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+    let start = Instant::now();
+    loop {
+        if let Some(found) = poll() {
+            return found;
+        }
+        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A system before its start.
+pub struct Builder {
+    source: String,
+    workers: usize,
+    set: Vec<String>,
+}
+
+/// A running system of one host.
+pub struct System {
+    dir: tempfile::TempDir,
+    set: Vec<String>,
+    children: BTreeMap<String, Child>,
+    next_worker: usize,
+}
+
+impl Builder {
+    /// Number of workers that the source waits for and that are started.
+    pub fn workers(mut self, workers: usize) -> Builder {
+        self.workers = workers;
+        self
+    }
+
+    /// A configuration option, `section.key=value`.
+    pub fn set(mut self, assignment: &str) -> Builder {
+        self.set.push(assignment.to_string());
+        self
+    }
+
+    /// Starts all daemons. The source is held until a graph is applied.
+    pub fn start(self) -> System {
+        let dir = tempfile::Builder::new().prefix("ami").tempdir().unwrap();
+        let name = dir.path().file_name().unwrap().to_string_lossy().replace('.', "");
+        let mut set = vec![
+            format!("instance.run_dir={}", dir.path().display()),
+            format!("instance.name={name}"),
+            "instance.host=testhost".to_string(),
+            format!("ventilator.source={}", self.source),
+            format!("ventilator.workers={}", self.workers),
+            "ventilator.ring_bytes=67108864".to_string(),
+            "metrics.port=-1".to_string(),
+        ];
+        set.extend(self.set);
+        let mut system = System { dir, set, children: BTreeMap::new(), next_worker: 0 };
+        for daemon in ["manager", "store", "root", "collector", "ventilator"] {
+            system.spawn(daemon);
+        }
+        for _ in 0..self.workers {
+            system.spawn_worker();
+        }
+        system
+    }
+}
+
+impl System {
+    /// A system that reads this source.
+    pub fn of(source: &str) -> Builder {
+        Builder { source: source.to_string(), workers: 1, set: Vec::new() }
+    }
+
+    /// The run directory.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// An ipc address in the run directory.
+    pub fn address(&self, file: &str) -> String {
+        format!("ipc://{}/{file}", self.dir.path().display())
+    }
+
+    /// Starts a daemon by name: `manager`, `store`, `root`, `collector`, `ventilator`, `worker-…`.
+    pub fn spawn(&mut self, name: &str) {
+        let command = match name {
+            "root" | "collector" => "ami-collector".to_string(),
+            worker if worker.starts_with("worker") => "ami-worker".to_string(),
+            daemon => format!("ami-{daemon}"),
+        };
+        let log = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.path().join(format!("{name}.log")))
+            .unwrap();
+        let mut child = Command::new(bin(&command));
+        for assignment in &self.set {
+            child.arg("--set").arg(assignment);
+        }
+        if name == "root" {
+            child.arg("--set").arg("collector.role=root");
+        }
+        if name.starts_with("worker") {
+            child.arg("--set").arg(format!("worker.name={name}"));
+        }
+        let child = child
+            .env("AMI_EXIT_WITH_PARENT", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.children.insert(name.to_string(), child);
+    }
+
+    /// Starts one more worker.
+    pub fn spawn_worker(&mut self) -> String {
+        let name = format!("worker-{}", self.next_worker);
+        self.next_worker += 1;
+        self.spawn(&name);
+        name
+    }
+
+    /// Sends a signal to a daemon.
+    pub fn signal(&self, name: &str, signal: Signal) {
+        let pid = Pid::from_raw(self.children[name].id() as i32).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// `kill -9`, and waits until it is gone.
+    pub fn kill(&mut self, name: &str) {
+        self.signal(name, Signal::KILL);
+        self.children.remove(name).unwrap().wait().unwrap();
+    }
+
+    /// What a daemon logged.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// A command to the manager; panics on no answer, returns refusals as they are.
+    pub fn manager(&self, command: Value) -> Value {
+        request(&self.address("manager.cmd"), &command.to_string())[0].clone()
+    }
+
+    /// Applies a graph and waits until it is in effect; panics when it is refused.
+    pub fn apply(&self, graph: &Value) -> Value {
+        let answer = self.manager(json!({"cmd": "graph.apply", "spec": graph, "who": "test"}));
+        assert!(answer.get("error").is_none(), "{answer:#}");
+        assert_eq!(answer["in_effect"], true, "{answer:#}");
+        answer
+    }
+
+    /// The manager's status document.
+    pub fn status(&self) -> Value {
+        self.manager(json!({"cmd": "status"}))
+    }
+
+    /// A metric of a member by role, summed over members of that role; None before it reported.
+    pub fn metric(&self, role: &str, name: &str) -> Option<f64> {
+        let status = self.status();
+        let members = status["members"].as_array()?;
+        let values = members.iter().filter(|m| m["role"] == role && m["alive"] == true);
+        values.filter_map(|m| m["metrics"][name].as_f64()).reduce(|a, b| a + b)
+    }
+
+    /// Waits until the source has ended and everything of it is decided and published.
+    pub fn drained(&self) {
+        until("the end of data", || (self.metric("ventilator", "ami_drained")? == 1.0).then_some(()));
+    }
+
+    /// The newest value of a feature.
+    pub fn get(&self, topic: &str) -> Feature {
+        until(topic, || {
+            let feature = client::get(&self.address("store.query"), topic)?;
+            Some(feature)
+        })
+    }
+
+    /// The newest value of a feature that satisfies a condition.
+    pub fn get_when(&self, topic: &str, condition: impl Fn(&Feature) -> bool) -> Feature {
+        until(topic, || client::get(&self.address("store.query"), topic).filter(|f| condition(f)))
+    }
+
+    /// All values of some topics from now on.
+    pub fn subscribe(&self, prefix: &str) -> Subscriber {
+        Subscriber::new(&self.address("store.pub"), prefix)
+    }
+
+    /// Asks every daemon to stop and waits; true if all did with success.
+    pub fn stop(mut self) -> bool {
+        let mut order: Vec<String> = self.children.keys().cloned().collect();
+        order.sort_by_key(|n| ["ventilator", "worker", "collector", "root"].iter().position(|p| n.starts_with(p)).unwrap_or(9));
+        let mut fine = true;
+        for name in order {
+            self.signal(&name, Signal::TERM);
+            fine &= self.children.remove(&name).unwrap().wait().unwrap().success();
+        }
+        fine
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            for name in self.children.keys() {
+                eprintln!("--- {name}\n{}", self.log(name));
+            }
+        }
+        for child in self.children.values_mut() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        // A killed ventilator leaves its ring; its instance name is the run directory's.
+        let name = self.dir.path().file_name().unwrap().to_string_lossy().replace('.', "");
+        for entry in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().contains(&name) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+    }
+}
