@@ -28,7 +28,10 @@ const HELLO: Duration = Duration::from_millis(200);
 const ALIVE: Duration = Duration::from_secs(1);
 
 /// Contexts, schemas and graph sets kept for a root that asks for them.
-const KEEP: usize = 1024;
+const KEEP: usize = 4096;
+
+/// What the root asks for again is sent at most this often: it asks once per flush.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Runs until asked to stop.
 ///
@@ -60,6 +63,7 @@ struct Host {
     epoch: Option<u64>,
     hello: Option<Instant>,
     alive: Option<Instant>,
+    again: Option<Instant>,
     ticked: Instant,
     foreign: u64,
 }
@@ -95,6 +99,7 @@ impl Host {
             epoch: None,
             hello: None,
             alive: None,
+            again: None,
             ticked: Instant::now(),
             foreign: 0,
         })
@@ -203,7 +208,10 @@ impl Host {
             RootMessage::Watermark { host, epoch, life, flushes } if host == self.name => {
                 self.builder.decided(epoch, life, flushes);
             }
-            RootMessage::NeedContext { host, epoch, context: _ } if host == self.name => {
+            RootMessage::NeedContext { host, epoch, context: _ }
+                if host == self.name && self.again.is_none_or(|a| a.elapsed() >= AGAIN) =>
+            {
+                self.again = Some(Instant::now());
                 for (_, frames) in self.told.iter().filter(|(e, _)| *e == epoch) {
                     socket::send(&self.root, frames.iter().map(Vec::as_slice))?;
                 }

@@ -52,6 +52,7 @@ struct Entry {
     /// Reason by unit given up.
     given_up: BTreeMap<u64, String>,
     forwarded: bool,
+    resends: u32,
     since_ns: u64,
 }
 
@@ -244,8 +245,10 @@ impl HostBuilder {
         for (&epoch, life) in &mut self.epochs {
             for (&flush, entry) in &mut life.flushes {
                 let age = now_ns.saturating_sub(entry.since_ns);
-                if entry.forwarded && age >= self.times.resend {
+                // Ever more seldom: a root that sleeps is not buried.
+                if entry.forwarded && age >= self.times.resend << entry.resends.min(4) {
                     entry.since_ns = now_ns;
+                    entry.resends += 1;
                     self.effects.push(Effect::Resend(epoch, flush));
                 } else if let Some(manifest) = &entry.manifest
                     && !entry.forwarded

@@ -13,6 +13,7 @@
 mod frames;
 mod host;
 mod host_builder;
+mod outlet;
 mod publish;
 mod root;
 mod root_builder;

@@ -9,31 +9,26 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Frames of one message.
 pub type Frames = Vec<Vec<u8>>;
 
-/// Sequence numbers and last values by topic.
+/// Sequence numbers by topic.
 #[derive(Debug, Default)]
 pub struct Publisher {
     seqs: BTreeMap<String, u64>,
-    /// The last message of each topic, for a store that subscribes.
-    pub last: BTreeMap<String, Frames>,
     /// Messages made.
     pub messages: u64,
 }
 
 impl Publisher {
     /// Messages of a heartbeat: its features, then a marker per graph.
-    pub fn heartbeat(&mut self, ready: &Ready, truth: &Truth, complete: bool, published: Vec<Published>) -> Vec<Frames> {
+    pub fn heartbeat(&mut self, ready: &Ready, truth: &Truth, complete: bool, published: Vec<Published>) -> Vec<(String, Frames)> {
         let mut messages = Vec::with_capacity(published.len() + 1);
         let mut graphs: BTreeMap<String, (u64, Map<String, Value>)> = BTreeMap::new();
-        let mut known: BTreeSet<String> = BTreeSet::new();
         for feature in published {
             let seq = self.next(&feature.topic);
             let (graph, topic) = (feature.graph.clone(), feature.topic.clone());
             let entry = graphs.entry(graph).or_insert_with(|| (feature.version, Map::new()));
             entry.1.insert(topic.clone(), seq.into());
-            known.insert(graph_prefix(&topic));
             let frames = feature_message(ready, truth, complete, seq, feature);
-            self.last.insert(topic, frames.clone());
-            messages.push(frames);
+            messages.push((topic, frames));
         }
         for (graph, (version, topics)) in graphs {
             let topic = format!("{graph}/@heartbeat");
@@ -43,26 +38,10 @@ impl Publisher {
             header.insert("arrays".into(), json!([]));
             header.insert("values".into(), json!({}));
             let frames = vec![topic.clone().into_bytes(), bytes(header)];
-            self.last.insert(topic, frames.clone());
-            messages.push(frames);
+            messages.push((topic, frames));
         }
         self.messages += messages.len() as u64;
         messages
-    }
-
-    /// Forgets topics that no feature has any more; the message that says so, if there are any.
-    pub fn retire(&mut self, topics: &BTreeSet<String>) -> Option<Frames> {
-        let graphs: BTreeSet<String> = topics.iter().map(|t| graph_prefix(t)).collect();
-        let stays = |topic: &String| {
-            topics.contains(topic)
-                || topic.strip_suffix("/@heartbeat").is_some_and(|g| graphs.contains(g))
-        };
-        let gone: Vec<String> = self.last.keys().filter(|t| !stays(t)).cloned().collect();
-        if gone.is_empty() {
-            return None;
-        }
-        self.last.retain(|t, _| stays(t));
-        Some(vec![b"@retire".to_vec(), json!({ "topics": gone }).to_string().into_bytes()])
     }
 
     fn next(&mut self, topic: &str) -> u64 {
@@ -79,8 +58,16 @@ impl Publisher {
     }
 }
 
-fn graph_prefix(topic: &str) -> String {
-    topic.split('/').next().unwrap_or_default().to_string()
+/// Whether a topic is of one of these features, or the heartbeat marker of one of their graphs.
+pub fn is_offered(topic: &str, features: &BTreeSet<String>) -> bool {
+    let marker = topic.strip_suffix("/@heartbeat");
+    let of = |graph: &str| features.iter().any(|f| f.split('/').next() == Some(graph));
+    features.contains(topic) || marker.is_some_and(of)
+}
+
+/// The message that says which topics are gone.
+pub fn retire_message(topics: &[String]) -> Frames {
+    vec![b"@retire".to_vec(), json!({ "topics": topics }).to_string().into_bytes()]
 }
 
 fn bytes(header: Map<String, Value>) -> Vec<u8> {
@@ -199,16 +186,18 @@ mod tests {
         let mut publisher = Publisher::default();
         let messages = publisher.heartbeat(&ready, &truth, true, vec![feature]);
         assert_eq!(messages.len(), 2);
-        let header: Value = serde_json::from_slice(&messages[0][1]).unwrap();
+        let (_, feature) = &messages[0];
+        let header: Value = serde_json::from_slice(&feature[1]).unwrap();
         assert_eq!(header["arrays"], json!([{"name": "edges", "dtype": "<f8", "shape": [2]}]));
         assert_eq!(header["values"]["outside"], "NaN");
         assert_eq!((&header["heartbeat"], &header["complete"]), (&json!(9), &json!(true)));
-        assert_eq!(messages[0][2].len(), 16);
-        assert_eq!(messages[1][0], b"g/@heartbeat");
-        let marker: Value = serde_json::from_slice(&messages[1][1]).unwrap();
+        assert_eq!(feature[2].len(), 16);
+        let (topic, marker) = &messages[1];
+        assert_eq!((topic.as_str(), &marker[0]), ("g/@heartbeat", &b"g/@heartbeat".to_vec()));
+        let marker: Value = serde_json::from_slice(&marker[1]).unwrap();
         assert_eq!(marker["topics"], json!({"g/n": 1}));
-        let gone = publisher.retire(&BTreeSet::new()).unwrap();
-        assert_eq!(gone[0], b"@retire");
-        assert!(publisher.last.is_empty());
+        let offered = BTreeSet::from(["g/n".to_string()]);
+        assert!(is_offered("g/n", &offered) && is_offered("g/@heartbeat", &offered));
+        assert!(!is_offered("g/m", &offered) && !is_offered("h/@heartbeat", &offered));
     }
 }

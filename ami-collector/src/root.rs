@@ -1,7 +1,8 @@
 //! The root collector's loop: flushes of all hosts in, results out.
 
 use crate::frames::{FrameKey, Frames, Ready};
-use crate::publish::Publisher;
+use crate::outlet::Outlet;
+use crate::publish::{Publisher, is_offered, retire_message};
 use crate::root_builder::{RootBuilder, Verdict, Versions};
 use crate::state_file::{State, StateFile};
 use ami_graph::partial::Partial;
@@ -32,6 +33,9 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// Watermarks and decisions are repeated this often.
 const REPEAT: Duration = Duration::from_millis(250);
+
+/// Bytes on their way to a store that does not read; beyond, newer values replace waiting ones.
+const RESULT_BYTES: usize = 64 << 20;
 
 /// Contexts kept per host; flushes in flight need only the newest few.
 const KEEP: usize = 4096;
@@ -74,6 +78,7 @@ struct Root {
     reporter: Reporter,
     parts: Vec<Message>,
     repeated: Option<Instant>,
+    outlet: Outlet,
     counts: Counts,
 }
 
@@ -103,7 +108,7 @@ impl Root {
         let bind = |kind, queue, endpoint: Endpoint, what| {
             socket::bind(&context, kind, queue, &endpoint.bind(config), what)
         };
-        let results = bind(zmq::XPUB, Queue::Bounded(4096), Endpoint::Results, "results")?;
+        let results = bind(zmq::XPUB, Queue::Protocol, Endpoint::Results, "results")?;
         results.set_xpub_verbose(true)?;
         let late_after = config.root.late_after_ms * 1_000_000;
         let timeout = config.root.host_timeout_s * 1_000_000_000;
@@ -126,6 +131,7 @@ impl Root {
             config: config.clone(),
             parts: Vec::new(),
             repeated: None,
+            outlet: Outlet::new(RESULT_BYTES),
             counts: Counts::default(),
         })
     }
@@ -139,10 +145,14 @@ impl Root {
         }
         self.publish_due()?;
         self.decide()?;
-        self.on_subscription()?;
+        self.on_store()?;
         self.follow_manager();
         if self.repeated.is_none_or(|r| r.elapsed() >= REPEAT) {
             self.repeat()?;
+        }
+        // In effect here once decided: what is published next carries it.
+        if let Some((version, Some(_))) = self.versions.decided() {
+            self.reporter.active(version);
         }
         self.report(daemon);
         daemon.beat();
@@ -314,8 +324,11 @@ impl Root {
             };
             self.counts.heartbeats += 1;
             self.counts.complete += u64::from(complete);
-            for message in self.publisher.heartbeat(&ready, &frame.truth, complete, published) {
-                socket::send(&self.results, message)?;
+            let messages = self.publisher.heartbeat(&ready, &frame.truth, complete, published);
+            for (topic, frames) in messages {
+                if let Some(frames) = self.outlet.put(&topic, frames) {
+                    socket::send(&self.results, frames)?;
+                }
             }
         }
         Ok(())
@@ -361,8 +374,9 @@ impl Root {
             None => self.stage = Some((plan.clone(), RootStage::new(plan.clone()))),
         }
         let topics: BTreeSet<String> = plan.features().into_iter().map(|f| f.topic).collect();
-        if let Some(message) = self.publisher.retire(&topics) {
-            socket::send(&self.results, message)?;
+        let gone = self.outlet.retain(|topic| is_offered(topic, &topics));
+        if !gone.is_empty() {
+            socket::send(&self.results, retire_message(&gone))?;
         }
         self.graphs = self.graphs.split_off(&version.saturating_sub(64));
         Ok(())
@@ -415,16 +429,20 @@ impl Root {
         Ok(())
     }
 
-    /// A store that subscribes is sent everything that is known.
-    fn on_subscription(&mut self) -> anyhow::Result<()> {
-        let mut subscribed = false;
+    /// What the store says: that it came, and how much it has taken.
+    fn on_store(&mut self) -> anyhow::Result<()> {
         while socket::receive(&self.results, &mut self.parts)? {
-            subscribed |= self.parts.first().is_some_and(|f| f.first() == Some(&1));
-        }
-        if subscribed {
-            for message in self.publisher.last.values() {
-                socket::send(&self.results, message.iter().map(Vec::as_slice))?;
+            match self.parts.first().map(|f| &f[..]) {
+                Some([1, ..]) => self.outlet.opened(),
+                Some([2, bytes @ ..]) => {
+                    let bytes = bytes.try_into().map_or(0, u64::from_le_bytes);
+                    self.outlet.acknowledged(usize::try_from(bytes).unwrap_or(usize::MAX));
+                }
+                _ => {}
             }
+        }
+        while let Some(frames) = self.outlet.next() {
+            socket::send(&self.results, frames)?;
         }
         Ok(())
     }
@@ -469,13 +487,10 @@ impl Root {
         metrics.set("ami_flushes_repeated_total", counts.known as f64);
         metrics.set("ami_foreign_messages_total", counts.foreign as f64);
         metrics.set("ami_results_total", self.publisher.messages as f64);
+        metrics.set("ami_results_conflated_total", self.outlet.conflated as f64);
         metrics.set("ami_open_heartbeats", self.frames.len() as f64);
         let nodes = self.node_errors();
         self.reporter.nodes(nodes);
-        // In effect here once decided: what is published next carries it.
-        if let Some((version, Some(_))) = self.versions.decided() {
-            self.reporter.active(version);
-        }
         let state = if counts.heartbeats > 0 { "running" } else { "waiting for data" };
         self.reporter.state(state);
         self.reporter.send(daemon);

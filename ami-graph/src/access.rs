@@ -89,9 +89,7 @@ macro_rules! with_type {
 pub fn typed<T: Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
     match bytemuck::try_cast_slice(bytes) {
         Ok(numbers) => Cow::Borrowed(numbers),
-        Err(_) => {
-            bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
-        }
+        Err(_) => bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect(),
     }
 }
 
@@ -99,7 +97,7 @@ pub fn typed<T: Pod>(bytes: &[u8]) -> Cow<'_, [T]> {
 pub type Mask<'a> = Option<&'a [u8]>;
 
 /// The numbers of the events that take part.
-pub fn selected(mask: Mask<'_>, events: usize) -> impl Iterator<Item = usize> + '_ {
+pub fn selected(mask: Mask<'_>, events: usize) -> impl DoubleEndedIterator<Item = usize> + '_ {
     (0..events).filter(move |&i| mask.is_none_or(|m| m[i] != 0))
 }
 
@@ -108,15 +106,15 @@ pub fn dense<'a, T: Pod>(data: &'a [u8], mask: Mask<'_>) -> Cow<'a, [T]> {
     let numbers = typed::<T>(data);
     match mask {
         None => numbers,
-        Some(mask) => {
-            numbers.iter().zip(mask).filter(|(_, m)| **m != 0).map(|(&x, _)| x).collect()
-        }
+        Some(mask) => numbers.iter().zip(mask).filter(|(_, m)| **m != 0).map(|(&x, _)| x).collect(),
     }
 }
 
 /// Numbers as float64, in `scratch` unless they are float64 already.
 pub fn as_f64<'a>(dtype: DType, data: &'a [u8], scratch: &'a mut Vec<f64>) -> &'a [f64] {
-    if dtype == DType::F64 && let Ok(numbers) = bytemuck::try_cast_slice(data) {
+    if dtype == DType::F64
+        && let Ok(numbers) = bytemuck::try_cast_slice(data)
+    {
         return numbers;
     }
     scratch.clear();

@@ -6,7 +6,8 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 pub fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0u32, |g, &b| g << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
+        let group =
+            chunk.iter().fold(0u32, |g, &b| g << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
         for i in 0..4 {
             let symbol = ALPHABET[(group >> (18 - 6 * i)) as usize & 63];
             text.push(if i <= chunk.len() { symbol as char } else { '=' });
@@ -59,8 +60,9 @@ pub mod map {
         BTreeMap::<String, String>::deserialize(deserializer)?
             .into_iter()
             .map(|(hash, text)| {
-                let bytes = super::decode(&text)
-                    .ok_or_else(|| serde::de::Error::custom(format!("file {hash} is not base64")))?;
+                let bytes = super::decode(&text).ok_or_else(|| {
+                    serde::de::Error::custom(format!("file {hash} is not base64"))
+                })?;
                 Ok((hash, bytes))
             })
             .collect()
@@ -76,8 +78,9 @@ mod tests {
         assert_eq!(encode(b"any carnal pleas"), "YW55IGNhcm5hbCBwbGVhcw==");
         assert_eq!(decode("YW55IGNhcm5hbCBwbGVhcw=="), Some(b"any carnal pleas".to_vec()));
         let bytes: Vec<u8> = (0..=255).collect();
-        (0..bytes.len()).for_each(|n| assert_eq!(decode(&encode(&bytes[..n])).unwrap(), bytes[..n]));
-        assert_eq!(decode("a===") , None);
+        (0..bytes.len())
+            .for_each(|n| assert_eq!(decode(&encode(&bytes[..n])).unwrap(), bytes[..n]));
+        assert_eq!(decode("a==="), None);
         assert_eq!(decode("ab!="), None);
     }
 }

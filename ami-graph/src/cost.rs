@@ -6,6 +6,9 @@ use crate::state::{Reduction, Signature};
 use crate::types::Type;
 use crate::window::Window;
 
+/// Every window may take so much: steps much shorter than a heartbeat make many small entries.
+const LEAST: u64 = 1 << 20;
+
 /// Bytes of a node at the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cost {
@@ -22,7 +25,8 @@ pub fn of(reduction: &dyn Reduction, inputs: &[Type], window: Window, limits: &L
         return Cost { bytes: 0, budget };
     };
     let state = reduction.size(&signature);
-    let states = |n: u64| state.saturating_mul(n.saturating_add(1));
+    // One for the merge of the newer half, and two for boundaries that fall inside a heartbeat.
+    let states = |n: u64| state.saturating_mul(n.saturating_add(3));
     let bytes = match window {
         Window::Heartbeat | Window::Run | Window::Step => state,
         Window::Heartbeats(n) => states(n),
@@ -30,7 +34,7 @@ pub fn of(reduction: &dyn Reduction, inputs: &[Type], window: Window, limits: &L
         // How many heartbeats hold N events is not known before they come: at worst one each.
         Window::Events(n) => states(n).min(limits.events_window_bytes.max(states(2))),
     };
-    Cost { bytes, budget: bytes.max(states(2)) }
+    Cost { bytes, budget: bytes.max(states(1)).max(LEAST) }
 }
 
 /// Why it is refused.

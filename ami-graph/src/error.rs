@@ -108,7 +108,9 @@ fn similarity(name: &str, candidate: &str) -> f64 {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The bytes end before what they announce.
-    #[error("{what} is cut short: {needed} bytes announced, {left} left; the sender and this build differ or the message was damaged")]
+    #[error(
+        "{what} is cut short: {needed} bytes announced, {left} left; the sender and this build differ or the message was damaged"
+    )]
     Short {
         /// What was being read.
         what: &'static str,
@@ -118,7 +120,9 @@ pub enum DecodeError {
         left: u64,
     },
     /// A value that no sender of this build writes.
-    #[error("{what} is not valid ({found}); the sender and this build differ or the message was damaged")]
+    #[error(
+        "{what} is not valid ({found}); the sender and this build differ or the message was damaged"
+    )]
     Invalid {
         /// What was being read.
         what: &'static str,
@@ -138,7 +142,9 @@ impl DecodeError {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MergeError {
     /// States of different ops.
-    #[error("node {ordinal}: a state of {found:?} does not merge into one of {expected:?}; the two hosts run different graph versions")]
+    #[error(
+        "node {ordinal}: a state of {found:?} does not merge into one of {expected:?}; the two hosts run different graph versions"
+    )]
     Op {
         /// The node's place in the graph set.
         ordinal: u32,
@@ -148,7 +154,9 @@ pub enum MergeError {
         found: String,
     },
     /// States of one op with different parameters.
-    #[error("node {ordinal}: two states of {op:?} have different parameters; the two hosts run different graph versions")]
+    #[error(
+        "node {ordinal}: two states of {op:?} have different parameters; the two hosts run different graph versions"
+    )]
     Parameters {
         /// The node's place in the graph set.
         ordinal: u32,

@@ -2,9 +2,9 @@
 //! which each node comes after those it depends on. With a schema or without one.
 
 use crate::error::{Fault, SpecError, nearest};
+use crate::inputs::Inputs;
 use crate::ops::{self, Body, Class, OpDoc, Prepared};
 use crate::params::{Args, Wiring, unknown_params, wire};
-use crate::inputs::Inputs;
 use crate::schema::Schema;
 use crate::spec::{GraphSpec, NodeSpec};
 use crate::window::Window;
@@ -151,15 +151,12 @@ impl<'a> Graph<'a> {
 
     /// What a name means: a field if it has a dot or colon and is one, else another node or its
     /// output, else a field.
-    fn resolve(
-        &self,
-        place: usize,
-        name: &str,
-        schema: Option<&Schema>,
-    ) -> Result<Source, Fault> {
+    fn resolve(&self, place: usize, name: &str, schema: Option<&Schema>) -> Result<Source, Fault> {
         let field = schema.and_then(|s| s.find(name)).map(Source::Field);
         let field = field.or_else(|| (name == TIMESTAMP).then_some(Source::Timestamp));
-        if name.contains(['.', ':']) && let Some(field) = field {
+        if name.contains(['.', ':'])
+            && let Some(field) = field
+        {
             return Ok(field);
         }
         if let Some(node) = self.place(name).filter(|&other| other != place) {

@@ -59,7 +59,8 @@ impl Grid {
             };
             let hint = "give at least two edges, each above the one before";
             let edges = edges.filter(good);
-            let edges = edges.ok_or_else(|| Fault::of("bins", "the list is no list of edges", hint))?;
+            let edges =
+                edges.ok_or_else(|| Fault::of("bins", "the list is no list of edges", hint))?;
             return Ok(Grid { edges, per_unit: None });
         }
         let bins = args.whole("bins", default, 1..=MAX_BINS)? as usize;

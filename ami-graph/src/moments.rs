@@ -41,10 +41,8 @@ impl Moments {
 
     /// Adds others.
     pub fn merge(&mut self, other: Moments) {
-        self.m2 = merged_m2(
-            (self.n, self.sum.value(), self.m2),
-            (other.n, other.sum.value(), other.m2),
-        );
+        self.m2 =
+            merged_m2((self.n, self.sum.value(), self.m2), (other.n, other.sum.value(), other.m2));
         self.n = self.n.saturating_add(other.n);
         self.sum.merge(other.sum);
     }

@@ -54,7 +54,9 @@ impl<'a> Args<'a> {
         let integral = json.as_f64().filter(|x| x.fract() == 0.0 && (0.0..=9e15).contains(x));
         match json.as_u64().or(integral.map(|x| x as u64)) {
             Some(n) if range.contains(&n) => Ok(n),
-            _ => Err(Fault::of(name, format!("{json} is not accepted"), format!("give {accepted}"))),
+            _ => {
+                Err(Fault::of(name, format!("{json} is not accepted"), format!("give {accepted}")))
+            }
         }
     }
 
@@ -82,7 +84,12 @@ impl<'a> Args<'a> {
     ///
     /// # Errors
     /// When it is something else.
-    pub fn word(&self, name: &str, default: &str, words: &[&'static str]) -> Result<&'static str, Fault> {
+    pub fn word(
+        &self,
+        name: &str,
+        default: &str,
+        words: &[&'static str],
+    ) -> Result<&'static str, Fault> {
         let given = match self.get(name) {
             None => default,
             Some(Json::String(word)) => word,
@@ -214,7 +221,11 @@ fn fixed(inputs: &Inputs, docs: &[InputDoc]) -> Result<Wiring, Fault> {
 fn free(inputs: &Inputs, for_expression: bool) -> Result<Wiring, Fault> {
     let sources: Vec<String> = inputs.sources().into_iter().map(str::to_owned).collect();
     if sources.is_empty() && !for_expression {
-        return Err(Fault::of("in", "no input is given", "write \"in\": \"NAME\", a list or a map"));
+        return Err(Fault::of(
+            "in",
+            "no input is given",
+            "write \"in\": \"NAME\", a list or a map",
+        ));
     }
     let names: Vec<String> = match inputs {
         Inputs::Map(pairs) => pairs.iter().map(|(name, _)| name.clone()).collect(),
@@ -231,7 +242,11 @@ fn free(inputs: &Inputs, for_expression: bool) -> Result<Wiring, Fault> {
     };
     if let Some(name) = names.iter().find(|name| !identifier(name)) {
         let hint = format!("name it by a map: \"in\": {{\"x\": {name:?}}}");
-        return Err(Fault::of("in", format!("{name:?} cannot be used as a name of an input"), hint));
+        return Err(Fault::of(
+            "in",
+            format!("{name:?} cannot be used as a name of an input"),
+            hint,
+        ));
     }
     if let Some((i, name)) = names.iter().enumerate().find(|(i, n)| names[..*i].contains(n)) {
         let hint = "name them by a map: \"in\": {\"a\": …, \"b\": …}";

@@ -4,7 +4,7 @@
 
 use crate::error::{DecodeError, MergeError};
 use crate::plan::Key;
-use crate::state::Slot;
+use crate::slot::Slot;
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeMap;
 

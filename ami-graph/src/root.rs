@@ -15,7 +15,8 @@ use crate::partial::{NodeReport, Partial, read_reports, write_reports};
 use crate::plan::{Feature, Plan, Planned};
 pub use crate::published::{Frame, Published, ScalarOrText, Truth};
 use crate::stage::Flow;
-use crate::state::{Events, Outputs, Reduction, Slot, Work};
+use crate::slot::{Slot, Work};
+use crate::state::{Events, Outputs, Reduction};
 use crate::value::Value;
 use crate::windowed::Windowed;
 use crate::wire::{Reader, Writer, split};
@@ -362,7 +363,10 @@ impl RootStage {
 
 fn wrong_type(name: &str, value: &Value, planned: Option<crate::value::DType>) -> String {
     let planned = planned.map_or("another type", |dtype| dtype.name());
-    format!("input {name:?} is {} where {planned} was planned, as an exact sum no longer fits; use `mean`", value.dtype())
+    format!(
+        "input {name:?} is {} where {planned} was planned, as an exact sum no longer fits; use `mean`",
+        value.dtype()
+    )
 }
 
 /// Puts one output's newest value with the others of its node.

@@ -4,13 +4,12 @@
 //! not depend on the split. With `unique`, of rows that are equal only the newest counts; that,
 //! too, survives any split: a row among the newest n overall is among the newest n of its lane.
 
-use crate::access::{selected, value_at};
-use crate::batch::Column;
-use crate::column::scalar_bytes;
+use crate::access::selected;
+use crate::cells::Cells;
 use crate::error::DecodeError;
 use crate::state::Feed;
 use crate::value::{Array, DType, Value};
-use crate::wire::{Reader, Writer, scalar_from_bytes};
+use crate::wire::{Reader, Writer};
 use std::collections::HashSet;
 
 /// Rows together may take this many bytes; arrays of varying shape are not costed beforehand.
@@ -28,102 +27,6 @@ pub struct Rows {
     columns: Vec<Cells>,
     /// Set when the rows became too large; they are gone then.
     too_large: bool,
-}
-
-/// One input's values by row.
-#[derive(Debug, Clone)]
-enum Cells {
-    Scalars(DType, Vec<u8>),
-    Values(Vec<Value>),
-}
-
-impl Cells {
-    fn push(&mut self, value: Value) {
-        match (&mut *self, value) {
-            (Cells::Scalars(dtype, bytes), Value::Scalar(s)) if s.dtype() == *dtype => {
-                bytes.extend_from_slice(&scalar_bytes(s)[..dtype.size()]);
-            }
-            (Cells::Values(values), value) => values.push(value),
-            (Cells::Scalars(..), value) => {
-                let mut values: Vec<Value> = (0..self.len()).map(|i| self.at(i)).collect();
-                values.push(value);
-                *self = Cells::Values(values);
-            }
-        }
-    }
-
-    /// Adds the values of some events of a column.
-    fn extend(&mut self, column: &Column<'_>, events: &[usize]) {
-        if let (Cells::Scalars(dtype, bytes), Column::Scalars { dtype: same, data, .. }) =
-            (&mut *self, column)
-            && dtype == same
-        {
-            let size = dtype.size();
-            for &i in events {
-                bytes.extend_from_slice(&data[i * size..(i + 1) * size]);
-            }
-            return;
-        }
-        events.iter().filter_map(|&i| value_at(column, i)).for_each(|value| self.push(value));
-    }
-
-    fn len(&self) -> usize {
-        match self {
-            Cells::Scalars(dtype, bytes) => bytes.len() / dtype.size(),
-            Cells::Values(values) => values.len(),
-        }
-    }
-
-    fn at(&self, row: usize) -> Value {
-        match self {
-            Cells::Scalars(dtype, bytes) => {
-                Value::Scalar(scalar_from_bytes(*dtype, &bytes[row * dtype.size()..]))
-            }
-            Cells::Values(values) => values[row].clone(),
-        }
-    }
-
-    /// Keeps these rows, in this order.
-    fn pick(&mut self, rows: &[usize]) {
-        match self {
-            Cells::Scalars(dtype, bytes) => {
-                let size = dtype.size();
-                let all = rows.iter().flat_map(|&r| &bytes[r * size..(r + 1) * size]);
-                *bytes = all.copied().collect();
-            }
-            Cells::Values(values) => {
-                let mut old: Vec<Option<Value>> =
-                    std::mem::take(values).into_iter().map(Some).collect();
-                *values = rows.iter().filter_map(|&r| old[r].take()).collect();
-            }
-        }
-    }
-
-    fn append(&mut self, other: Cells) {
-        match (&mut *self, other) {
-            (Cells::Scalars(a, bytes), Cells::Scalars(b, more)) if *a == b => bytes.extend(more),
-            (_, other) => (0..other.len()).for_each(|row| self.push(other.at(row))),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Cells::Scalars(_, bytes) => bytes.len(),
-            Cells::Values(values) => values
-                .iter()
-                .map(|value| match value {
-                    Value::Array(a) => 64 + a.bytes().len(),
-                    Value::Str(text) => 48 + text.len(),
-                    Value::Scalar(_) => 48,
-                })
-                .sum(),
-        }
-    }
-
-    /// What tells rows apart: the bits of the value.
-    fn mark(&self, row: usize, writer: &mut Writer) {
-        writer.value(&self.at(row));
-    }
 }
 
 impl Rows {
@@ -161,12 +64,11 @@ impl Rows {
     pub fn absorb(&mut self, feed: &Feed<'_>) {
         let times = feed.events.timestamps;
         let key = |i: usize| (times[i], feed.events.host, feed.events.first_sequence + i as u64);
-        let mut events: Vec<usize> = if self.limit == 1 {
-            selected(feed.mask, times.len()).max_by_key(|&i| key(i)).into_iter().collect()
-        } else {
-            selected(feed.mask, times.len()).collect()
-        };
-        if !events.is_sorted_by_key(|&i| times[i]) {
+        let sorted = times.is_sorted();
+        let enough = if sorted && !self.unique { self.limit } else { usize::MAX };
+        let mut events: Vec<usize> = selected(feed.mask, times.len()).rev().take(enough).collect();
+        events.reverse();
+        if !sorted {
             events.sort_by_key(|&i| key(i));
         }
         if !self.unique {
@@ -273,7 +175,7 @@ impl Rows {
     pub fn stacked(&self) -> Result<Vec<Option<Value>>, String> {
         self.fits()?;
         let rows = self.newest();
-        self.columns.iter().map(|cells| stack(cells, &rows).map(Some)).collect()
+        self.columns.iter().map(|cells| cells.stack(&rows).map(Some)).collect()
     }
 
     /// Times of the rows, float64 seconds since the Unix epoch.
@@ -306,19 +208,7 @@ impl Rows {
             writer.u64(*sequence);
         }
         writer.u32(self.columns.len() as u32);
-        for cells in self.columns {
-            match cells {
-                Cells::Scalars(dtype, bytes) => {
-                    writer.u8(0);
-                    writer.dtype(dtype);
-                    writer.bytes(bytes);
-                }
-                Cells::Values(values) => {
-                    writer.u8(1);
-                    values.iter().for_each(|value| writer.value(value));
-                }
-            }
-        }
+        self.columns.into_iter().for_each(|cells| cells.encode(writer));
     }
 
     /// Reads what [`Rows::encode`] wrote.
@@ -341,7 +231,7 @@ impl Rows {
             return Err(DecodeError::invalid("keys of rows", "not in order"));
         }
         let columns = (0..reader.count(1, "columns of rows")?)
-            .map(|_| decode_cells(reader, count))
+            .map(|_| Cells::decode(reader, count))
             .collect::<Result<_, _>>()?;
         Ok(Rows { limit: limit as usize, unique, keys, columns, too_large })
     }
@@ -352,55 +242,3 @@ pub const MAX_ROWS: u64 = 1_000_000;
 
 /// A row's bits.
 type Mark = (Vec<u8>, Vec<Vec<u8>>);
-
-fn decode_cells(reader: &mut Reader<'_>, count: usize) -> Result<Cells, DecodeError> {
-    match reader.u8("cells")? {
-        0 => {
-            let dtype = reader.dtype("cells")?;
-            let bytes = reader.bytes("cells")?;
-            if dtype == DType::Str || bytes.len() != count * dtype.size() {
-                return Err(DecodeError::invalid("cells", format_args!("{} bytes", bytes.len())));
-            }
-            Ok(Cells::Scalars(dtype, bytes.to_vec()))
-        }
-        1 => {
-            let values = (0..count).map(|_| reader.value("cell")).collect::<Result<_, _>>()?;
-            Ok(Cells::Values(values))
-        }
-        other => Err(DecodeError::invalid("cells", other)),
-    }
-}
-
-fn stack(cells: &Cells, rows: &[usize]) -> Result<Value, String> {
-    if let Cells::Scalars(dtype, bytes) = cells {
-        let size = dtype.size();
-        let all: Vec<u8> =
-            rows.iter().flat_map(|&r| &bytes[r * size..(r + 1) * size]).copied().collect();
-        let array = Array::from_bytes(*dtype, &[rows.len()], &all);
-        return array.map(Value::Array).ok_or_else(|| "text cannot be stacked".to_owned());
-    }
-    let values: Vec<Value> = rows.iter().map(|&r| cells.at(r)).collect();
-    let Some(first) = values.first() else { return Err("no rows".into()) };
-    let shape = |value: &Value| match value {
-        Value::Array(a) => a.shape().to_vec(),
-        Value::Scalar(_) | Value::Str(_) => Vec::new(),
-    };
-    let dtype = first.dtype();
-    let mut all = Vec::new();
-    for value in &values {
-        if (value.dtype(), shape(value)) != (dtype, shape(first)) {
-            return Err(format!(
-                "shape conflict: kept items are {} {:?} and {} {:?}; select one shape, or wait until the older ones have left",
-                dtype, shape(first), value.dtype(), shape(value)
-            ));
-        }
-        match value {
-            Value::Array(a) => all.extend_from_slice(a.bytes()),
-            Value::Scalar(s) => all.extend_from_slice(&scalar_bytes(*s)[..dtype.size()]),
-            Value::Str(_) => return Err("text cannot be stacked".into()),
-        }
-    }
-    let axes: Vec<usize> = [values.len()].into_iter().chain(shape(first)).collect();
-    let array = Array::from_bytes(dtype, &axes, &all);
-    array.map(Value::Array).ok_or_else(|| format!("{axes:?} is no shape"))
-}

@@ -8,7 +8,8 @@ use crate::column::{EventErrors, OwnedColumn};
 use crate::ops::{Body, Kernel, last};
 use crate::partial::{NodeReport, Partial};
 use crate::plan::{From, Intake, Plan};
-use crate::state::{Events, Reduction, Work};
+use crate::slot::Work;
+use crate::state::{Events, Reduction};
 use std::sync::Arc;
 
 /// Runs the part of a plan that works on events.
@@ -41,7 +42,8 @@ impl WorkerStage {
                 _ => None,
             }
         };
-        let all_inputs = plan.steps.iter().map(|s| &s.inputs).chain(plan.intakes.iter().map(|i| &i.inputs));
+        let all_inputs =
+            plan.steps.iter().map(|s| &s.inputs).chain(plan.intakes.iter().map(|i| &i.inputs));
         WorkerStage {
             kernels: plan.steps.iter().map(|step| kernel(step.ordinals[0])).collect(),
             columns: vec![OwnedColumn::new(); plan.columns],

@@ -82,7 +82,8 @@ impl Cut {
             Cut::Range(start, stop, step) => {
                 let wrap = |i: i64| if i < 0 { i.saturating_add(n) } else { i };
                 let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
-                let place = |i: Option<i64>, default| i.map_or(default, |i| wrap(i).clamp(low, high));
+                let place =
+                    |i: Option<i64>, default| i.map_or(default, |i| wrap(i).clamp(low, high));
                 let (first, end) = if step > 0 { (low, high) } else { (high, low) };
                 let (start, stop) = (place(start, first), place(stop, end));
                 let span = if step > 0 { stop - start } else { start - stop };

@@ -61,6 +61,8 @@ fn mixed(graph: &Graph<'_>, place: usize, event: usize, result: usize) -> Fault 
     Fault::of(
         "in",
         format!("{event:?} has a value per event, {result:?} one per heartbeat"),
-        format!("reduce {event:?} first, for example by a node {{\"op\": \"last\", \"in\": {event:?}}}"),
+        format!(
+            "reduce {event:?} first, for example by a node {{\"op\": \"last\", \"in\": {event:?}}}"
+        ),
     )
 }

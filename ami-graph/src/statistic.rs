@@ -162,7 +162,8 @@ impl Statistic {
     ) -> Result<(), String> {
         let size = dtype.size();
         let result = self.result(dtype);
-        if matches!(self, S::Sum | S::Mean) && dtype != DType::F64 && dtype.size() < 8 && inner > 1 {
+        if matches!(self, S::Sum | S::Mean) && dtype != DType::F64 && dtype.size() < 8 && inner > 1
+        {
             with_type!(dtype, T => self.rows::<T>(&typed::<T>(data), result, (length, inner), out));
             return Ok(());
         }

@@ -21,7 +21,8 @@ pub enum Window {
     Events(u64),
 }
 
-const ACCEPTED: &str = r#"write "heartbeat", "run", "step", {"heartbeats": n}, {"seconds": T} or {"events": N}"#;
+const ACCEPTED: &str =
+    r#"write "heartbeat", "run", "step", {"heartbeats": n}, {"seconds": T} or {"events": N}"#;
 
 impl Window {
     /// From the value of a node's `window`.

@@ -8,7 +8,7 @@
 use crate::error::DecodeError;
 use crate::ledger::{Ledger, Place, place, read_truth, write_truth};
 use crate::published::{Frame, Truth};
-use crate::state::Slot;
+use crate::slot::Slot;
 use crate::window::Window;
 use crate::wire::{Reader, Writer};
 use std::borrow::Cow;
@@ -37,7 +37,8 @@ pub struct Windowed {
     bytes: u64,
     /// The newest frame pushed: run, step, place, timestamp.
     now: Option<(u32, u32, Place, u64)>,
-    /// Place of the first heartbeat since the last clearing.
+    /// Nothing before this is inside: the first heartbeat since the last clearing, or the
+    /// one after the newest that was let out.
     since: Place,
     /// Heartbeats that had to leave early for lack of memory.
     pub evicted: u64,
@@ -137,13 +138,13 @@ impl Windowed {
     fn inside(&self, entry: &Entry) -> bool {
         let Some((_, _, (_, heartbeat), timestamp)) = self.now else { return true };
         match self.window {
-            Window::Heartbeats(n) => {
-                entry.place.1 <= heartbeat && heartbeat - entry.place.1 < n
-            }
+            Window::Heartbeats(n) => entry.place.1 <= heartbeat && heartbeat - entry.place.1 < n,
             Window::Nanoseconds(t) => {
                 entry.timestamp <= timestamp && timestamp - entry.timestamp < t
             }
-            Window::Events(n) => self.ledger.events() - entry.truth.events.min(self.ledger.events()) < n,
+            Window::Events(n) => {
+                self.ledger.events() - entry.truth.events.min(self.ledger.events()) < n
+            }
             Window::Heartbeat | Window::Run | Window::Step => true,
         }
     }
@@ -153,6 +154,8 @@ impl Windowed {
             self.flip();
         }
         if let Some(entry) = self.front.pop() {
+            // Heartbeats before the next one are out for good, whatever comes late for them.
+            self.since = self.since.max((entry.place.0, entry.place.1.saturating_add(1)));
             self.ledger.remove(entry.place, &entry.truth);
             self.bytes = self.bytes.saturating_sub(entry.slot.bytes() as u64);
         }
@@ -178,8 +181,7 @@ impl Windowed {
             Window::Heartbeat => at == now,
             Window::Run => run == frame.run && at >= self.since,
             Window::Step => (run, step) == (frame.run, frame.step) && at >= self.since,
-            Window::Heartbeats(_) | Window::Nanoseconds(_) => at >= self.since,
-            Window::Events(_) => self.oldest().is_some_and(|oldest| at >= oldest.place),
+            Window::Heartbeats(_) | Window::Nanoseconds(_) | Window::Events(_) => at >= self.since,
         };
         if !joins {
             return;

@@ -170,7 +170,11 @@ impl<'a> Reader<'a> {
         let count = u64::from(self.u32(what)?);
         let needed = count * each.max(1) as u64;
         let left = self.left() as u64;
-        if needed > left { Err(DecodeError::Short { what, needed, left }) } else { Ok(count as usize) }
+        if needed > left {
+            Err(DecodeError::Short { what, needed, left })
+        } else {
+            Ok(count as usize)
+        }
     }
 
     /// Text with its length.

@@ -292,7 +292,8 @@ impl State {
         }
         self.answer_waiters(now_ns, out);
         self.announce(now_ns, out);
-        if self.history.trim() {
+        let grew = out.iter().any(|e| matches!(e, Effect::Append(_)));
+        if grew && self.history.trim() {
             out.push(Effect::Rewrite);
         }
     }

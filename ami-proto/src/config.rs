@@ -96,7 +96,7 @@ sections! {
     /// `[manager]`
     Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: u64 }
     /// `[store]`
-    Store { history: usize, history_bytes: usize, client_queue: i32 }
+    Store { history: usize, history_bytes: usize, client_queue: i32, client_bytes: usize }
     /// `[metrics]`
     Metrics { port: i32 }
 }

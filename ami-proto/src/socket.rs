@@ -38,8 +38,12 @@ pub enum SocketError {
 /// How a socket's queue behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Queue {
-    /// Unbounded here, since the protocol bounds it: the data path.
+    /// Unbounded here, since the protocol bounds it: the data path. Nothing is queued for a peer
+    /// that is not there: the protocol says it again.
     Protocol,
+    /// As `Protocol`, but queued also before the peer is reached: a lane's first messages are said
+    /// only once.
+    Lane,
     /// So many messages; beyond, they are dropped or refused: status and results.
     Bounded(i32),
 }
@@ -47,7 +51,7 @@ pub enum Queue {
 fn make(context: &Context, kind: SocketType, queue: Queue) -> Result<Socket, zmq::Error> {
     let socket = context.socket(kind)?;
     let hwm = match queue {
-        Queue::Protocol => 0,
+        Queue::Protocol | Queue::Lane => 0,
         Queue::Bounded(n) => n,
     };
     socket.set_sndhwm(hwm)?;
@@ -92,11 +96,45 @@ pub fn connect(
     let failed =
         |source| SocketError::Failed { verb: "connect", address: address.into(), what, source };
     let socket = make(context, kind, queue).map_err(failed)?;
+    if kind == zmq::PUSH && queue != Queue::Lane {
+        socket.set_immediate(true).map_err(failed)?;
+    }
     if kind == zmq::SUB {
         socket.set_subscribe(b"").map_err(failed)?;
     }
     socket.connect(address).map_err(failed)?;
     Ok(socket)
+}
+
+/// Bounds a publisher's queues per subscriber by bytes: ZeroMQ counts messages, so the bound follows
+/// the largest message. At least a few heartbeats of small features always fit.
+#[derive(Debug, Clone, Copy)]
+pub struct ByteBound {
+    bytes: usize,
+    most: i32,
+    set: i32,
+}
+
+impl ByteBound {
+    /// At most so many bytes and messages per subscriber.
+    pub const fn new(bytes: usize, most: i32) -> ByteBound {
+        ByteBound { bytes, most, set: most }
+    }
+
+    /// A message of this size is about to be sent.
+    ///
+    /// # Errors
+    /// Those of ZeroMQ.
+    pub fn sending(&mut self, socket: &Socket, size: usize) -> Result<(), zmq::Error> {
+        let fits = i32::try_from(self.bytes / size.max(1)).unwrap_or(i32::MAX);
+        let bound = fits.max(64).min(self.most.max(1));
+        if bound < self.set {
+            // Also holds for subscribers that are there already.
+            socket.set_sndhwm(bound)?;
+            self.set = bound;
+        }
+        Ok(())
+    }
 }
 
 /// Receives one multipart message into `frames` if one is there, without copying.

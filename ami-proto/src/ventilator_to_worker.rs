@@ -49,6 +49,8 @@ pub enum LaneMessage {
         ring: String,
         /// Name of the host.
         host: String,
+        /// Timestamps are counters, not ns since the Unix epoch.
+        counter: bool,
     },
     /// Fields, under a number of this epoch.
     Schema(u32, Schema),

@@ -7,15 +7,12 @@ use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
-use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, ByteBound, PollEvents, Queue, Socket};
 use std::time::Duration;
 use zmq::Message;
 
 /// Longest sleep; everything that matters wakes it earlier.
 const TICK: Duration = Duration::from_millis(100);
-
-/// Results that may wait for a store that is busy; beyond, the root drops them, newest values win.
-const RESULTS: i32 = 4096;
 
 /// Runs until asked to stop.
 ///
@@ -37,6 +34,7 @@ struct Server {
     queries: Socket,
     reporter: Reporter,
     frames: Vec<Message>,
+    bound: ByteBound,
     refused: u64,
     queried: u64,
 }
@@ -51,24 +49,35 @@ impl Server {
         // Every subscription is seen, also the second one of a topic: its last value follows.
         clients.set_xpub_verbose(true)?;
         let results = Endpoint::Results.connect(config);
+        let results = socket::connect(&context, zmq::XSUB, Queue::Protocol, &results, "root's results")?;
+        // Everything: said again by ZeroMQ itself to a root that was restarted.
+        socket::send(&results, [&[1u8][..]])?;
         Ok(Server {
             store: Store::new(config.store.history, config.store.history_bytes),
-            results: socket::connect(&context, zmq::SUB, Queue::Bounded(RESULTS), &results, "root's results")?,
+            results,
             clients,
             queries: bind(zmq::ROUTER, Queue::Bounded(1000), Endpoint::Query, "queries")?,
             reporter: Reporter::new(&context, config, daemon, Role::Store, "store")?,
             frames: Vec::new(),
+            bound: ByteBound::new(config.store.client_bytes, config.store.client_queue),
             refused: 0,
             queried: 0,
         })
     }
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
+        let mut taken = 0;
         for _ in 0..256 {
             if !socket::receive(&self.results, &mut self.frames)? {
                 break;
             }
+            taken += self.frames.iter().map(|f| f.len() as u64).sum::<u64>();
             self.on_result()?;
+        }
+        if taken > 0 {
+            // The root sends no more than what is acknowledged makes room for.
+            let acknowledgement = [&[2u8][..], &taken.to_le_bytes()].concat();
+            socket::send(&self.results, [acknowledgement])?;
         }
         while socket::receive(&self.clients, &mut self.frames)? {
             self.on_subscription()?;
@@ -95,6 +104,8 @@ impl Server {
             return Ok(());
         }
         if frames.first() != Some(&&b"@retire"[..]) {
+            let size = frames.iter().map(|f| f.len()).sum();
+            self.bound.sending(&self.clients, size)?;
             socket::send(&self.clients, self.frames.drain(..))?;
         }
         Ok(())

@@ -157,9 +157,14 @@ impl Flow {
         self.flushes.len()
     }
 
+    /// Whether as much is undecided as may be.
+    pub fn full(&self) -> bool {
+        self.flushes.len() >= self.limits.flushes_in_flight
+    }
+
     /// Whether another unit can be taken on: a lane has room, and not too much is undecided.
     pub fn ready(&self) -> bool {
-        self.flushes.len() < self.limits.flushes_in_flight
+        !self.full()
             && self.waiting.is_empty()
             && self.lanes.values().any(|l| l.works() && l.outstanding() < self.limits.credits)
     }

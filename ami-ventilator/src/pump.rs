@@ -133,11 +133,6 @@ impl Pump {
         self.ended && self.flow.drained()
     }
 
-    /// Whether the source ended.
-    pub fn ended(&self) -> bool {
-        self.ended
-    }
-
     /// What the source has to tell.
     pub fn source_counters(&self) -> Vec<(&'static str, u64)> {
         self.source.counters()
@@ -223,6 +218,11 @@ impl Pump {
         let ready = self.flow.ready();
         if !ready && !self.options.drop {
             return Ok(Step::Blocked("workers or root behind"));
+        }
+        if !ready && self.flow.full() && self.flow.is_open() {
+            // Nobody decides: what is dropped now is declared with the open flush.
+            self.drop_event("overload", timestamp);
+            return Ok(Step::Worked);
         }
         let (before, max) = match self.timeline.place(timestamp) {
             Place::Open { before } => (before, usize::MAX),
@@ -387,8 +387,8 @@ impl Pump {
         {
             return Ok(Step::Blocked(reason));
         }
-        if !self.seal() {
-            return Ok(Step::Blocked("ring full"));
+        if self.flow.full() || !self.seal() {
+            return Ok(Step::Blocked("ring full, or the root behind"));
         }
         let Some(transition) = self.source.transition() else { return Ok(Step::Worked) };
         self.follow(transition, now_ns);

@@ -2,7 +2,6 @@
 
 use ami_proto::codec;
 use ami_proto::socket::{self, Queue, Socket};
-use ami_proto::to_ventilator::Purpose;
 use ami_proto::ventilator_to_worker::LaneMessage;
 use ami_shm::RingWriter;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
@@ -18,8 +17,6 @@ pub struct Seat {
     pub name: String,
     /// This holder of the lane.
     pub generation: u64,
-    /// Work or record.
-    pub purpose: Purpose,
     socket: Socket,
     pidfd: OwnedFd,
     /// Progress seen last, and when.
@@ -48,7 +45,6 @@ impl Seats {
         endpoint: &str,
         name: &str,
         pid: u32,
-        purpose: Purpose,
     ) -> Option<u32> {
         if self.seats.values().any(|s| s.endpoint == endpoint) {
             return None;
@@ -77,7 +73,6 @@ impl Seats {
             endpoint: endpoint.to_string(),
             name: name.to_string(),
             generation,
-            purpose,
             socket,
             pidfd,
             progress: (0, Instant::now()),

@@ -88,24 +88,10 @@ impl Ventilator {
         let connect = |kind, endpoint: Endpoint, what| {
             socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
         };
-        let limits = Limits {
-            credits: config.ventilator.credits as u64,
-            flushes_in_flight: config.ventilator.flushes_in_flight,
-            repeat_ns: config.collector.resend_ms * 1_000_000,
-        };
-        let options = Options {
-            host: number,
-            chunk_events: config.ventilator.chunk_events,
-            chunk_bytes: config.ventilator.chunk_bytes.min(config.ventilator.ring_bytes / 16),
-            workers: config.ventilator.workers,
-            wait_for_graph: config.ventilator.wait_for_graph,
-            drop: drops(config, &spec),
-            idle_close_ns: config.heartbeat.idle_close_ms * 1_000_000,
-            cap_ns: config.heartbeat.cap_ms * 1_000_000,
-        };
         let timeline = Timeline::new(rules(config, &spec, source.canned()));
         let ring = make_ring(config, &host, epoch)?;
-        let pump = Pump::new(source, ring, Flow::new(epoch, limits), timeline, options);
+        let flow = Flow::new(epoch, limits(config));
+        let pump = Pump::new(source, ring, flow, timeline, options(config, &spec, number));
         let deadline = Duration::from_millis(config.ventilator.lane_deadline_ms);
         Ok(Ventilator {
             intake: socket::bind(
@@ -198,7 +184,7 @@ impl Ventilator {
         match message {
             ToVentilator::Hello { endpoint, name, pid, purpose } => {
                 let ring = &mut self.pump.ring;
-                let Some(lane) = self.seats.admit(ring, &endpoint, &name, pid, purpose) else { return };
+                let Some(lane) = self.seats.admit(ring, &endpoint, &name, pid) else { return };
                 let generation = self.seats.get(lane).map_or(0, |s| s.generation);
                 let welcome = LaneMessage::Welcome {
                     epoch: self.epoch,
@@ -323,6 +309,11 @@ impl Ventilator {
         metrics.set("ami_ring_used_bytes", (ring.capacity() - ring.free()) as f64);
         metrics.set("ami_lanes", self.seats.len() as f64);
         metrics.set("ami_flushes_in_flight", self.pump.flow.in_flight() as f64);
+        metrics.set("ami_flushes_decided_total", self.pump.flow.watermark() as f64);
+        metrics.set("ami_units_pending", self.pump.flow.pending_units() as f64);
+        let conditions = self.pump.conditions();
+        metrics.set("ami_run", f64::from(conditions.run));
+        metrics.set("ami_step", f64::from(conditions.step));
         metrics.set("ami_drained", f64::from(u8::from(self.pump.drained())));
         let schema = self.pump.schema().map(|s| (**s).clone());
         self.reporter.schema(schema);
@@ -335,6 +326,27 @@ impl Ventilator {
         self.perform()?;
         let ring = self.pump.ring;
         ring.remove().context("removing the ring")
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    Limits {
+        credits: config.ventilator.credits as u64,
+        flushes_in_flight: config.ventilator.flushes_in_flight,
+        repeat_ns: config.collector.resend_ms * 1_000_000,
+    }
+}
+
+fn options(config: &Config, spec: &SourceSpec, host: u32) -> Options {
+    Options {
+        host,
+        chunk_events: config.ventilator.chunk_events,
+        chunk_bytes: config.ventilator.chunk_bytes.min(config.ventilator.ring_bytes / 16),
+        workers: config.ventilator.workers,
+        wait_for_graph: config.ventilator.wait_for_graph,
+        drop: drops(config, spec),
+        idle_close_ns: config.heartbeat.idle_close_ms * 1_000_000,
+        cap_ns: config.heartbeat.cap_ms * 1_000_000,
     }
 }
 

@@ -59,11 +59,6 @@ impl Plans {
         }
     }
 
-    /// The newest schema, if any.
-    pub fn newest_schema(&self) -> Option<Arc<Schema>> {
-        self.schemas.last_key_value().map(|(_, s)| s.clone())
-    }
-
     /// Compiles a version aside; what is wrong with it here.
     pub fn prepare(&mut self, set: Arc<GraphSet>) -> Vec<String> {
         let Some((&number, schema)) = self.schemas.last_key_value() else { return Vec::new() };

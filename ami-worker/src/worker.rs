@@ -145,7 +145,7 @@ impl Worker {
 
     fn follow(&mut self, message: LaneMessage) -> anyhow::Result<()> {
         match message {
-            LaneMessage::Welcome { epoch, lane, generation, ring, host: _ } => {
+            LaneMessage::Welcome { epoch, lane, generation, ring, .. } => {
                 self.seat = Some(Seat::take(epoch, lane, generation, &ring).context("taking a seat")?);
                 tracing::info!(lane, generation, "seated");
             }

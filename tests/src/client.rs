@@ -72,6 +72,20 @@ pub fn get(address: &str, topic: &str) -> Option<Feature> {
     header.get("error").is_none().then(|| Feature::new(header, &frames[1..]))
 }
 
+/// All values of a feature that the store has.
+pub fn history(address: &str, topic: &str) -> Vec<Feature> {
+    let query = serde_json::json!({ "history": topic, "limit": 1_000_000 }).to_string();
+    let frames = request_frames(address, &query).expect("an answer");
+    let headers: Vec<Value> = serde_json::from_slice(&frames[0]).unwrap();
+    let mut buffers = &frames[1..];
+    let mut take = |header: Value| {
+        let (mine, rest) = buffers.split_at(header["arrays"].as_array().map_or(0, Vec::len));
+        buffers = rest;
+        Feature::new(header, mine)
+    };
+    headers.into_iter().map(&mut take).collect()
+}
+
 /// A subscription.
 pub struct Subscriber {
     socket: zmq::Socket,

@@ -318,7 +318,6 @@ impl Checker<'_> {
         let ty = self.ty(arg);
         let dtype = ty.dtype;
         let Some(rank) = ty.rank else { return Ok(Type::unknown(dtype)) };
-        // An array of this rank on which no index is out of bounds finds the rank of the result.
         let known = ty.shape.as_ref().and_then(|s| Shape::new(s).ok());
         let constant = |id: &Id| match self.nodes[*id].kind {
             Kind::Const(Scalar::I64(v)) => Some(v),
@@ -330,19 +329,8 @@ impl Checker<'_> {
             _ => true,
         });
         if let (Some(shape), true) = (known, all_constant) {
-            let items: Vec<Item<i64>> = items
-                .iter()
-                .map(|item| match item {
-                    Item::At(id) => Item::At(constant(id).unwrap_or(0)),
-                    Item::Slice(a, b, c) => {
-                        let [a, b, c] = [a, b, c].map(|i| i.as_ref().and_then(constant));
-                        Item::Slice(a, b, c)
-                    }
-                    Item::Ellipsis => Item::Ellipsis,
-                    Item::NewAxis => Item::NewAxis,
-                })
-                .collect();
-            let selection = index::resolve(&shape, &items).map_err(|e| failed(e, at))?;
+            let part = |id: Id| Ok(constant(&id).unwrap_or(0));
+            let selection = index::resolve(&shape, items, part).map_err(|e| failed(e, at))?;
             return Ok(Type::shaped(dtype, selection.shape.axes()));
         }
         let count = |f: fn(&Item<Id>) -> bool| items.iter().filter(|i| f(i)).count();

@@ -143,9 +143,11 @@ impl Checker<'_> {
         match value {
             Val::Py(py) => self.convert(value, py.default_type(), at),
             Val::Node(id) => Ok(*id),
-            Val::Text(_) => {
-                Err(ExprError::new(at, "text where a number should be", "text can only be compared"))
-            }
+            Val::Text(_) => Err(ExprError::new(
+                at,
+                "text where a number should be",
+                "text can only be compared",
+            )),
             Val::Nothing => Err(ExprError::new(at, "None where a value should be", "")),
         }
     }

@@ -12,8 +12,12 @@ pub(super) struct Selection {
     steps: [isize; MAX_RANK],
 }
 
-/// Resolves the components against a shape. Slice bounds may be missing.
-pub(super) fn resolve(shape: &Shape, items: &[Item<i64>]) -> Result<Selection, Failure> {
+/// Resolves the components against a shape; `part` gives the value of one.
+pub(super) fn resolve<S: Copy>(
+    shape: &Shape,
+    items: &[Item<S>],
+    part: impl Fn(S) -> Result<i64, Failure>,
+) -> Result<Selection, Failure> {
     let given = items.iter().filter(|i| matches!(i, Item::At(_) | Item::Slice(..))).count();
     if given > shape.rank() {
         return Err(Failure::TooManyIndices { given, rank: shape.rank() });
@@ -27,8 +31,11 @@ pub(super) fn resolve(shape: &Shape, items: &[Item<i64>]) -> Result<Selection, F
     let mut ellipsis = false;
     for item in items {
         match item {
-            Item::At(index) => walk.at(*index)?,
-            Item::Slice(a, b, c) => walk.slice(*a, *b, c.unwrap_or(1))?,
+            Item::At(index) => walk.at(part(*index)?)?,
+            Item::Slice(a, b, c) => {
+                let bound = |bound: &Option<S>| bound.map(&part).transpose();
+                walk.slice(bound(a)?, bound(b)?, bound(c)?.unwrap_or(1))?;
+            }
             Item::NewAxis => walk.push(1, 0)?,
             Item::Ellipsis => {
                 ellipsis = true;
@@ -175,7 +182,7 @@ mod tests {
     fn select(axes: &[usize], items: &[Item<i64>]) -> Result<(Vec<usize>, Vec<u8>), Failure> {
         let shape = Shape::new(axes).unwrap();
         let data: Vec<u8> = (0..shape.count() as u8).collect();
-        let selection = resolve(&shape, items)?;
+        let selection = resolve(&shape, items, Ok)?;
         let mut out = vec![0; selection.shape.count()];
         selection.copy(1, &data, &mut out);
         Ok((selection.shape.axes().to_vec(), out))
@@ -190,10 +197,7 @@ mod tests {
             select(&[4], &[Item::Slice(Some(-3), Some(i64::MAX), Some(2))]),
             Ok((vec![2], vec![1, 3]))
         );
-        assert_eq!(
-            select(&[2, 3], &[Item::Ellipsis, Item::At(-1)]),
-            Ok((vec![2], vec![2, 5]))
-        );
+        assert_eq!(select(&[2, 3], &[Item::Ellipsis, Item::At(-1)]), Ok((vec![2], vec![2, 5])));
         assert_eq!(
             select(&[2, 3], &[back, Item::NewAxis, all]),
             Ok((vec![2, 1, 3], vec![3, 4, 5, 0, 1, 2]))

@@ -36,12 +36,34 @@ pub(super) enum Kind {
     /// Where evaluation may jump, on behalf of the node that names this mark.
     Mark,
     /// Element by element, computed in the operands' type.
-    Elem { op: Op, args: Vec<Id> },
-    TextEqual { left: Text, right: Text, equal: bool },
+    Elem {
+        op: Op,
+        args: Vec<Id>,
+    },
+    TextEqual {
+        left: Text,
+        right: Text,
+        equal: bool,
+    },
     Not(Id),
-    Junction { and: bool, left: Id, mark: Id, right: Id },
-    If { cond: Id, then_mark: Id, yes: Id, else_mark: Id, no: Id },
-    Reduce { reduction: Reduction, arg: Id, axis: Option<i64> },
+    Junction {
+        and: bool,
+        left: Id,
+        mark: Id,
+        right: Id,
+    },
+    If {
+        cond: Id,
+        then_mark: Id,
+        yes: Id,
+        else_mark: Id,
+        no: Id,
+    },
+    Reduce {
+        reduction: Reduction,
+        arg: Id,
+        axis: Option<i64>,
+    },
     Len(Id),
     Cumsum(Id, Option<i64>),
     Diff(Id, i64),

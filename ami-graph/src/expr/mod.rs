@@ -1,32 +1,126 @@
 //! The expression language of graph files: numpy's meaning, checked and compiled once per graph.
+//!
+//! ```text
+//!   text → lex → parse → check → code → Program → a column per batch
+//!                 ast     ir
+//! ```
+//!
+//! ```
+//! use ami_graph::batch::Column;
+//! use ami_graph::column::{EventErrors, OwnedColumn};
+//! use ami_graph::expr::Expr;
+//! use ami_graph::types::Type;
+//! use ami_graph::value::DType;
+//!
+//! let expr = Expr::parse("a * 2 + 1").unwrap();
+//! let mut program = expr.compile(&[("a".into(), Type::scalar(DType::F64))]).unwrap();
+//! let data = [1.0f64, 2.0];
+//! let a = Column::Scalars { dtype: DType::F64, data: bytemuck::cast_slice(&data), present: None };
+//! let (mut out, mut errors) = (OwnedColumn::new(), EventErrors::default());
+//! program.eval(2, &[&a], &mut out, &mut errors);
+//! assert_eq!(out.scalars_mut::<f64>().unwrap(), [3.0, 5.0]);
+//! ```
+//!
+//! Names, types and corner cases are numpy 2's. Where it is not numpy:
+//!
+//! - There is no float16: where numpy gives one (`sqrt` of 8-bit integers) this gives float32.
+//! - Results depend on types, never on values: `a if c else b`, `and` and `or` give the type both
+//!   sides promote to, where Python gives the side it takes; `len` is int64.
+//! - Sums of float32 are carried in float64 and rounded once, as are its means and variances.
+//! - Literals out of the bounds of the type they meet are mistakes, also in `where`.
+//! - `&`, `|` and `~` are numpy's; index arrays and masks as indices are not there.
 
-use crate::batch::Column;
-use crate::column::{EventErrors, OwnedColumn};
+mod array;
+mod ast;
+mod calls;
+mod check;
+mod code;
+mod exec;
+mod functions;
+mod fused;
+mod index;
+mod ir;
+mod kernel;
+mod lex;
+mod number;
+mod operators;
+mod parse;
+mod program;
+mod promote;
+mod reduce;
+mod shape;
+mod slots;
+mod sums;
+
+pub use functions::{FUNCTIONS, Function};
+pub use program::Program;
+
 use crate::types::Type;
+use crate::value::DType;
+use program::{Declared, Mode};
+use std::collections::BTreeMap;
 use std::fmt;
+
+/// Longest text of an expression, in bytes.
+pub const MAX_TEXT: usize = 64 * 1024;
+/// Deepest nesting of brackets, calls and the like.
+pub const MAX_DEPTH: usize = 64;
+/// Largest array an expression makes, in bytes.
+pub const MAX_BYTES: usize = 256 << 20;
+
+/// Codes of an enumeration by label, as in [`Field::labels`](crate::schema::Field::labels).
+pub type Labels = BTreeMap<String, i64>;
 
 /// An expression as written: parsed, its names known, its types not yet.
 #[derive(Debug, Clone)]
 pub struct Expr {
-    names: Vec<String>,
+    ast: ast::Ast,
 }
 
 impl Expr {
     /// Parses the text of an expression.
     pub fn parse(text: &str) -> Result<Expr, ExprError> {
-        let _ = text;
-        Ok(Expr { names: Vec::new() })
+        parse::parse(text).map(|ast| Expr { ast })
     }
 
     /// The input names it mentions, each once, in the order of first mention.
     pub fn names(&self) -> &[String] {
-        &self.names
+        &self.ast.names
     }
 
-    /// Checks the types and compiles. `inputs` must hold every one of [`names`](Self::names).
+    /// Checks the types and compiles. `inputs` may hold more than [`names`](Self::names).
     pub fn compile(&self, inputs: &[(String, Type)]) -> Result<Program, ExprError> {
-        let _ = inputs;
-        Ok(Program { output: Type::scalar(crate::value::DType::F64) })
+        self.compile_labelled(inputs, &[])
+    }
+
+    /// As [`compile`](Self::compile), with the labels of inputs that are enumerations: these may
+    /// be compared with text.
+    pub fn compile_labelled(
+        &self,
+        inputs: &[(String, Type)],
+        labels: &[(String, Labels)],
+    ) -> Result<Program, ExprError> {
+        let checked = check::check(&self.ast, inputs, labels)?;
+        let root = &checked.nodes[checked.root];
+        let mode = match root.kind {
+            ir::Kind::Const(scalar) => Mode::Constant(scalar),
+            _ if root.ty.dtype == DType::Str => Mode::Text,
+            _ if root.pure => Mode::Columns,
+            _ => Mode::Events,
+        };
+        let declared = inputs.iter().map(|(name, ty)| Declared {
+            used: self.names().contains(name),
+            dtype: ty.dtype,
+            rank: ty.rank,
+        });
+        Ok(Program {
+            output: root.ty.clone(),
+            mode,
+            inputs: declared.collect(),
+            scratch: Vec::new(),
+            constants: Vec::new(),
+            code: code::generate(&checked),
+        })
     }
 }
 
@@ -41,6 +135,12 @@ pub struct ExprError {
     pub hint: String,
 }
 
+impl ExprError {
+    fn new(column: usize, message: impl Into<String>, hint: impl Into<String>) -> ExprError {
+        ExprError { column, message: message.into(), hint: hint.into() }
+    }
+}
+
 impl fmt::Display for ExprError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "column {}: {}", self.column, self.message)?;
@@ -49,28 +149,3 @@ impl fmt::Display for ExprError {
 }
 
 impl std::error::Error for ExprError {}
-
-/// A compiled expression with its scratch memory.
-#[derive(Debug, Clone)]
-pub struct Program {
-    output: Type,
-}
-
-impl Program {
-    /// The type of its value.
-    pub fn output(&self) -> &Type {
-        &self.output
-    }
-
-    /// Evaluates over a batch. `inputs` are in the order given to [`Expr::compile`].
-    pub fn eval(
-        &mut self,
-        events: usize,
-        inputs: &[&Column<'_>],
-        out: &mut OwnedColumn,
-        errors: &mut EventErrors,
-    ) {
-        let _ = (events, inputs, errors);
-        out.set_absent();
-    }
-}

@@ -82,25 +82,45 @@ pub(super) trait Real: Number {
 macro_rules! conversions {
     () => {
         #[inline]
-        fn to_u8(self) -> u8 { self as u8 }
+        fn to_u8(self) -> u8 {
+            self as u8
+        }
         #[inline]
-        fn to_u16(self) -> u16 { self as u16 }
+        fn to_u16(self) -> u16 {
+            self as u16
+        }
         #[inline]
-        fn to_u32(self) -> u32 { self as u32 }
+        fn to_u32(self) -> u32 {
+            self as u32
+        }
         #[inline]
-        fn to_u64(self) -> u64 { self as u64 }
+        fn to_u64(self) -> u64 {
+            self as u64
+        }
         #[inline]
-        fn to_i8(self) -> i8 { self as i8 }
+        fn to_i8(self) -> i8 {
+            self as i8
+        }
         #[inline]
-        fn to_i16(self) -> i16 { self as i16 }
+        fn to_i16(self) -> i16 {
+            self as i16
+        }
         #[inline]
-        fn to_i32(self) -> i32 { self as i32 }
+        fn to_i32(self) -> i32 {
+            self as i32
+        }
         #[inline]
-        fn to_i64(self) -> i64 { self as i64 }
+        fn to_i64(self) -> i64 {
+            self as i64
+        }
         #[inline]
-        fn to_f32(self) -> f32 { self as f32 }
+        fn to_f32(self) -> f32 {
+            self as f32
+        }
         #[inline]
-        fn to_f64(self) -> f64 { self as f64 }
+        fn to_f64(self) -> f64 {
+            self as f64
+        }
     };
 }
 
@@ -118,34 +138,62 @@ macro_rules! integer {
                 }
             }
             #[inline]
-            fn from_bool(v: bool) -> Self { v as $t }
+            fn from_bool(v: bool) -> Self {
+                v as $t
+            }
             #[inline]
-            fn truth(self) -> bool { self != 0 }
+            fn truth(self) -> bool {
+                self != 0
+            }
             #[inline]
-            fn is_nan(self) -> bool { false }
+            fn is_nan(self) -> bool {
+                false
+            }
             #[inline]
-            fn is_finite(self) -> bool { true }
+            fn is_finite(self) -> bool {
+                true
+            }
             #[inline]
-            fn neg(self) -> Self { self.wrapping_neg() }
+            fn neg(self) -> Self {
+                self.wrapping_neg()
+            }
             #[inline]
-            fn abs(self) -> Self { $abs(self) }
+            fn abs(self) -> Self {
+                $abs(self)
+            }
             #[inline]
-            fn sign(self) -> Self { $sign(self) }
+            fn sign(self) -> Self {
+                $sign(self)
+            }
             #[inline]
-            fn invert(self) -> Self { !self }
+            fn invert(self) -> Self {
+                !self
+            }
             #[inline]
-            fn add(self, o: Self) -> Self { self.wrapping_add(o) }
+            fn add(self, o: Self) -> Self {
+                self.wrapping_add(o)
+            }
             #[inline]
-            fn sub(self, o: Self) -> Self { self.wrapping_sub(o) }
+            fn sub(self, o: Self) -> Self {
+                self.wrapping_sub(o)
+            }
             #[inline]
-            fn mul(self, o: Self) -> Self { self.wrapping_mul(o) }
+            fn mul(self, o: Self) -> Self {
+                self.wrapping_mul(o)
+            }
             // Never called: `/` of integers is done in floats.
             #[inline]
-            fn div(self, o: Self) -> Self { self.floor_div(o) }
+            fn div(self, o: Self) -> Self {
+                self.floor_div(o)
+            }
             #[inline]
-            fn floor_div(self, o: Self) -> Self { if o == 0 { 0 } else { $floor_div(self, o) } }
+            fn floor_div(self, o: Self) -> Self {
+                if o == 0 { 0 } else { $floor_div(self, o) }
+            }
             #[inline]
-            fn modulo(self, o: Self) -> Self { if o == 0 { 0 } else { $modulo(self, o) } }
+            fn modulo(self, o: Self) -> Self {
+                if o == 0 { 0 } else { $modulo(self, o) }
+            }
             #[inline]
             fn power(self, o: Self) -> Self {
                 let (mut base, mut left, mut result) = (self, o as u64, 1 as $t);
@@ -159,11 +207,17 @@ macro_rules! integer {
                 result
             }
             #[inline]
-            fn bit_and(self, o: Self) -> Self { self & o }
+            fn bit_and(self, o: Self) -> Self {
+                self & o
+            }
             #[inline]
-            fn bit_or(self, o: Self) -> Self { self | o }
+            fn bit_or(self, o: Self) -> Self {
+                self | o
+            }
             #[inline]
-            fn bit_xor(self, o: Self) -> Self { self ^ o }
+            fn bit_xor(self, o: Self) -> Self {
+                self ^ o
+            }
             conversions!();
             fn real(_: Op, a: Typed<'_, Self>, out: &mut [Self]) {
                 match a {
@@ -211,46 +265,90 @@ macro_rules! float {
                 }
             }
             #[inline]
-            fn from_bool(v: bool) -> Self { u8::from(v) as $t }
+            fn from_bool(v: bool) -> Self {
+                u8::from(v) as $t
+            }
             #[inline]
-            fn truth(self) -> bool { self != 0.0 }
+            fn truth(self) -> bool {
+                self != 0.0
+            }
             #[inline]
-            fn is_nan(self) -> bool { $t::is_nan(self) }
+            fn is_nan(self) -> bool {
+                $t::is_nan(self)
+            }
             #[inline]
-            fn is_finite(self) -> bool { $t::is_finite(self) }
+            fn is_finite(self) -> bool {
+                $t::is_finite(self)
+            }
             #[inline]
-            fn neg(self) -> Self { -self }
+            fn neg(self) -> Self {
+                -self
+            }
             #[inline]
-            fn abs(self) -> Self { $t::abs(self) }
+            fn abs(self) -> Self {
+                $t::abs(self)
+            }
             #[inline]
             fn sign(self) -> Self {
-                if self > 0.0 { 1.0 } else if self < 0.0 { -1.0 } else if self == 0.0 { 0.0 } else { self }
+                if self > 0.0 {
+                    1.0
+                } else if self < 0.0 {
+                    -1.0
+                } else if self == 0.0 {
+                    0.0
+                } else {
+                    self
+                }
             }
             // Never called: the checker refuses bits of floats.
             #[inline]
-            fn invert(self) -> Self { self }
+            fn invert(self) -> Self {
+                self
+            }
             #[inline]
-            fn add(self, o: Self) -> Self { self + o }
+            fn add(self, o: Self) -> Self {
+                self + o
+            }
             #[inline]
-            fn sub(self, o: Self) -> Self { self - o }
+            fn sub(self, o: Self) -> Self {
+                self - o
+            }
             #[inline]
-            fn mul(self, o: Self) -> Self { self * o }
+            fn mul(self, o: Self) -> Self {
+                self * o
+            }
             #[inline]
-            fn div(self, o: Self) -> Self { self / o }
+            fn div(self, o: Self) -> Self {
+                self / o
+            }
             #[inline]
-            fn floor_div(self, o: Self) -> Self { floor_divide(self as f64, o as f64) as $t }
+            fn floor_div(self, o: Self) -> Self {
+                floor_divide(self as f64, o as f64) as $t
+            }
             #[inline]
-            fn modulo(self, o: Self) -> Self { modulo(self as f64, o as f64) as $t }
+            fn modulo(self, o: Self) -> Self {
+                modulo(self as f64, o as f64) as $t
+            }
             #[inline]
-            fn power(self, o: Self) -> Self { self.powf(o) }
+            fn power(self, o: Self) -> Self {
+                self.powf(o)
+            }
             #[inline]
-            fn bit_and(self, _: Self) -> Self { self }
+            fn bit_and(self, _: Self) -> Self {
+                self
+            }
             #[inline]
-            fn bit_or(self, _: Self) -> Self { self }
+            fn bit_or(self, _: Self) -> Self {
+                self
+            }
             #[inline]
-            fn bit_xor(self, _: Self) -> Self { self }
+            fn bit_xor(self, _: Self) -> Self {
+                self
+            }
             conversions!();
-            fn real(op: Op, a: Typed<'_, Self>, out: &mut [Self]) { kernel::real(op, a, out) }
+            fn real(op: Op, a: Typed<'_, Self>, out: &mut [Self]) {
+                kernel::real(op, a, out)
+            }
             fn real2(op: Op, a: Typed<'_, Self>, b: Typed<'_, Self>, out: &mut [Self]) {
                 kernel::real2(op, a, b, out)
             }
@@ -258,43 +356,81 @@ macro_rules! float {
 
         impl Real for $t {
             #[inline]
-            fn floor(self) -> Self { $t::floor(self) }
+            fn floor(self) -> Self {
+                $t::floor(self)
+            }
             #[inline]
-            fn ceil(self) -> Self { $t::ceil(self) }
+            fn ceil(self) -> Self {
+                $t::ceil(self)
+            }
             #[inline]
-            fn round(self) -> Self { self.round_ties_even() }
+            fn round(self) -> Self {
+                self.round_ties_even()
+            }
             #[inline]
-            fn sqrt(self) -> Self { $t::sqrt(self) }
+            fn sqrt(self) -> Self {
+                $t::sqrt(self)
+            }
             #[inline]
-            fn exp(self) -> Self { $t::exp(self) }
+            fn exp(self) -> Self {
+                $t::exp(self)
+            }
             #[inline]
-            fn log(self) -> Self { self.ln() }
+            fn log(self) -> Self {
+                self.ln()
+            }
             #[inline]
-            fn log10(self) -> Self { $t::log10(self) }
+            fn log10(self) -> Self {
+                $t::log10(self)
+            }
             #[inline]
-            fn log2(self) -> Self { $t::log2(self) }
+            fn log2(self) -> Self {
+                $t::log2(self)
+            }
             #[inline]
-            fn sin(self) -> Self { $t::sin(self) }
+            fn sin(self) -> Self {
+                $t::sin(self)
+            }
             #[inline]
-            fn cos(self) -> Self { $t::cos(self) }
+            fn cos(self) -> Self {
+                $t::cos(self)
+            }
             #[inline]
-            fn tan(self) -> Self { $t::tan(self) }
+            fn tan(self) -> Self {
+                $t::tan(self)
+            }
             #[inline]
-            fn asin(self) -> Self { $t::asin(self) }
+            fn asin(self) -> Self {
+                $t::asin(self)
+            }
             #[inline]
-            fn acos(self) -> Self { $t::acos(self) }
+            fn acos(self) -> Self {
+                $t::acos(self)
+            }
             #[inline]
-            fn atan(self) -> Self { $t::atan(self) }
+            fn atan(self) -> Self {
+                $t::atan(self)
+            }
             #[inline]
-            fn sinh(self) -> Self { $t::sinh(self) }
+            fn sinh(self) -> Self {
+                $t::sinh(self)
+            }
             #[inline]
-            fn cosh(self) -> Self { $t::cosh(self) }
+            fn cosh(self) -> Self {
+                $t::cosh(self)
+            }
             #[inline]
-            fn tanh(self) -> Self { $t::tanh(self) }
+            fn tanh(self) -> Self {
+                $t::tanh(self)
+            }
             #[inline]
-            fn atan2(self, o: Self) -> Self { $t::atan2(self, o) }
+            fn atan2(self, o: Self) -> Self {
+                $t::atan2(self, o)
+            }
             #[inline]
-            fn hypot(self, o: Self) -> Self { $t::hypot(self, o) }
+            fn hypot(self, o: Self) -> Self {
+                $t::hypot(self, o)
+            }
         }
     };
 }
@@ -323,10 +459,9 @@ pub(super) fn floor_divide(a: f64, b: f64) -> f64 {
     if b == 0.0 {
         return a / b;
     }
-    let mut rest = a % b;
+    let rest = a % b;
     let mut quotient = (a - rest) / b;
     if rest != 0.0 && (b < 0.0) != (rest < 0.0) {
-        rest += b;
         quotient -= 1.0;
     }
     if quotient == 0.0 {

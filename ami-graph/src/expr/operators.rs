@@ -74,12 +74,7 @@ impl Checker<'_> {
     fn power(&mut self, a: &Val, b: &Val, at: usize) -> Result<Id, ExprError> {
         let common = self.common(&[a, b], at)?;
         let square = matches!(b, Val::Py(Py::Int(2))) || matches!(b, Val::Py(Py::Float(2.0)));
-        let of = match (a, b) {
-            // numpy squares a bool in int8.
-            (Val::Node(id), Val::Py(Py::Int(2))) if self.ty(*id).dtype == DType::Bool => DType::I8,
-            _ if common == DType::Bool => DType::I8,
-            _ => common,
-        };
+        let of = if common == DType::Bool { DType::I8 } else { common };
         if let (Val::Py(Py::Int(v)), false) = (b, of.is_float())
             && *v < 0
         {

@@ -77,10 +77,9 @@ impl Parser {
             Token::Text(v) => (format!("unexpected text {v:?}"), ""),
             Token::Word(v) => (format!("unexpected {v}"), ""),
             Token::Sign("=") => ("unexpected =".to_string(), "write == to compare"),
-            Token::Sign(":") => (
-                "unexpected :".to_string(),
-                "give the field a plain name in \"in\" and use that",
-            ),
+            Token::Sign(":") => {
+                ("unexpected :".to_string(), "give the field a plain name in \"in\" and use that")
+            }
             Token::Sign(s @ ("&" | "|")) if before == Some(&Token::Sign(s)) => {
                 (format!("unexpected {s}"), "write and / or")
             }

@@ -205,7 +205,9 @@ fn fold_ints(operator: Binary, a: i128, b: i128) -> Result<Py, &'static str> {
             // Euclid rounds towards what makes the remainder positive, Python towards -inf.
             if b < 0 && a.rem_euclid(b) != 0 { q - 1 } else { q }
         }),
-        Binary::Mod => a.checked_rem(b).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r }),
+        Binary::Mod => {
+            a.checked_rem(b).map(|r| if r != 0 && (r < 0) != (b < 0) { r + b } else { r })
+        }
         Binary::Pow if b < 0 => return fold_floats(operator, a as f64, b as f64),
         Binary::Pow => u32::try_from(b).ok().and_then(|b| a.checked_pow(b)),
         Binary::BitAnd => Some(a & b),
@@ -242,7 +244,8 @@ mod tests {
     #[test]
     fn literals_fold_as_in_python() {
         let int = |op, a, b| fold(op, Py::Int(a), Py::Int(b)).unwrap();
-        for (a, b, quotient, rest) in [(7, 2, 3, 1), (-7, 2, -4, 1), (7, -2, -4, -1), (-7, -2, 3, -1)]
+        for (a, b, quotient, rest) in
+            [(7, 2, 3, 1), (-7, 2, -4, 1), (7, -2, -4, -1), (-7, -2, 3, -1)]
         {
             assert_eq!(int(Binary::FloorDiv, a, b), Py::Int(quotient));
             assert_eq!(int(Binary::Mod, a, b), Py::Int(rest));

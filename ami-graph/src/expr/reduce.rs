@@ -94,15 +94,17 @@ fn reduce_typed<T: Sum>(
     let rows = lanes.inner > 1 && lanes.length > 0;
     match reduction {
         Reduction::Sum if rows => sum_rows(lanes, scratch, out, T::finish_sum),
-        Reduction::Mean if rows => sum_rows(lanes, scratch, out, T::finish_mean),
+        Reduction::Mean if rows && !T::WRAPS => {
+            sum_rows(lanes, scratch, out, |total, count| T::finish_mean(total.to_f64(), count));
+        }
         Reduction::Min if rows => extreme_rows(lanes, out, T::least),
         Reduction::Max if rows => extreme_rows(lanes, out, T::greatest),
         Reduction::Sum => each(lanes, scratch, out, |a| T::finish_sum(T::sum(a), a.len())),
-        Reduction::Mean => each(lanes, scratch, out, |a| T::finish_mean(T::sum(a), a.len())),
+        Reduction::Mean => each(lanes, scratch, out, |a| T::finish_mean(T::true_sum(a), a.len())),
         Reduction::Nansum => each(lanes, scratch, out, |a| T::finish_sum(T::nansum(a).0, 1)),
         Reduction::Nanmean => each(lanes, scratch, out, |a| {
             let (sum, count) = T::nansum(a);
-            T::finish_mean(sum, count)
+            T::finish_mean(if T::WRAPS { T::true_sum(a) } else { sum.to_f64() }, count)
         }),
         Reduction::Var => each(lanes, scratch, out, |a| T::from_mean(sums::variance(a))),
         Reduction::Std => each(lanes, scratch, out, |a| T::from_mean(sums::variance(a).sqrt())),
@@ -113,19 +115,14 @@ fn reduce_typed<T: Sum>(
         Reduction::Argmax => each(lanes, scratch, out, |a| position(a, T::greatest)),
         Reduction::Any => each(lanes, scratch, out, |a| u8::from(a.iter().any(|v| v.truth()))),
         Reduction::All => each(lanes, scratch, out, |a| u8::from(a.iter().all(|v| v.truth()))),
-        Reduction::CountNonzero => each(lanes, scratch, out, |a| {
-            a.iter().map(|v| i64::from(v.truth())).sum::<i64>()
-        }),
+        Reduction::CountNonzero => {
+            each(lanes, scratch, out, |a| a.iter().map(|v| i64::from(v.truth())).sum::<i64>())
+        }
     }
 }
 
 /// Bools are counted as 0 and 1 whatever their byte; their minimum is `all`, their maximum `any`.
-fn reduce_bool(
-    reduction: Reduction,
-    lanes: Lanes<'_, u8>,
-    scratch: &mut Vec<u64>,
-    out: &mut [u8],
-) {
+fn reduce_bool(reduction: Reduction, lanes: Lanes<'_, u8>, scratch: &mut Vec<u64>, out: &mut [u8]) {
     let count = |a: &[u8]| a.iter().map(|&v| i64::from(v != 0)).sum::<i64>();
     let share = |a: &[u8]| count(a) as f64 / a.len() as f64;
     match reduction {
@@ -172,7 +169,9 @@ fn each<T: Number, U: Element>(
         } else {
             let start = i / inner * inner * length + i % inner;
             let gathered = room::<T>(scratch, length);
-            for (to, from) in gathered.iter_mut().zip(data[start.min(data.len())..].iter().step_by(inner)) {
+            for (to, from) in
+                gathered.iter_mut().zip(data[start.min(data.len())..].iter().step_by(inner))
+            {
                 *to = *from;
             }
             &[]
@@ -203,11 +202,7 @@ impl<T: Number> Gathered<'_, T> {
 impl<T: Number> std::ops::Deref for Gathered<'_, T> {
     type Target = [T];
     fn deref(&self) -> &[T] {
-        if self.strided {
-            &bytemuck::cast_slice(self.scratch)[..self.length]
-        } else {
-            self.source
-        }
+        if self.strided { &bytemuck::cast_slice(self.scratch)[..self.length] } else { self.source }
     }
 }
 

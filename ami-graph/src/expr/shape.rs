@@ -24,6 +24,11 @@ impl Shape {
         Ok(shape)
     }
 
+    /// One axis of this length.
+    pub fn along(length: usize) -> Shape {
+        Shape { rank: 1, axes: [length, 0, 0, 0, 0] }
+    }
+
     /// From the lengths as a batch has them.
     pub fn of(dims: &Dims) -> Shape {
         let mut shape = Shape { rank: dims.axes().len(), axes: [0; MAX_RANK] };
@@ -146,9 +151,9 @@ pub(super) enum Failure {
     Empty(&'static str),
     NeedsAxis(&'static str),
     NegativePower,
-    InputType { input: usize, found: DType },
-    InputRank { input: usize, found: usize },
-    InputBytes { input: usize },
+    InputType(DType),
+    InputRank(usize),
+    InputBytes,
 }
 
 impl fmt::Display for Failure {
@@ -188,13 +193,13 @@ impl fmt::Display for Failure {
             Failure::NegativePower => {
                 f.write_str("integers to negative integer powers; write x**-1.0 for a float")
             }
-            Failure::InputType { found, .. } => {
+            Failure::InputType(found) => {
                 write!(f, "the input has type {found}, which is not what the graph was checked for")
             }
-            Failure::InputRank { found, .. } => {
+            Failure::InputRank(found) => {
                 write!(f, "the input has {found} axes, which is not what the graph was checked for")
             }
-            Failure::InputBytes { .. } => f.write_str("the input's data do not fit its shape"),
+            Failure::InputBytes => f.write_str("the input's data do not fit its shape"),
         }
     }
 }

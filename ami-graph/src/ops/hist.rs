@@ -148,10 +148,9 @@ impl Reduction for Binning {
         numbers_only(inputs, &["value", "weights"])?;
         let dtype = if self.weighted { DType::F64 } else { DType::I64 };
         let (edges, counts) = match &self.bins {
-            Bins::Fixed(grid) => (
-                Type::shaped(DType::F64, &[grid.bins() + 1]),
-                Type::shaped(dtype, &[grid.bins()]),
-            ),
+            Bins::Fixed(grid) => {
+                (Type::shaped(DType::F64, &[grid.bins() + 1]), Type::shaped(dtype, &[grid.bins()]))
+            }
             Bins::Auto(_) => (Type::array(DType::F64, 1), Type::array(dtype, 1)),
         };
         let beyond = Type::scalar(dtype);
@@ -224,12 +223,7 @@ impl HistState {
     }
 
     /// Adds events one by one with their weights.
-    fn absorb_weighted(
-        &mut self,
-        feed: &mut Feed<'_>,
-        values: &Items<'_>,
-        weights: &Items<'_>,
-    ) {
+    fn absorb_weighted(&mut self, feed: &mut Feed<'_>, values: &Items<'_>, weights: &Items<'_>) {
         let (mut numbers, mut spread) = (Vec::new(), Vec::new());
         for event in selected(feed.mask, feed.events.timestamps.len()) {
             let (Some(value), Some(weight)) = (values.get(event), weights.get(event)) else {

@@ -29,7 +29,9 @@ static LAST_DOC: OpDoc = OpDoc {
         range: "1 to 1000000",
         doc: "how many values",
     }],
-    outputs: &[OutputDoc { name: "value…", doc: "as the input, for n > 1 with a new first axis" }],
+    outputs: &[OutputDoc {
+        name: "value…", doc: "as the input, for n > 1 with a new first axis"
+    }],
 };
 
 static BUFFER_DOC: OpDoc = OpDoc {

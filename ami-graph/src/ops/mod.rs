@@ -15,8 +15,8 @@ mod stats;
 mod sum;
 mod threshold;
 
-use crate::column::{EventErrors, OwnedColumn};
 use crate::batch::Column;
+use crate::column::{EventErrors, OwnedColumn};
 use crate::error::{DecodeError, Fault};
 use crate::params::Args;
 use crate::state::{Reduction, Signature, State};
@@ -222,8 +222,12 @@ fn op_json(doc: &OpDoc) -> serde_json::Value {
             .iter()
             .map(|i| json!({"name": i.name, "doc": i.doc, "required": i.required}))
             .collect(),
-        Form::Values => json!([{"name": "value…", "doc": "one or more, any names", "required": true}]),
-        Form::Named => json!([{"name": "…", "doc": "named as the expression uses them", "required": true}]),
+        Form::Values => {
+            json!([{"name": "value…", "doc": "one or more, any names", "required": true}])
+        }
+        Form::Named => {
+            json!([{"name": "…", "doc": "named as the expression uses them", "required": true}])
+        }
     };
     let params: Vec<serde_json::Value> = doc
         .params

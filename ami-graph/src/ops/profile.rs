@@ -88,7 +88,17 @@ impl OpKind for Profile {
         let outside = reader.u64("profile")?;
         let mut next = || reader.buffer(cells, "profile");
         let (sums, lost, m2) = (next()?, next()?, next()?);
-        Ok(Box::new(Bins { grid, shape, width, counts, outside, sums, lost, m2, batch: Vec::new() }))
+        Ok(Box::new(Bins {
+            grid,
+            shape,
+            width,
+            counts,
+            outside,
+            sums,
+            lost,
+            m2,
+            batch: Vec::new(),
+        }))
     }
 }
 
@@ -207,7 +217,13 @@ impl Bins {
         self.batch = batch;
     }
 
-    fn absorb_arrays(&mut self, keys: &[f64], rows: &[&[u8]], dtype: DType, scratch: &mut Vec<f64>) {
+    fn absorb_arrays(
+        &mut self,
+        keys: &[f64],
+        rows: &[&[u8]],
+        dtype: DType,
+        scratch: &mut Vec<f64>,
+    ) {
         for (&key, row) in keys.iter().zip(rows) {
             let Some(bin) = self.bin(key) else { continue };
             let row = as_f64(dtype, row, scratch);

@@ -1,13 +1,15 @@
 //! `roi`: a region of an array, by numpy slicing.
 
 use super::sum::numbers_only;
-use super::{Body, Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared};
+use super::{
+    Body, Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared,
+};
 use crate::batch::{Column, Dims};
 use crate::column::{EventErrors, OwnedColumn};
 use crate::error::Fault;
 use crate::items::{Filling, Items, axes, with_items};
 use crate::params::Args;
-use crate::slicing::{Cut, copy, cuts_by_axis, runs};
+use crate::slicing::{Cut, Run, copy, cuts_by_axis, runs};
 use crate::types::Type;
 use crate::value::DType;
 use serde_json::Value as Json;
@@ -20,7 +22,7 @@ static DOC: OpDoc = OpDoc {
            \"-5:\", \"...\", or an index, which takes the axis away. Bounds beyond an axis are an \
            error where the shape is known beforehand, and are cut off as numpy does where it \
            varies. `bounds` holds for each axis of the input the half-open range taken.",
-    example: r#"{"op": "roi", "in": "image", "x": [1, 5], "y": [0, 3]}"#,
+    example: r#"{"op": "roi", "in": "image", "x": [1, 3], "y": [0, 2]}"#,
     class: Class::PerEvent,
     form: Form::Fixed(&[InputDoc { name: "array", doc: "array of 1 to 4 axes", required: true }]),
     with: false,
@@ -145,7 +147,8 @@ impl Region {
                 return Err(Fault::of(self.parameter(axis, rank), reason, hint));
             }
         }
-        let runs = runs(&self.cuts, shape).map_err(|e| Fault::of("slices", e, "use a lower index"))?;
+        let runs =
+            runs(&self.cuts, shape).map_err(|e| Fault::of("slices", e, "use a lower index"))?;
         if let Some(axis) = runs.iter().position(|run| run.count == 0) {
             let reason = format!("nothing is left of axis {axis} of the input, which is {input}");
             return Err(Fault::of(self.parameter(axis, rank), reason, "give start below stop"));
@@ -190,7 +193,7 @@ impl Region {
                 copy(items.dtype.size(), &shape, &runs, item.data, to);
             });
             bounds.push(pairs, errors, |to| {
-                let all: Vec<i64> = runs.iter().flat_map(|run| run.bounds()).collect();
+                let all: Vec<i64> = runs.iter().flat_map(Run::bounds).collect();
                 to.copy_from_slice(bytemuck::cast_slice(&all));
             });
         }
@@ -222,7 +225,8 @@ impl Kernel for Region {
         with_items(inputs[0], events, |items| {
             let mut value = Filling::new(value, items.dtype);
             let mut bounds = Filling::new(bounds, DType::I64);
-            (0..events).for_each(|event| self.event(items, event, (&mut value, &mut bounds), errors));
+            (0..events)
+                .for_each(|event| self.event(items, event, (&mut value, &mut bounds), errors));
         });
     }
 }

@@ -233,7 +233,11 @@ impl State for Described {
             self.shaped(mean),
             self.shaped(|i| variance(i).sqrt()),
             self.shaped(|i| sem(self.n, self.m2[i])),
-            self.shaped(|i| (mean(i) * mean(i) + variance(i)).sqrt()),
+            self.shaped(|i| match self.low[i].is_infinite() || self.high[i].is_infinite() {
+                // Squares of deviations from an infinite mean say nothing; squares do.
+                true if !self.low[i].is_nan() => f64::INFINITY,
+                _ => (mean(i) * mean(i) + variance(i)).sqrt(),
+            }),
             self.shaped(|i| self.low[i] + 0.0),
             self.shaped(|i| self.high[i] + 0.0),
             Some(count_value(self.n)),

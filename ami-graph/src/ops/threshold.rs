@@ -1,7 +1,9 @@
 //! `threshold`: elements outside a range become a fill value.
 
 use super::sum::numbers_only;
-use super::{Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared};
+use super::{
+    Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared,
+};
 use crate::access::{Number, typed};
 use crate::batch::Column;
 use crate::column::{EventErrors, OwnedColumn, scalar_bytes};
@@ -19,7 +21,11 @@ static DOC: OpDoc = OpDoc {
            so does NaN. The element type stays, so the fill value must be one of it.",
     example: r#"{"op": "threshold", "in": "image", "below": 10, "fill": 0}"#,
     class: Class::PerEvent,
-    form: Form::Fixed(&[InputDoc { name: "array", doc: "scalar or array of numbers", required: true }]),
+    form: Form::Fixed(&[InputDoc {
+        name: "array",
+        doc: "scalar or array of numbers",
+        required: true,
+    }]),
     with: false,
     params: &[
         ParamDoc {
@@ -62,7 +68,11 @@ impl OpKind for Threshold {
         let (below, above) = (args.number("below")?, args.number("above")?);
         let fill = args.number("fill")?.unwrap_or(0.0);
         if below.is_none() && above.is_none() {
-            return Err(Fault::of("below", "neither bound is given", "give `below`, `above` or both"));
+            return Err(Fault::of(
+                "below",
+                "neither bound is given",
+                "give `below`, `above` or both",
+            ));
         }
         Ok(Prepared::per_event(Bounds {
             below: below.unwrap_or(f64::NEG_INFINITY),
@@ -104,7 +114,11 @@ impl PerEvent for Bounds {
         let dtype = inputs[0].dtype;
         if element(dtype, self.fill).is_none() {
             let reason = format!("{} is not a value of {dtype}, the input's type", self.fill);
-            return Err(Fault::of("fill", reason, "give one that is, or convert by an `expr` first"));
+            return Err(Fault::of(
+                "fill",
+                reason,
+                "give one that is, or convert by an `expr` first",
+            ));
         }
         Ok((inputs.to_vec(), Box::new(*self)))
     }
@@ -118,6 +132,16 @@ impl Kernel for Bounds {
         outputs: &mut [OwnedColumn],
         errors: &mut EventErrors,
     ) {
+        if let Column::Scalars { dtype, data, present } = inputs[0] {
+            let fill = element(*dtype, self.fill).map_or([0; 8], scalar_bytes);
+            outputs[0].start_scalars(*dtype, events);
+            let to = outputs[0].scalar_bytes_mut();
+            with_type!(*dtype, T => self.apply::<T>(data, &fill, to));
+            if let Some(present) = present {
+                outputs[0].present_mut().copy_from_slice(present);
+            }
+            return;
+        }
         outputs[0].set_absent();
         with_items(inputs[0], events, |items| {
             let fill = element(items.dtype, self.fill).map_or([0; 8], scalar_bytes);

@@ -119,9 +119,7 @@ fn kind(rest: &str) -> Result<SourceKind, String> {
             let presets = sim::preset_names().collect::<Vec<_>>().join(", ");
             Err(format!("sim: needs a preset ({presets}) or a file, as sim:pump-probe"))
         }
-        Some(("sim", name)) => {
-            Ok(SourceKind::Sim { name: name.into(), rate_hz: None, seed: None })
-        }
+        Some(("sim", name)) => Ok(SourceKind::Sim { name: name.into(), rate_hz: None, seed: None }),
         Some(("xtc2", paths)) => xtc2(paths),
         _ if rest.ends_with(".xtc2") => xtc2(rest),
         Some((scheme, _)) => {
@@ -166,7 +164,8 @@ fn set(spec: &mut SourceSpec, key: &str, value: &str) -> Result<(), String> {
         "loop" if value == "forever" => spec.loops = None,
         "loop" => spec.loops = Some(positive(key, value)?),
         "epoch" => {
-            let table = [("unix", Epoch::Unix), ("epics", Epoch::Epics), ("counter", Epoch::Counter)];
+            let table =
+                [("unix", Epoch::Unix), ("epics", Epoch::Epics), ("counter", Epoch::Counter)];
             spec.epoch = choice(key, value, &table)?;
         }
         "start" => spec.start = number(key, value)?,
@@ -244,8 +243,7 @@ mod tests {
         let url = "sim:pump-probe?rate=1e6&seed=7&pace=realtime&loop=forever&epoch=epics&start=3\
                    &events=9&overload=drop";
         let spec: SourceSpec = url.parse().unwrap();
-        let kind =
-            SourceKind::Sim { name: "pump-probe".into(), rate_hz: Some(1e6), seed: Some(7) };
+        let kind = SourceKind::Sim { name: "pump-probe".into(), rate_hz: Some(1e6), seed: Some(7) };
         let expected = SourceSpec {
             kind,
             pace: Some(Pace::Realtime),
@@ -261,10 +259,7 @@ mod tests {
     #[test]
     fn recordings_by_scheme_or_bare_path() {
         let spec: SourceSpec = "xtc2:/a/b.xtc2,c.xtc2?loop=3&pace=120".parse().unwrap();
-        assert_eq!(
-            spec.kind,
-            SourceKind::Xtc2(vec!["/a/b.xtc2".into(), "c.xtc2".into()])
-        );
+        assert_eq!(spec.kind, SourceKind::Xtc2(vec!["/a/b.xtc2".into(), "c.xtc2".into()]));
         assert_eq!((spec.loops, spec.pace), (Some(3), Some(Pace::Hz(120.0))));
         let bare: SourceSpec = "/data/x.xtc2".parse().unwrap();
         assert_eq!(bare.kind, SourceKind::Xtc2(vec!["/data/x.xtc2".into()]));

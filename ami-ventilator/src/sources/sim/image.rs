@@ -157,7 +157,10 @@ fn check(config: &kinds::Image, dtype: DType, composed: bool) -> anyhow::Result<
         MAX_POOL >> 20
     );
     let pixels = count.unwrap_or(0);
-    ensure!(config.dead.saturating_add(config.hot) <= pixels, "more dead and hot pixels than pixels");
+    ensure!(
+        config.dead.saturating_add(config.hot) <= pixels,
+        "more dead and hot pixels than pixels"
+    );
     ensure!(config.peaks <= 10_000, "more than 10000 peaks");
     ensure!(config.peak_width > 0.0, "peak_width must be above 0");
     ensure!(config.rings.iter().all(|r| r.width > 0.0), "a ring's width must be above 0");

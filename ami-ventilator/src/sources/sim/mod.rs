@@ -108,28 +108,43 @@ impl SimSource {
     /// Writes up to `n` events, at most a block. How many there were, and whether the ring is full.
     fn write_block(&mut self, out: &mut ChunkWriter<'_>, n: usize) -> (usize, bool) {
         let n = n.min(BLOCK);
-        let (mut written, mut full) = (n, false);
-        if self.model.rows.is_empty() {
+        let model = self.model.clone();
+        let (written, full) = if model.rows.is_empty() {
             self.times.clear();
-            let times = (self.i..self.i + n as u64).map(|i| self.model.timeline().time(i));
+            let times = (self.i..self.i + n as u64).map(|i| model.timeline().time(i));
             self.times.extend(times.map(|t| t.saturating_add(self.shift)));
             out.extend(&self.times);
+            (n, false)
         } else {
-            written = 0;
-            while written < n && out.room() > 0 {
-                let i = self.i + written as u64;
-                out.event(self.time(i));
-                if self.write_rows(out, i).is_err() {
-                    out.cancel();
-                    full = true;
-                    break;
-                }
-                written += 1;
-            }
-        }
+            self.write_events(out, &model, n)
+        };
         self.write_columns(out, written);
         self.took(written);
         (written, full)
+    }
+
+    /// Starts up to `n` events and writes what is not in columns.
+    fn write_events(
+        &mut self,
+        out: &mut ChunkWriter<'_>,
+        model: &Model,
+        n: usize,
+    ) -> (usize, bool) {
+        for written in 0..n {
+            // Scalars and text take no room in the ring until the chunk is sealed.
+            if model.arrays && out.room() == 0 {
+                return (written, false);
+            }
+            let i = self.i + written as u64;
+            out.event(self.time(i));
+            for row in model.rows.iter().filter(|row| row.present(i)) {
+                if self.write_row(out, model, row, i).is_err() {
+                    out.cancel();
+                    return (written, true);
+                }
+            }
+        }
+        (n, false)
     }
 
     fn write_columns(&self, out: &mut ChunkWriter<'_>, n: usize) {
@@ -142,14 +157,6 @@ impl SimSource {
                 self.model.scalars.fill(column.scalar, self.i, places);
             });
         }
-    }
-
-    fn write_rows(&mut self, out: &mut ChunkWriter<'_>, i: u64) -> Result<(), Full> {
-        let model = self.model.clone();
-        for row in model.rows.iter().filter(|row| row.present(i)) {
-            self.write_row(out, &model, row, i)?;
-        }
-        Ok(())
     }
 
     fn write_row(

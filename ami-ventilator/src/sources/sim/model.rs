@@ -26,6 +26,8 @@ pub struct Model {
     pub(super) columns: Vec<Column>,
     /// All other fields, written event by event.
     pub(super) rows: Vec<Row>,
+    /// Some of them are arrays.
+    pub(super) arrays: bool,
     held: Vec<(u32, Variable)>,
     pub(super) host_name: String,
 }
@@ -68,7 +70,8 @@ impl Row {
     /// Whether event `i` has the field.
     pub fn present(&self, i: u64) -> bool {
         let p = self.presence;
-        (p.every == 1 || i.is_multiple_of(p.every)) && (p.absent == 0 || p.stream.bits(i) >= p.absent)
+        (p.every == 1 || i.is_multiple_of(p.every))
+            && (p.absent == 0 || p.stream.bits(i) >= p.absent)
     }
 }
 
@@ -106,7 +109,8 @@ impl Model {
         }
         let held = (first..).zip(held).collect();
         let schema = Arc::new(Schema { fields });
-        Ok(Model { schema, scalars, columns, rows, held, host_name: host_name.into() })
+        let arrays = rows.iter().any(|r| matches!(r.make, Make::Trace(..) | Make::Image(_)));
+        Ok(Model { schema, scalars, columns, rows, arrays, held, host_name: host_name.into() })
     }
 
     /// When what happens.
@@ -208,9 +212,7 @@ impl Builder<'_> {
         let dtype = |default: DType| numeric(common.dtype.unwrap_or(default));
         let trace = |trace: Trace, dtype| (Make::Trace(Box::new(trace), dtype), dtype);
         let (make, dtype) = match &config.kind {
-            FieldKind::Waveform(c) => {
-                trace(Trace::waveform(c, stream, self)?, dtype(DType::F32)?)
-            }
+            FieldKind::Waveform(c) => trace(Trace::waveform(c, stream, self)?, dtype(DType::F32)?),
             FieldKind::Edge(c) => trace(Trace::edge(c, stream, self)?, dtype(DType::U16)?),
             FieldKind::Codes(c) => trace(Trace::codes(c)?, dtype(DType::U8)?),
             FieldKind::Ragged(c) => trace(Trace::ragged(c, stream)?, dtype(DType::F64)?),

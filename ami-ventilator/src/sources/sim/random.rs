@@ -107,15 +107,13 @@ mod tests {
         }
     }
 
+    /// Computed by an independent implementation; what users recorded depends on them.
     #[test]
     fn the_numbers_themselves_never_change() {
-        // Recorded results of users' simulations depend on these.
         let s = Stream::new(42, "ebeam:raw:energy");
-        let seen = [s.bits(0), s.bits(1), s.fork(1).bits(0), s.below(5, 1000)];
-        assert_eq!(seen, PINNED);
-        assert_eq!(s.normal(3).to_bits(), PINNED_NORMAL);
+        let seen = [s.bits(0), s.bits(1), s.fork(1).bits(0)];
+        assert_eq!(seen, [0x7f5f_22e2_ce8d_cc1a, 0xc269_7245_b52c_61d7, 0x3ebd_46ba_2166_c78b]);
+        assert_eq!(s.below(5, 1000), 409);
+        assert_eq!(s.normal(3).to_bits(), 0x3fe3_d41b_bfcd_fd99);
     }
-
-    const PINNED: [u64; 4] = [0, 0, 0, 0];
-    const PINNED_NORMAL: u64 = 0;
 }

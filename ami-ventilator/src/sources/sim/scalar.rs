@@ -38,16 +38,46 @@ sample!(float f32, f64);
 macro_rules! with_type {
     ($dtype:expr, $t:ident => $body:expr) => {
         match $dtype {
-            DType::Bool | DType::Str | DType::U8 => { type $t = u8; $body }
-            DType::U16 => { type $t = u16; $body }
-            DType::U32 => { type $t = u32; $body }
-            DType::U64 => { type $t = u64; $body }
-            DType::I8 => { type $t = i8; $body }
-            DType::I16 => { type $t = i16; $body }
-            DType::I32 => { type $t = i32; $body }
-            DType::I64 => { type $t = i64; $body }
-            DType::F32 => { type $t = f32; $body }
-            DType::F64 => { type $t = f64; $body }
+            DType::Bool | DType::Str | DType::U8 => {
+                type $t = u8;
+                $body
+            }
+            DType::U16 => {
+                type $t = u16;
+                $body
+            }
+            DType::U32 => {
+                type $t = u32;
+                $body
+            }
+            DType::U64 => {
+                type $t = u64;
+                $body
+            }
+            DType::I8 => {
+                type $t = i8;
+                $body
+            }
+            DType::I16 => {
+                type $t = i16;
+                $body
+            }
+            DType::I32 => {
+                type $t = i32;
+                $body
+            }
+            DType::I64 => {
+                type $t = i64;
+                $body
+            }
+            DType::F32 => {
+                type $t = f32;
+                $body
+            }
+            DType::F64 => {
+                type $t = f64;
+                $body
+            }
         }
     };
 }
@@ -155,9 +185,7 @@ impl Scalars {
     pub fn at(&self, index: usize, i: u64) -> f64 {
         match &self.list[index] {
             Scalar::Constant(value) => *value,
-            Scalar::Counter { first, step } => {
-                first.wrapping_add(step.wrapping_mul(i)) as f64
-            }
+            Scalar::Counter { first, step } => first.wrapping_add(step.wrapping_mul(i)) as f64,
             Scalar::Normal(stream, mean, sigma, follow) => {
                 let follow = follow.map_or(0.0, |(other, gain)| gain * self.at(other, i));
                 mean + follow + sigma * stream.normal(i)

@@ -53,7 +53,8 @@ fn mistakes_are_explained() {
 fn the_pump_probe_response_steps_and_decays() {
     let model = Model::new(&SimConfig::load("pump-probe").unwrap(), 0, "here").unwrap();
     let config = SimConfig::load("pump-probe").unwrap();
-    let place = |name| config.field.iter().filter(|f| is_scalar(f)).position(|f| f.common.name == name);
+    let place =
+        |name| config.field.iter().filter(|f| is_scalar(f)).position(|f| f.common.name == name);
     let at = |name, i| model.scalars.at(place(name).unwrap(), i);
     let (mut before, mut after, mut off) = (vec![], vec![], vec![]);
     for i in 0..5000 {
@@ -78,4 +79,14 @@ fn is_scalar(field: &kinds::FieldConfig) -> bool {
         field.kind,
         Codes(_) | Edge(_) | Frame(_) | Image(_) | Ragged(_) | String(_) | Waveform(_)
     )
+}
+
+#[test]
+fn the_documentation_is_true() {
+    let text = include_str!("../../../../docs/sim.md");
+    let example = text.split("```toml").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    model(example).unwrap();
+    for name in preset_names() {
+        assert!(text.contains(&format!("| `{name}` |")), "docs/sim.md lacks preset {name}");
+    }
 }

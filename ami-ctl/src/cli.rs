@@ -1,0 +1,143 @@
+//! Arguments → command → exit code.
+
+use crate::commands;
+use crate::failure;
+use crate::print;
+use crate::system::{Globals, System};
+use clap::{CommandFactory, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// Runs, watches and edits an ami system.
+#[derive(Debug, Parser)]
+#[command(name = "ami-ctl", version)]
+#[command(after_help = "Exit codes: 0 ok, 1 failed while running, 2 bad usage or configuration.")]
+pub struct Cli {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the whole system on this machine, supervised
+    Local(commands::local::Args),
+    /// Every daemon: state, rates, lag, drops, graph version
+    Status(commands::status::Args),
+    /// Fields on offer
+    Sources(commands::sources::Args),
+    /// The table of operations; one in full with an example
+    Ops(commands::ops::Args),
+    /// Show, check and edit graphs
+    #[command(subcommand)]
+    Graph(commands::graph::Graph),
+    /// Published features
+    Features(commands::features::Args),
+    /// Latest value of a feature with its truth label
+    Get(commands::get::Args),
+    /// Features live in the terminal
+    Watch(commands::watch::Args),
+    /// Live rates, utilisation, lag, cost per node, drops
+    Top(commands::top::Args),
+    /// Events as they pass, to a file that replays
+    Record(commands::record::Args),
+    /// Check this machine and this system; says what to do
+    Doctor(commands::doctor::Args),
+    /// Completions for a shell
+    Completions(commands::completions::Args),
+}
+
+/// The command as clap knows it, for completions and tests.
+pub fn command() -> clap::Command {
+    Cli::command()
+}
+
+/// The whole of `ami-ctl`.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let json = cli.globals.json;
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => report(&error, json),
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let globals = cli.globals;
+    let system = || System::find(&globals);
+    match cli.command {
+        Command::Local(args) => commands::local::run(&args, &globals),
+        Command::Status(args) => commands::status::run(&args, &system()?),
+        Command::Sources(args) => commands::sources::run(&args, &system()?),
+        Command::Ops(args) => commands::ops::run(&args, globals.json),
+        Command::Graph(args) => commands::graph::run(&args, &system()?),
+        Command::Features(args) => commands::features::run(&args, &system()?),
+        Command::Get(args) => commands::get::run(&args, &system()?),
+        Command::Watch(args) => commands::watch::run(&args, &system()?),
+        Command::Top(args) => commands::top::run(&args, &system()?),
+        Command::Record(args) => commands::record::run(&args, &system()?),
+        Command::Doctor(args) => commands::doctor::run(&args, &system()?),
+        Command::Completions(args) => commands::completions::run(&args),
+    }
+}
+
+/// Tells an error: for people on stderr; with `--json` as a document on stdout.
+fn report(error: &anyhow::Error, json: bool) -> ExitCode {
+    let Some(failure) = failure::classify(error) else { return ExitCode::SUCCESS };
+    if json {
+        // Nobody reads: the exit code says it.
+        let _ = print::json(&failure.refusal);
+    } else {
+        print::error(&format!("error: {}", failure::text(&failure.refusal)));
+    }
+    ExitCode::from(failure.code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_are_consistent() {
+        command().debug_assert();
+    }
+
+    #[test]
+    fn commands_of_the_interface_parse() {
+        for line in [
+            "local --source sim:x?rate=1 --workers 2 --graph a.json --graph b.json --duration 3 --exit-at-end",
+            "status --json",
+            "--run-dir /tmp/x sources",
+            "ops mean",
+            "graph list",
+            "graph show g --version 3",
+            "graph validate -",
+            "graph apply a.json b.json --no-wait --base 4 --timeout 5",
+            "graph set g n bins=50 range=[-1,4]",
+            "graph rm g n",
+            "graph diff g --from 1 --to 2",
+            "graph history g",
+            "graph rollback g 3",
+            "graph reset g a b",
+            "features",
+            "get g/n --npy x.npy",
+            "watch g/n g/m --duration 2",
+            "top --once",
+            "record out.xtc2 --seconds 3 --events 100",
+            "doctor",
+            "completions bash",
+        ] {
+            let words = std::iter::once("ami-ctl").chain(line.split(' '));
+            Cli::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+        }
+    }
+
+    #[test]
+    fn bad_usage_is_refused() {
+        for line in ["", "graph", "get", "local --workers 0", "nonsense", "graph set g n"] {
+            let words = std::iter::once("ami-ctl").chain(line.split_whitespace());
+            let error = Cli::try_parse_from(words).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

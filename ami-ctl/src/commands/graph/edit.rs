@@ -1,0 +1,156 @@
+//! `graph apply`, `set`, `rm`, `rollback`, `reset`: edits, and how far they came.
+
+use super::{Graph, Manner};
+use crate::failure::{FAILED, Failure};
+use crate::graph_file::GraphFile;
+use crate::print;
+use crate::system::System;
+use ami_proto::ctl_to_manager::{Command, Edit};
+use serde_json::{Map, Value};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// `key=value`: the value as JSON, or as text where it is not JSON.
+pub(super) fn parameter(text: &str) -> Result<(String, Value), String> {
+    match text.split_once('=') {
+        Some((key, value)) if !key.trim().is_empty() => {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+            Ok((key.trim().to_string(), value))
+        }
+        _ => {
+            Err("write key=value, such as bins=50, range=[-1,4] or window={\"seconds\":10}".into())
+        }
+    }
+}
+
+pub(super) fn run(system: &System, edit: &Graph) -> anyhow::Result<ExitCode> {
+    let commands = commands(system, edit)?;
+    let client = system.manager();
+    let mut documents = Vec::new();
+    let mut behind = false;
+    for command in &commands {
+        let document = client.command(command)?;
+        if !system.json {
+            print::line(&outcome(&document))?;
+        }
+        // An edit that was to be waited for and is not in effect everywhere did not do what was asked.
+        behind |= document["in_effect"] == false && !no_wait(command);
+        documents.push(document);
+    }
+    match (&documents[..], system.json) {
+        ([one], true) => print::json(one)?,
+        (_, true) => print::json(&documents)?,
+        _ => {}
+    }
+    Ok(if behind { ExitCode::from(FAILED) } else { ExitCode::SUCCESS })
+}
+
+fn no_wait(command: &Command) -> bool {
+    match command {
+        Command::Apply { edit, .. }
+        | Command::Set { edit, .. }
+        | Command::Remove { edit, .. }
+        | Command::Rollback { edit, .. }
+        | Command::Reset { edit, .. } => edit.no_wait,
+        _ => false,
+    }
+}
+
+fn commands(system: &System, edit: &Graph) -> anyhow::Result<Vec<Command>> {
+    let how = |manner: &Manner| Edit {
+        who: system.who(),
+        no_wait: manner.no_wait,
+        timeout_s: manner.timeout,
+    };
+    let one = match edit {
+        Graph::Apply { files, base, manner } => return apply(files, base.base, &how(manner)),
+        Graph::Set { graph, node, parameters, base, manner } => Command::Set {
+            graph: graph.clone(),
+            node: node.clone(),
+            params: parameters.iter().cloned().collect::<Map<String, Value>>(),
+            base: base.base,
+            edit: how(manner),
+        },
+        Graph::Rm { graph, node, base, manner } => Command::Remove {
+            graph: graph.clone(),
+            node: node.clone(),
+            base: base.base,
+            edit: how(manner),
+        },
+        Graph::Rollback { graph, version, base, manner } => Command::Rollback {
+            graph: graph.clone(),
+            version: *version,
+            base: base.base,
+            edit: how(manner),
+        },
+        Graph::Reset { graph, nodes, manner } => {
+            Command::Reset { graph: graph.clone(), nodes: nodes.clone(), edit: how(manner) }
+        }
+        _ => return Ok(Vec::new()),
+    };
+    Ok(vec![one])
+}
+
+/// All files are read and checked before the first is applied.
+fn apply(files: &[PathBuf], base: Option<u64>, edit: &Edit) -> anyhow::Result<Vec<Command>> {
+    if base.is_some() && files.len() > 1 {
+        let error = "--base with several files";
+        return Err(
+            Failure::usage(error, "a base belongs to one graph: apply them one by one").into()
+        );
+    }
+    let mut commands = Vec::new();
+    for file in files {
+        let file = GraphFile::read(file)?.checked()?;
+        commands.push(Command::Apply { spec: file.json, base, edit: edit.clone() });
+    }
+    Ok(commands)
+}
+
+/// What became of an edit, for people.
+pub fn outcome(document: &Value) -> String {
+    let graph = print::cell(&document["graph"]);
+    let mut line = format!("graph {graph:?}: version {}", document["version"]);
+    let list = |key: &str| print::cell(&document[key]);
+    if document["in_effect"] == true {
+        line.push_str(&format!(" is in effect on {}", list("members")));
+    } else {
+        line.push_str(" is accepted, not yet in effect everywhere");
+        if !list("waiting_for").is_empty() {
+            line.push_str(&format!("; waiting for {}", list("waiting_for")));
+        }
+    }
+    if !list("not_ready").is_empty() {
+        line.push_str(&format!("\n  not ready when it was activated: {}", list("not_ready")));
+    }
+    if !list("warning").is_empty() {
+        line.push_str(&format!("\n  warning: {}", list("warning")));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn parameters_are_json_or_text() {
+        let value = |text: &str| parameter(text).unwrap().1;
+        assert_eq!(value("bins=50"), json!(50));
+        assert_eq!(value("range=[-1, 4]"), json!([-1, 4]));
+        assert_eq!(value("when=laser == 1"), json!("laser == 1"));
+        assert_eq!(value("mask=null"), Value::Null);
+        assert!(parameter("bins").is_err() && parameter("=3").is_err());
+    }
+
+    #[test]
+    fn outcomes_say_how_far_it_came() {
+        let done =
+            json!({"graph": "g", "version": 3, "in_effect": true, "members": ["root root on h"]});
+        assert_eq!(outcome(&done), "graph \"g\": version 3 is in effect on root root on h");
+        let behind = json!({"graph": "g", "version": 4, "in_effect": false, "waiting_for": ["worker w"],
+                            "not_ready": [], "warning": "x"});
+        assert!(outcome(&behind).contains("waiting for worker w\n  warning: x"));
+    }
+}

@@ -1,0 +1,164 @@
+//! `ami-ctl status`: every daemon with state, rates, lag, drops and graph version.
+
+use crate::client::Client;
+use crate::meters::{self, Member, Rates, drops_text, members};
+use crate::print;
+use crate::system::System;
+use ami_proto::ctl_to_manager::Command;
+use serde_json::Value;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Do not wait a second for rates
+    #[arg(long)]
+    no_rates: bool,
+}
+
+/// Prints the state of the system.
+///
+/// # Errors
+/// When the manager does not answer.
+pub fn run(args: &Args, system: &System) -> anyhow::Result<ExitCode> {
+    let client = system.manager();
+    let first = client.command(&Command::Status)?;
+    if system.json {
+        // The document as it is, at once: programs look often and count for themselves.
+        print::json(&first)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let second = if args.no_rates { None } else { Some(newer(&client, &first)?) };
+    let (now, before) = match &second {
+        Some(second) => (second, Some(&first)),
+        None => (&first, None),
+    };
+    print::line(&text(now, Rates::since(before)))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A document in which everybody has reported again, or the one after 1.2 s: members report twice
+/// a second.
+///
+/// # Errors
+/// When the manager does not answer.
+pub fn newer(client: &Client, first: &Value) -> anyhow::Result<Value> {
+    let deadline = Instant::now() + Duration::from_millis(1200);
+    loop {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = client.command(&Command::Status)?;
+        if meters::all_newer(first, &now) || Instant::now() >= deadline {
+            return Ok(now);
+        }
+    }
+}
+
+/// The document for people.
+pub fn text(status: &Value, rates: Rates<'_>) -> String {
+    let mut parts = vec![summary(status)];
+    let heading = [
+        "DAEMON", "HOST", "PID", "STATE", "VERSION", "HEARD", "EVENTS", "RATE", "BUSY", "LAG",
+        "DROPS",
+    ];
+    parts.push(print::table(&heading, members(status).map(|m| row(m, rates))));
+    let faults: Vec<String> = members(status).flat_map(faults).collect();
+    if !faults.is_empty() {
+        parts.push(format!("nodes with errors:\n{}", faults.join("\n")));
+    }
+    parts.join("\n\n")
+}
+
+fn summary(status: &Value) -> String {
+    let count = |key: &str| status[key].as_u64().unwrap_or(0);
+    let (version, in_effect) = (count("version"), count("in_effect"));
+    let graphs = match (version, in_effect) {
+        (0, _) => "no graph yet".to_string(),
+        (v, e) if v == e => format!("graphs: version {v} in effect everywhere"),
+        (v, e) => format!("graphs: version {v}, in effect everywhere: {e}"),
+    };
+    let sources: Vec<String> = members(status)
+        .filter(|m| m.text("role") == "ventilator")
+        .map(|m| format!("source on {}: {}", m.text("host"), source_state(m)))
+        .collect();
+    let sources = if sources.is_empty() { "no ventilator".into() } else { sources.join("; ") };
+    format!("{graphs}\n{sources}")
+}
+
+/// Live, silent or ended, in the operator's words.
+fn source_state(member: Member<'_>) -> &str {
+    match member.text("state") {
+        _ if !member.alive() => "not heard of",
+        "running" => "live",
+        "running: source silent" => "silent",
+        state => state,
+    }
+}
+
+fn row(member: Member<'_>, rates: Rates<'_>) -> Vec<String> {
+    let state = match (member.alive(), member.text("state")) {
+        (true, state) => state.to_string(),
+        (false, state) => format!("GONE (was {state})"),
+    };
+    let age = member.0["age_ms"].as_f64().map_or(String::new(), |ms| print::duration(ms * 1e6));
+    let optional = |x: Option<f64>, show: &dyn Fn(f64) -> String| x.map_or(String::new(), show);
+    vec![
+        format!("{} {}", member.text("role"), member.text("name")).trim().to_string(),
+        member.text("host").into(),
+        print::cell(&member.0["pid"]),
+        state,
+        print::cell(&member.0["version"]),
+        age,
+        optional(member.metric("ami_events_total"), &print::short),
+        optional(rates.rate(member, "ami_events_total"), &|r| format!("{}/s", print::short(r))),
+        optional(member.metric("ami_busy_fraction"), &|b| format!("{:.0} %", b * 100.0)),
+        optional(member.metric("ami_lag_ns"), &print::duration),
+        drops_text(&member.drops()),
+    ]
+}
+
+fn faults(member: Member<'_>) -> Vec<String> {
+    let nodes = member.0["nodes"].as_array().into_iter().flatten();
+    nodes
+        .map(|node| {
+            format!(
+                "  {} on {} {}: {} events: {}",
+                print::cell(&node["node"]),
+                member.text("role"),
+                member.text("name"),
+                print::cell(&node["errors"]),
+                print::cell(&node["message"])
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn the_table_tells_state_and_drops() {
+        let status = json!({"version": 7, "in_effect": 6, "members": [
+            {"role": "ventilator", "name": "ventilator", "host": "h", "pid": 5, "state": "running: source silent",
+             "version": 7, "age_ms": 20, "alive": true, "nodes": [],
+             "metrics": {"ami_events_total": 12000.0, "ami_dropped_events_total{reason=\"overload\"}": 4.0}},
+            {"role": "worker", "name": "worker-0", "host": "h", "pid": 6, "state": "running", "version": 6,
+             "age_ms": 9000, "alive": false, "metrics": {"ami_busy_fraction": 0.5},
+             "nodes": [{"node": "g/n", "errors": 3, "message": "shape changed"}]}]});
+        let text = text(&status, Rates::since(None));
+        for part in [
+            "version 7, in effect everywhere: 6",
+            "source on h: silent",
+            "4 overload",
+            "12.0k",
+            "GONE (was running)",
+            "50 %",
+            "g/n on worker worker-0: 3 events: shape changed",
+        ] {
+            assert!(text.contains(part), "{part} in\n{text}");
+        }
+        assert!(super::text(&json!({}), Rates::since(None)).contains("no graph yet"));
+    }
+}

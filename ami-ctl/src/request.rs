@@ -1,0 +1,73 @@
+//! One question, one answer, within a time.
+
+use crate::client::ClientError;
+use ami_proto::config::Config;
+use ami_proto::endpoint::Endpoint;
+use ami_proto::socket::{self, PollEvents, Queue};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use zmq::Message;
+
+/// How long a daemon that is there may take to answer.
+pub const PATIENCE: Duration = Duration::from_secs(3);
+
+/// Where questions go.
+#[derive(Clone)]
+pub struct Requester {
+    context: zmq::Context,
+    address: String,
+    who: &'static str,
+    run_dir: PathBuf,
+}
+
+impl std::fmt::Debug for Requester {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Requester({} at {})", self.who, self.address)
+    }
+}
+
+impl Requester {
+    /// For an endpoint of a system.
+    pub fn new(config: &Config, endpoint: Endpoint, who: &'static str) -> Requester {
+        Requester {
+            context: zmq::Context::new(),
+            address: endpoint.connect(config),
+            who,
+            run_dir: config.instance.run_dir.clone(),
+        }
+    }
+
+    /// Where it asks.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// Sends the question and waits for the answer's frames.
+    ///
+    /// # Errors
+    /// When nobody answers in time, or the address is senseless.
+    pub fn ask(&self, question: &[u8], timeout: Duration) -> Result<Vec<Message>, ClientError> {
+        if self.address.starts_with("ipc://") && !self.run_dir.is_dir() {
+            return Err(ClientError::NoRunDir { dir: self.run_dir.clone() });
+        }
+        // A socket per question: a REQ whose answer never came can ask nothing more.
+        let queue = Queue::Bounded(1);
+        let socket = socket::connect(&self.context, zmq::REQ, queue, &self.address, self.who)?;
+        socket.set_linger(0)?;
+        socket::send(&socket, [question])?;
+        let deadline = Instant::now() + timeout;
+        let mut frames = Vec::new();
+        while !socket::receive(&socket, &mut frames)? {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(ClientError::NoAnswer {
+                    who: self.who,
+                    address: self.address.clone(),
+                    seconds: timeout.as_secs_f64(),
+                });
+            }
+            socket::wait(&mut [socket.as_poll_item(PollEvents::POLLIN)], left)?;
+        }
+        Ok(frames)
+    }
+}

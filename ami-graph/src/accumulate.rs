@@ -1,0 +1,124 @@
+//! Loops that add up: frames into accumulators, and integer scalars exactly.
+
+use crate::access::{Mask, Number, as_f64, dense, typed};
+use crate::buffer::Buffer;
+use crate::compensated::two_sum;
+use crate::value::DType;
+
+/// Accumulators kept in the first-level cache while all frames of a batch are added to them.
+const TILE: usize = 2048;
+
+/// A number that can be added into a wider accumulator.
+pub trait Widen<A>: Copy {
+    /// The same number.
+    fn widen(self) -> A;
+}
+
+macro_rules! widen {
+    ($($from:ty => $($to:ty),+;)*) => { $($(
+        impl Widen<$to> for $from {
+            #[inline(always)]
+            fn widen(self) -> $to { self as $to }
+        }
+    )+)* };
+}
+widen! {
+    u8 => u32, i64, i128; u16 => u32, i64, i128; i8 => i32, i64, i128; i16 => i32, i64, i128;
+    u32 => i64, i128; i32 => i64, i128; i64 => i64, i128; u64 => i128; i128 => i128;
+}
+
+/// An accumulator of integers.
+pub trait Accumulator: bytemuck::Pod {
+    /// The sum, wrapping around: callers widen before it could.
+    fn plus(self, other: Self) -> Self;
+}
+
+macro_rules! accumulator {
+    ($($t:ty),*) => { $(impl Accumulator for $t {
+        #[inline(always)]
+        fn plus(self, other: Self) -> Self { self.wrapping_add(other) }
+    })* };
+}
+accumulator!(u32, i32, i64, i128);
+
+/// Adds frames to accumulators, tile by tile, so that a tile is read and written once per batch.
+pub fn add_frames<T: bytemuck::Pod + Widen<A>, A: Accumulator>(sums: &mut [A], frames: &[&[u8]]) {
+    let frames: Vec<_> = frames.iter().map(|bytes| typed::<T>(bytes)).collect();
+    for (tile, sums) in sums.chunks_mut(TILE).enumerate() {
+        let start = tile * TILE;
+        for frame in &frames {
+            let Some(part) = frame.get(start..start + sums.len()) else { continue };
+            for (sum, &x) in sums.iter_mut().zip(part) {
+                *sum = sum.plus(x.widen());
+            }
+        }
+    }
+}
+
+/// Adds float frames with their rounding errors.
+pub fn add_pairs(dtype: DType, sums: &mut [f64], lost: &mut [f64], frames: &[&[u8]]) {
+    let mut scratch = Vec::new();
+    let tiles = sums.chunks_mut(TILE).zip(lost.chunks_mut(TILE)).enumerate();
+    for (tile, (sums, lost)) in tiles {
+        let start = tile * TILE * dtype.size();
+        for frame in frames {
+            let Some(part) = frame.get(start..start + sums.len() * dtype.size()) else { continue };
+            let part = as_f64(dtype, part, &mut scratch);
+            for ((sum, lost), &x) in sums.iter_mut().zip(lost.iter_mut()).zip(part) {
+                let (next, error) = two_sum(*sum, x);
+                *sum = next;
+                *lost += error;
+            }
+        }
+    }
+}
+
+/// Adds float32 frames in float64.
+pub fn add_plain(sums: &mut [f64], frames: &[&[u8]]) {
+    let frames: Vec<_> = frames.iter().map(|bytes| typed::<f32>(bytes)).collect();
+    for (tile, sums) in sums.chunks_mut(TILE).enumerate() {
+        let start = tile * TILE;
+        for frame in &frames {
+            let Some(part) = frame.get(start..start + sums.len()) else { continue };
+            sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += f64::from(x));
+        }
+    }
+}
+
+/// The same numbers in wider accumulators.
+pub fn wider<T: bytemuck::Pod + Widen<A>, A: Accumulator>(from: &[T]) -> Buffer<A> {
+    let mut to = Buffer::zeros(from.len());
+    to.iter_mut().zip(from).for_each(|(to, &from)| *to = from.widen());
+    to
+}
+
+/// Adds accumulators place by place.
+pub fn add_each<A: Accumulator>(a: &mut [A], b: &[A]) {
+    a.iter_mut().zip(b).for_each(|(a, &b)| *a = a.plus(b));
+}
+
+/// The exact sum of integer scalars. Blocks of at most 2^32 elements of 32 bits cannot overflow
+/// 64 bits; a batch is far smaller.
+pub fn whole_sum(dtype: DType, data: &[u8], mask: Mask<'_>) -> i128 {
+    fn narrow_sum<T: Number + Widen<i64>>(data: &[u8], mask: Mask<'_>) -> i128 {
+        let sum: i64 = match mask {
+            None => typed::<T>(data).iter().map(|x| x.widen()).sum(),
+            Some(mask) => typed::<T>(data)
+                .iter()
+                .zip(mask)
+                .map(|(x, &m)| if m != 0 { x.widen() } else { 0 })
+                .sum(),
+        };
+        i128::from(sum)
+    }
+    match dtype {
+        DType::U64 => dense::<u64>(data, mask).iter().map(|&x| i128::from(x)).sum(),
+        DType::I64 => dense::<i64>(data, mask).iter().map(|&x| i128::from(x)).sum(),
+        DType::U16 => narrow_sum::<u16>(data, mask),
+        DType::U32 => narrow_sum::<u32>(data, mask),
+        DType::I8 => narrow_sum::<i8>(data, mask),
+        DType::I16 => narrow_sum::<i16>(data, mask),
+        DType::I32 => narrow_sum::<i32>(data, mask),
+        _ => narrow_sum::<u8>(data, mask),
+    }
+}

@@ -1,0 +1,273 @@
+//! The laws of `design.md` §3 for every reduction in the table, in every window: any split of the
+//! events over lanes and hosts gives the single-process answer, merging is a commutative monoid,
+//! states survive the wire, and garbage crashes nothing.
+
+mod support;
+
+use ami_graph::ops::{Class, OPS};
+use ami_graph::partial::Partial;
+use ami_graph::plan::Plan;
+use ami_graph::root::{Published, RootStage};
+use ami_graph::run::WorkerStage;
+use ami_graph::value::{DType, Value};
+use proptest::prelude::*;
+use serde_json::{Value as Json, json};
+use std::sync::Arc;
+use support::*;
+
+/// Uses of reductions beside the examples in the table: every parameter and kind of input.
+fn variants() -> Vec<Json> {
+    vec![
+        json!({"op": "count", "in": "image"}),
+        json!({"op": "sum", "in": "scalar"}),
+        json!({"op": "sum", "in": "flag"}),
+        json!({"op": "mean", "in": "waveform3"}),
+        json!({"op": "sum", "in": "waveform"}),
+        json!({"op": "stats", "in": "image"}),
+        json!({"op": "min", "in": "scalar"}),
+        json!({"op": "max", "in": "flag"}),
+        json!({"op": "hist", "in": "scalar"}),
+        json!({"op": "hist", "in": "image", "bins": [0, 10, 100, 65535]}),
+        json!({"op": "hist", "in": {"value": "scalar", "weights": "flag"}, "bins": 7, "range": [-9, 9]}),
+        json!({"op": "hist", "in": {"value": "waveform", "weights": "scalar"}, "bins": 16}),
+        json!({"op": "profile", "in": {"key": "scalar", "value": "image"}, "bins": 3, "range": [-50, 50]}),
+        json!({"op": "profile", "in": ["scalar", "scalar"], "bins": [-100, 0, 5]}),
+        json!({"op": "last", "in": "waveform"}),
+        json!({"op": "last", "in": ["scalar", "flag"], "n": 3}),
+        json!({"op": "last", "in": "waveform", "n": 2}),
+        json!({"op": "buffer", "in": "scalar", "n": 4}),
+        json!({"op": "buffer", "in": {"a": "flag", "b": "scalar"}, "n": 3, "unique": true, "with_time": true}),
+        json!({"op": "buffer", "in": "image", "n": 2}),
+    ]
+}
+
+fn windows() -> Vec<Json> {
+    vec![
+        json!("heartbeat"),
+        json!("run"),
+        json!("step"),
+        json!({"heartbeats": 2}),
+        json!({"seconds": 0.25}),
+        json!({"events": 7}),
+    ]
+}
+
+/// One graph with every use in every window.
+fn graph() -> String {
+    let examples = OPS.iter().map(|op| op.doc()).filter(|doc| doc.class == Class::Reduction);
+    let mut uses: Vec<Json> =
+        examples.map(|doc| serde_json::from_str(doc.example).unwrap()).collect();
+    uses.extend(variants());
+    let mut nodes = serde_json::Map::new();
+    nodes.insert("waveform3".into(), json!({"op": "const", "value": [1, 2, 3]}));
+    for (i, mut node) in uses.into_iter().enumerate() {
+        for (w, window) in windows().into_iter().enumerate() {
+            node["window"] = window;
+            nodes.insert(format!("n{i:02}w{w}"), node.clone());
+        }
+    }
+    json!({"name": "laws", "nodes": nodes}).to_string()
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let number = prop_oneof![
+        8 => -100.0..100.0f64,
+        2 => (-8i32..8).prop_map(f64::from),
+        1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, -0.0, 1e-300, 1e15]),
+    ];
+    (
+        0..4u64,
+        prop::option::weighted(0.9, number),
+        prop::option::weighted(0.9, 0..2u8),
+        prop::option::weighted(0.7, prop::collection::vec(any::<i32>(), 2..4)),
+        prop::option::weighted(0.8, any::<[u16; 6]>()),
+    )
+        .prop_map(|(time, scalar, flag, waveform, image)| Event {
+            time,
+            scalar,
+            flag,
+            waveform,
+            image,
+        })
+}
+
+/// Heartbeats of events; times within a heartbeat go up, with ties.
+fn heartbeats() -> impl Strategy<Value = Vec<Vec<Event>>> {
+    prop::collection::vec(prop::collection::vec(event(), 0..12), 1..6).prop_map(|mut beats| {
+        for (h, events) in beats.iter_mut().enumerate() {
+            let mut time = (h as u64 + 10) * PERIOD;
+            for event in events {
+                time += event.time;
+                event.time = time;
+            }
+        }
+        beats
+    })
+}
+
+/// Runs heartbeats, each cut into units of `unit` events given to lanes by `lane`.
+fn run(plan: &Arc<Plan>, beats: &[Vec<Event>], split: Option<(usize, &[usize])>) -> Vec<Published> {
+    let mut root = RootStage::new(plan.clone());
+    let mut all = Vec::new();
+    let mut sequence = 0;
+    for (h, events) in beats.iter().enumerate() {
+        let mut merged = Partial::empty();
+        match split {
+            None => {
+                if !events.is_empty() {
+                    merged = partial(plan, 0, sequence, events);
+                }
+            }
+            Some((unit, lanes)) => {
+                let count = lanes.iter().max().unwrap() + 1;
+                let mut workers: Vec<WorkerStage> =
+                    (0..count).map(|_| WorkerStage::new(plan.clone())).collect();
+                for (u, chunk) in events.chunks(unit).enumerate() {
+                    let first = sequence + (u * unit) as u64;
+                    let lane = lanes[(u + h) % lanes.len()];
+                    workers[lane].absorb(&Unit::new(0, first, chunk).batch());
+                }
+                for worker in workers.iter_mut().rev() {
+                    merged.merge(carried(worker.take())).unwrap();
+                }
+            }
+        }
+        sequence += events.len() as u64;
+        let mut frame = frame(h as u64 + 10, events.len() as u64);
+        frame.run = 1 + h as u32 / 4;
+        frame.step = h as u32 / 3;
+        all.extend(root.close(&frame, carried(merged)));
+        // A checkpoint changes nothing.
+        let saved = root.save();
+        root = RootStage::restore(plan.clone(), &saved).unwrap();
+    }
+    all
+}
+
+/// Bit for bit, except float64 of ops that add floats: to 1e-12 of the sum of magnitudes.
+fn assert_same(one: &[Published], other: &[Published], scale: f64) {
+    assert_eq!(one.len(), other.len());
+    for (a, b) in one.iter().zip(other) {
+        assert_eq!((&a.topic, &a.error, &a.window_truth), (&b.topic, &b.error, &b.window_truth));
+        assert_eq!(a.values.len(), b.values.len(), "{}", a.topic);
+        assert_eq!(a.arrays.len(), b.arrays.len(), "{}", a.topic);
+        let names = a.values.iter().map(|(n, _)| n).chain(a.arrays.iter().map(|(n, _)| n));
+        for name in names {
+            let pick = |p: &Published| output(std::slice::from_ref(p), &p.topic, name);
+            let (x, y) = (pick(a), pick(b));
+            let adds = matches!(a.op.as_str(), "sum" | "mean" | "stats" | "profile" | "hist");
+            let tolerance = if adds && x.dtype() == DType::F64 { 1e-12 * scale } else { 0.0 };
+            assert_close(&x, &y, tolerance, &format!("{} {name}", a.topic));
+        }
+    }
+}
+
+fn assert_close(x: &Value, y: &Value, tolerance: f64, what: &str) {
+    assert_eq!(x.dtype(), y.dtype(), "{what}");
+    if let (Value::Array(x), Value::Array(y)) = (x, y) {
+        assert_eq!(x.shape(), y.shape(), "{what}");
+    }
+    for (x, y) in numbers(x).into_iter().zip(numbers(y)) {
+        let same = x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
+        assert!(same || (x - y).abs() <= tolerance, "{what}: {x:e} and {y:e}");
+    }
+}
+
+fn magnitude(beats: &[Vec<Event>]) -> f64 {
+    let finite = |x: f64| if x.is_finite() { x.abs() } else { 0.0 };
+    let events = beats.iter().flatten();
+    // Deviations are squared before the root is taken, and waveforms are weighted by scalars.
+    let each = events.map(|e| {
+        let wave = e.waveform.iter().flatten().map(|&x| f64::from(x).abs()).sum::<f64>();
+        finite(e.scalar.unwrap_or(0.0)) * 3.0 + wave + 6.0 * 65535.0
+    });
+    1.0 + each.sum::<f64>()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_split_gives_the_single_process_answer(
+        beats in heartbeats(),
+        unit in 1..6usize,
+        lanes in prop::collection::vec(0..7usize, 1..9),
+    ) {
+        let plan = good_plan(&graph());
+        let whole = run(&plan, &beats, None);
+        let split = run(&plan, &beats, Some((unit, &lanes)));
+        assert_same(&whole, &split, magnitude(&beats));
+    }
+
+    #[test]
+    fn merging_is_commutative_and_associative_with_zero(beats in heartbeats()) {
+        let plan = good_plan(&graph());
+        let mut first = 0;
+        let parts: Vec<Partial> = beats.iter().map(|events| {
+            let part = partial(&plan, 0, first, events);
+            first += events.len() as u64;
+            part
+        }).collect();
+        let close = |partial: Partial| RootStage::new(plan.clone()).close(&frame(1, 1), partial);
+        let sum = |parts: Vec<&Partial>| {
+            let mut total = Partial::empty();
+            parts.into_iter().for_each(|p| total.merge(p.clone()).unwrap());
+            total
+        };
+        let scale = magnitude(&beats);
+        let forward = close(sum(parts.iter().collect()));
+        assert_same(&forward, &close(sum(parts.iter().rev().collect())), scale);
+        let (left, right) = parts.split_at(parts.len() / 2);
+        let mut grouped = sum(left.iter().collect());
+        grouped.merge(sum(right.iter().collect())).unwrap();
+        grouped.merge(Partial::empty()).unwrap();
+        assert_same(&forward, &close(grouped), scale);
+    }
+
+    #[test]
+    fn damaged_bytes_crash_nothing(
+        beats in heartbeats(),
+        damage in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let plan = good_plan(&graph());
+        let events: Vec<Event> = beats.into_iter().flatten().collect();
+        let good = partial(&plan, 0, 0, &events);
+        let mut root = RootStage::new(plan.clone());
+        root.close(&frame(1, 1), good.clone());
+        let mut checkpoint = root.save();
+        let (mut header, mut frames) = good.encode();
+        for (place, byte) in &damage {
+            let at = place.index(header.len());
+            header[at] = *byte;
+            if let Some(frame) = frames.first_mut() {
+                let at = place.index(frame.len());
+                frame[at] = *byte;
+            }
+            let at = place.index(checkpoint.len());
+            checkpoint[at] = *byte;
+        }
+        if let Some(cut) = cut {
+            header.truncate(cut.index(header.len()));
+            checkpoint.truncate(cut.index(checkpoint.len()));
+        }
+        let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+        if let Ok(partial) = Partial::decode(&header, &frames) {
+            let mut twice = partial.clone();
+            let _ = twice.merge(partial);
+            root.close(&frame(2, 1), twice.clone());
+            root.late(&frame(1, 1), twice);
+            root.close(&frame(3, 1), Partial::empty());
+        }
+        if let Ok(mut root) = RootStage::restore(plan.clone(), &checkpoint) {
+            root.close(&frame(2, 1), Partial::empty());
+            root.save();
+        }
+    }
+}
+
+#[test]
+fn every_use_runs() {
+    let plan = good_plan(&graph());
+    assert_eq!(plan.nodes().len(), plan.set().graphs["laws"].spec.nodes.len());
+}

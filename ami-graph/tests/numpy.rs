@@ -1,0 +1,115 @@
+//! Equality with numpy: answers recorded by `tests/record_numpy.py`.
+
+mod support;
+
+use ami_graph::batch::{Batch, Column};
+use ami_graph::root::RootStage;
+use ami_graph::run::WorkerStage;
+use ami_graph::schema::Schema;
+use ami_graph::value::{Array, DType, Value};
+use serde_json::{Value as Json, json};
+use support::*;
+
+/// An array as recorded.
+fn recorded(json: &Json) -> Value {
+    let name = json["dtype"].as_str().unwrap();
+    let dtype = *DType::ALL.iter().find(|d| d.name() == name).unwrap();
+    let shape: Vec<usize> =
+        json["shape"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap() as usize).collect();
+    let bits = json["bits"].as_array().unwrap().iter();
+    let numbers: Vec<f64> = bits
+        .map(|b| f64::from_bits(u64::from_str_radix(b.as_str().unwrap(), 16).unwrap()))
+        .collect();
+    let bytes: Vec<u8> = numbers.iter().flat_map(|&x| element(dtype, x)).collect();
+    Value::Array(Array::from_bytes(dtype, &shape, &bytes).unwrap())
+}
+
+fn element(dtype: DType, x: f64) -> Vec<u8> {
+    match dtype {
+        DType::Bool | DType::U8 => vec![x as u8],
+        DType::I8 => (x as i8).to_le_bytes().to_vec(),
+        DType::U16 => (x as u16).to_le_bytes().to_vec(),
+        DType::I16 => (x as i16).to_le_bytes().to_vec(),
+        DType::U32 => (x as u32).to_le_bytes().to_vec(),
+        DType::I32 => (x as i32).to_le_bytes().to_vec(),
+        DType::U64 => (x as u64).to_le_bytes().to_vec(),
+        DType::I64 => (x as i64).to_le_bytes().to_vec(),
+        DType::F32 => (x as f32).to_le_bytes().to_vec(),
+        DType::F64 => x.to_le_bytes().to_vec(),
+        DType::Str => unreachable!(),
+    }
+}
+
+/// One array per event.
+fn events_of(value: &Value) -> Vec<Option<Array>> {
+    let Value::Array(all) = value else { unreachable!() };
+    let (count, shape) = all.shape().split_first().unwrap();
+    let each = all.bytes().len() / count;
+    let one =
+        |k: usize| Array::from_bytes(all.dtype(), shape, &all.bytes()[k * each..(k + 1) * each]);
+    (0..*count).map(one).collect()
+}
+
+fn check(case: &Json) {
+    let inputs = case["inputs"].as_object().unwrap();
+    let values: Vec<Value> = inputs.values().map(recorded).collect();
+    let split: Vec<Vec<Option<Array>>> = values.iter().map(events_of).collect();
+    let mut fields = Vec::new();
+    let mut columns = Vec::new();
+    for ((name, value), events) in inputs.keys().zip(&values).zip(&split) {
+        let Value::Array(all) = value else { unreachable!() };
+        let shape = &all.shape()[1..];
+        fields.push(field(name, value.dtype(), Some(shape), shape.len()));
+        columns.push(if shape.is_empty() {
+            Column::Scalars { dtype: value.dtype(), data: all.bytes(), present: None }
+        } else {
+            arrays(value.dtype(), events)
+        });
+    }
+    let count = split[0].len();
+    let mut node = case["node"].clone();
+    let names: Vec<&String> = inputs.keys().collect();
+    node["in"] = if names.len() > 1 {
+        inputs.keys().map(|n| (n.clone(), json!(n))).collect()
+    } else {
+        json!(names[0])
+    };
+    let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
+    let plan = plan_with(&graph, Schema { fields });
+    assert!(plan.errors().is_empty(), "{}: {}", case["node"], plan.errors()[0]);
+    let times: Vec<u64> = (0..count as u64).collect();
+    let mut worker = WorkerStage::new(plan.clone());
+    worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &times, columns });
+    let published = RootStage::new(plan.clone()).close(&frame(1, count as u64), worker.take());
+    let scale = numbers(&values[values.len() - 1]).into_iter().filter(|x| x.is_finite());
+    let scale: f64 = scale.map(f64::abs).sum();
+    for (name, expected) in case["outputs"].as_object().unwrap() {
+        let (found, expected) = (output(&published, "g/n", name), recorded(expected));
+        compare(case, name, &found, &expected, scale);
+    }
+}
+
+fn compare(case: &Json, name: &str, found: &Value, expected: &Value, scale: f64) {
+    let what = format!("{} {name}", case["node"]);
+    let Value::Array(wanted) = expected else { unreachable!() };
+    let shape = if let Value::Array(a) = found { a.shape().to_vec() } else { Vec::new() };
+    assert_eq!(shape, wanted.shape(), "{what}");
+    let exact = case["exact"].as_bool().unwrap();
+    if exact && name != "edges" {
+        assert_eq!(found.dtype(), expected.dtype(), "{what}");
+    }
+    let single = expected.dtype() == DType::F32 || found.dtype() == DType::F32;
+    let tolerance = if single { 1e-6 } else { 1e-12 } * scale;
+    for (x, y) in numbers(found).into_iter().zip(numbers(expected)) {
+        let same = x == y || (x.is_nan() && y.is_nan());
+        assert!(same || (!exact && (x - y).abs() <= tolerance), "{what}: {x:e}, numpy {y:e}");
+    }
+}
+
+#[test]
+fn answers_are_numpys() {
+    let text = include_str!("data/numpy.json");
+    let cases: Vec<Json> = serde_json::from_str(text).unwrap();
+    assert!(cases.len() > 200);
+    cases.iter().for_each(check);
+}

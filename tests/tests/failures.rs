@@ -1,0 +1,145 @@
+//! Parts die, freeze, or are fed garbage; the numbers stay.
+
+use ami_tests::{System, client, until};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const EVENTS: u64 = 300_000;
+
+fn graph() -> Value {
+    json!({"name": "g", "nodes": {
+        "n": {"op": "count", "in": "mixed:raw:i32"},
+        "sum": {"op": "sum", "in": "mixed:raw:i32"},
+        "hist": {"op": "hist", "in": "mixed:raw:f64", "bins": 40, "range": [-4, 4]}
+    }})
+}
+
+fn start(workers: usize) -> System {
+    let url = format!("sim:mixed?events={EVENTS}");
+    // One run and one step, so that every event is in the final values.
+    System::of(&url).workers(workers).set("collector.ask_after_ms=200").start()
+}
+
+/// What the source held, counted once by an undisturbed system.
+fn finals(system: &System) -> (f64, f64, Vec<i64>) {
+    system.drained();
+    // Both numbers are of one report: the one in which every event is there.
+    let seq = until("every event at the root", || {
+        let status = system.status();
+        let root = status["members"].as_array()?.iter().find(|m| m["role"] == "root")?.clone();
+        let all = root["metrics"]["ami_events_total"] == EVENTS as f64;
+        all.then(|| root["metrics"]["ami_heartbeats_total"].as_f64().unwrap() as i64)
+    });
+    let marker = system.get_when("g/@heartbeat", |f| f.int("seq") == seq);
+    let of = |topic: &str| {
+        let expected = marker.header["topics"][topic].as_i64().unwrap();
+        system.get_when(topic, |f| f.int("seq") == expected)
+    };
+    let (n, sum, hist) = (of("g/n"), of("g/sum"), of("g/hist"));
+    assert!(n.complete() && n.header["window_complete"] == true, "{}", n.header);
+    (n.value("value"), sum.value("value"), hist.i64s("counts"))
+}
+
+fn undisturbed() -> (f64, f64, Vec<i64>) {
+    let system = start(2);
+    system.apply(&graph());
+    finals(&system)
+}
+
+#[test]
+fn killed_workers_and_host_collector_change_no_number() {
+    let expected = undisturbed();
+    let mut system = start(3);
+    system.apply(&graph());
+    for round in 0..4 {
+        let events = f64::from(round + 1) * EVENTS as f64 / 8.0;
+        until("progress", || (system.metric("root", "ami_events_total")? > events).then_some(()));
+        if round % 2 == 0 {
+            let victim = format!("worker-{round}");
+            system.kill(&victim);
+            system.spawn_worker();
+        } else {
+            system.kill("collector");
+            system.spawn("collector");
+        }
+    }
+    assert_eq!(finals(&system), expected);
+}
+
+#[test]
+fn frozen_manager_store_and_clients_do_not_hold_the_stream() {
+    let system = start(2);
+    let sleeper = system.subscribe("");
+    system.apply(&graph());
+    for daemon in ["manager", "store"] {
+        system.signal(daemon, Signal::STOP);
+    }
+    // The root and the ventilator go on: seen without the manager, in what they log.
+    until("the end of data", || system.log("ventilator").contains("end of data").then_some(()));
+    for daemon in ["manager", "store"] {
+        system.signal(daemon, Signal::CONT);
+    }
+    drop(sleeper);
+    assert_eq!(finals(&system), undisturbed());
+}
+
+#[test]
+fn a_killed_manager_has_every_version_afterwards_and_data_go_on() {
+    let url = "sim:mixed?rate=2000&pace=realtime&loop=forever";
+    let mut system = System::of(url).workers(1).start();
+    system.apply(&graph());
+    let mut changed = graph();
+    changed["nodes"]["hist"]["bins"] = json!(20);
+    system.apply(&changed);
+    system.kill("manager");
+    let at = system.get("g/n").int("seq");
+    system.get_when("g/n", |f| f.int("seq") > at + 3);
+    system.spawn("manager");
+    let history = system.manager(json!({"cmd": "graph.history", "graph": "g"}));
+    assert_eq!(history["versions"].as_array().unwrap().len(), 2, "{history}");
+    until("members again", || (system.metric("root", "ami_events_total")? > 0.0).then_some(()));
+    changed["nodes"]["hist"]["bins"] = json!(30);
+    assert_eq!(system.apply(&changed)["version"], 3);
+}
+
+#[test]
+fn a_restarted_store_is_refilled() {
+    let mut system = System::of("sim:mixed?events=2000").workers(1).start();
+    system.apply(&graph());
+    system.drained();
+    let before = system.get("g/n");
+    system.kill("store");
+    system.spawn("store");
+    assert_eq!(system.get("g/n").header, before.header);
+}
+
+#[test]
+fn garbage_on_every_socket_is_survived() {
+    let url = "sim:mixed?rate=2000&pace=realtime&loop=forever";
+    let system = System::of(url).workers(1).start();
+    system.apply(&graph());
+    let context = zmq::Context::new();
+    for file in ["ventilator.in", "collector.in", "root.in", "manager.in"] {
+        let socket = context.socket(zmq::PUSH).unwrap();
+        socket.set_linger(200).unwrap();
+        socket.connect(&system.address(file)).unwrap();
+        for n in 0..200u8 {
+            let bytes = [b"ami\x01".to_vec(), vec![n; n as usize], vec![0xff; 40]].concat();
+            socket.send(bytes, 0).unwrap();
+            socket.send_multipart([vec![], vec![n], vec![]], 0).unwrap();
+        }
+    }
+    for file in ["manager.cmd", "store.query"] {
+        for bytes in ["", "{", "[[[[[[", "{\"cmd\": 7}", "{\"get\": {}}", "\u{0}"] {
+            let answer = client::request_frames(&system.address(file), bytes).expect("an answer");
+            assert!(String::from_utf8_lossy(&answer[0]).contains("error"), "{file} {bytes:?}");
+        }
+    }
+    let at = system.get("g/n").int("seq");
+    let later = system.get_when("g/n", |f| f.int("seq") > at + 5);
+    assert!(later.complete());
+    let feature = system.subscribe("g/n").next(Duration::from_secs(10));
+    assert!(feature.is_some());
+    assert!(system.stop(), "every daemon is alive and stops cleanly");
+}
