@@ -3,7 +3,7 @@
 use crate::frames::{FrameKey, Frames, Ready};
 use crate::outlet::Outlet;
 use crate::publish::{Publisher, is_offered, retire_message};
-use crate::root_builder::{RootBuilder, Verdict, Versions};
+use crate::root_builder::{Mark, RootBuilder, Versions};
 use crate::state_file::{State, StateFile};
 use ami_graph::partial::Partial;
 use ami_graph::plan::Plan;
@@ -213,9 +213,8 @@ impl Root {
         merged: u64,
         units: (u32, u32),
     ) -> anyhow::Result<()> {
-        let now = now_ns();
         let (epoch, flush) = (manifest.epoch, manifest.flush);
-        self.frames.heard(host, now);
+        self.frames.heard(host, now_ns());
         let Some(context) = self.context(host, epoch, manifest.context) else {
             let (host, context) = (host.to_string(), manifest.context);
             return self.tell(&RootMessage::NeedContext { host, epoch, context });
@@ -229,10 +228,22 @@ impl Root {
                 return Ok(());
             }
         };
-        if self.builder.forward(host, epoch, flush, base) == Verdict::Known {
-            self.counts.known += 1;
-        } else {
-            self.merge(host, manifest, merged, units, &context, partial, now);
+        let conditions = context.conditions;
+        let key = FrameKey {
+            heartbeat: manifest.key.heartbeat,
+            run: conditions.run,
+            step: conditions.step,
+            version: conditions.version,
+        };
+        let mark = Mark { key, last: manifest.last, end: manifest.end };
+        match self.builder.forward(host, epoch, flush, base, mark) {
+            None => self.counts.known += 1,
+            Some(passed) => {
+                self.merge(host, key, manifest, merged, units, partial);
+                for mark in passed {
+                    self.frames.passed(host, mark.key, mark.last, mark.end);
+                }
+            }
         }
         let flushes = self.builder.watermark(host, epoch);
         self.tell(&RootMessage::Watermark { host: host.to_string(), epoch, life: self.life, flushes })
@@ -247,47 +258,36 @@ impl Root {
         (version == 0 || self.graphs.contains_key(&version)).then(|| context.clone())
     }
 
-    #[allow(clippy::too_many_arguments)] // what a flush is
     fn merge(
         &mut self,
         host: &str,
+        key: FrameKey,
         manifest: &Manifest,
         merged: u64,
         units: (u32, u32),
-        context: &Context,
         partial: Partial,
-        now: u64,
     ) {
-        let conditions = context.conditions;
-        let key = FrameKey {
-            heartbeat: manifest.key.heartbeat,
-            run: conditions.run,
-            step: conditions.step,
-            version: conditions.version,
-        };
         self.counts.events += merged;
-        match self.frames.open(key, now) {
-            Some(pending) => {
-                if pending.hosts.is_empty() {
-                    pending.segment = manifest.key.segment;
-                }
-                pending.events += merged;
-                pending.units.0 += u64::from(units.0);
-                pending.units.1 += u64::from(units.1);
-                pending.late += manifest.late;
-                pending.timestamp_ns = pending.timestamp_ns.max(manifest.timestamp_ns);
-                for (reason, count) in &manifest.dropped {
-                    *pending.dropped.entry(reason.clone()).or_default() += count;
-                }
-                pending.hosts.insert(host.to_string());
-                if let Err(error) = pending.partial.merge(partial) {
-                    self.counts.mismatched += 1;
-                    tracing::warn!(host, %error, "states do not merge");
-                }
-            }
-            None => self.merge_late(key, manifest, merged, partial),
+        let Some(pending) = self.frames.open(key, now_ns()) else {
+            self.merge_late(key, manifest, merged, partial);
+            return;
+        };
+        if units.1 > 0 {
+            pending.segment = pending.segment.max(manifest.key.segment);
+            pending.timestamp_ns = pending.timestamp_ns.max(manifest.timestamp_ns);
         }
-        self.frames.passed(host, key, manifest.last, manifest.end);
+        pending.events += merged;
+        pending.units.0 += u64::from(units.0);
+        pending.units.1 += u64::from(units.1);
+        pending.late += manifest.late;
+        for (reason, count) in &manifest.dropped {
+            *pending.dropped.entry(reason.clone()).or_default() += count;
+        }
+        pending.hosts.insert(host.to_string());
+        if let Err(error) = pending.partial.merge(partial) {
+            self.counts.mismatched += 1;
+            tracing::warn!(host, %error, "states do not merge");
+        }
     }
 
     /// Data of a heartbeat that was published without them: they join what is accumulated.

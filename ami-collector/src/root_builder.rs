@@ -3,22 +3,25 @@
 //! Per (host, epoch) flushes are numbered without gaps; the first forward of a flush wins. The
 //! watermark counts flushes decided without a gap; labels count only decisions.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::frames::FrameKey;
+use std::collections::BTreeMap;
 
-/// What a forward came to.
+/// What a host has passed when everything up to a flush is decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Merge it.
-    Decide,
-    /// It was decided before: say so again.
-    Known,
+pub struct Mark {
+    /// The heartbeat's part that the flush belongs to.
+    pub key: FrameKey,
+    /// It is the last of it.
+    pub last: bool,
+    /// The source ended with it.
+    pub end: bool,
 }
 
 #[derive(Debug)]
 struct Epoch {
     /// Flushes below are decided.
     watermark: u64,
-    above: BTreeSet<u64>,
+    above: BTreeMap<u64, Mark>,
 }
 
 /// One host's present epoch, and those before.
@@ -37,20 +40,25 @@ pub struct RootBuilder {
 }
 
 impl RootBuilder {
-    /// A host forwards a flush; `base` is where a root without memory begins.
-    pub fn forward(&mut self, host: &str, epoch: u64, flush: u64, base: u64) -> Verdict {
+    /// A host forwards a flush; `base` is where a root without memory begins. None: it was decided
+    /// before. Otherwise it is to be merged, and the marks, in order, are what the host has passed
+    /// now: a flush may come before an earlier one whose workers are slower.
+    pub fn forward(&mut self, host: &str, epoch: u64, flush: u64, base: u64, mark: Mark) -> Option<Vec<Mark>> {
         let epochs = &mut self.hosts.entry(host.to_string()).or_default().epochs;
-        let life = epochs.entry(epoch).or_insert(Epoch { watermark: base, above: BTreeSet::new() });
-        if flush < life.watermark || !life.above.insert(flush) {
-            return Verdict::Known;
+        let life = epochs.entry(epoch).or_insert(Epoch { watermark: base, above: BTreeMap::new() });
+        if flush < life.watermark || life.above.contains_key(&flush) {
+            return None;
         }
-        while life.above.remove(&life.watermark) {
+        life.above.insert(flush, mark);
+        let mut passed = Vec::new();
+        while let Some(mark) = life.above.remove(&life.watermark) {
             life.watermark += 1;
+            passed.push(mark);
         }
         while epochs.len() > EPOCHS {
             epochs.pop_first();
         }
-        Verdict::Decide
+        Some(passed)
     }
 
     /// Number after the newest flush decided without a gap.
@@ -132,23 +140,28 @@ impl Versions {
 mod tests {
     use super::*;
 
+    fn mark(heartbeat: u64) -> Mark {
+        Mark { key: FrameKey { heartbeat, run: 1, step: 0, version: 1 }, last: true, end: false }
+    }
+
     #[test]
-    fn flushes_are_decided_once_in_any_order() {
+    fn flushes_are_decided_once_in_any_order_and_passed_in_order() {
         let mut root = RootBuilder::default();
-        assert_eq!(root.forward("a", 1, 1, 0), Verdict::Decide);
+        assert_eq!(root.forward("a", 1, 1, 0, mark(1)), Some(vec![]));
         assert_eq!(root.watermark("a", 1), 0);
-        assert_eq!(root.forward("a", 1, 0, 0), Verdict::Decide);
+        assert_eq!(root.forward("a", 1, 0, 0, mark(0)), Some(vec![mark(0), mark(1)]));
         assert_eq!(root.watermark("a", 1), 2);
-        assert_eq!(root.forward("a", 1, 1, 0), Verdict::Known);
-        assert_eq!(root.forward("a", 2, 0, 0), Verdict::Decide, "a new epoch begins anew");
+        assert_eq!(root.forward("a", 1, 1, 0, mark(1)), None);
+        let anew = root.forward("a", 2, 0, 0, mark(2));
+        assert_eq!(anew, Some(vec![mark(2)]), "a new epoch begins anew");
     }
 
     #[test]
     fn a_root_without_memory_begins_at_the_hosts_base() {
         let mut root = RootBuilder::default();
-        assert_eq!(root.forward("a", 1, 8, 7), Verdict::Decide);
+        assert_eq!(root.forward("a", 1, 8, 7, mark(8)), Some(vec![]));
         assert_eq!(root.watermark("a", 1), 7);
-        assert_eq!(root.forward("a", 1, 7, 7), Verdict::Decide);
+        assert_eq!(root.forward("a", 1, 7, 7, mark(7)), Some(vec![mark(7), mark(8)]));
         assert_eq!(root.watermark("a", 1), 9);
     }
 

@@ -17,6 +17,37 @@ const FRAMES: usize = 4;
 const SHAPE: [usize; 2] = [1024, 1024];
 const ROUNDS: usize = 40;
 
+/// Nodes over scalars.
+const SCALARS: &[&str] = &[
+    r#"{"op": "count", "in": "x"}"#,
+    r#"{"op": "sum", "in": "k"}"#,
+    r#"{"op": "mean", "in": "x"}"#,
+    r#"{"op": "stats", "in": "x"}"#,
+    r#"{"op": "min", "in": "x"}"#,
+    r#"{"op": "hist", "in": "x", "bins": 100, "range": [-1, 4]}"#,
+    r#"{"op": "hist", "in": "x", "bins": 100}"#,
+    r#"{"op": "profile", "in": {"key": "x", "value": "k"}, "bins": 50, "range": [-1, 4]}"#,
+    r#"{"op": "last", "in": "x"}"#,
+    r#"{"op": "buffer", "in": ["x", "k"]}"#,
+    r#"{"op": "gate", "in": "x", "with": {"k": "k"}, "when": "k == 1"}"#,
+    r#"{"op": "threshold", "in": "x", "below": 0}"#,
+];
+
+/// Nodes over images, and bytes of one pixel.
+const IMAGES: &[(&str, usize)] = &[
+    (r#"{"op": "sum", "in": "img"}"#, 2),
+    (r#"{"op": "sum", "in": "flt"}"#, 4),
+    (r#"{"op": "max", "in": "img"}"#, 2),
+    (r#"{"op": "stats", "in": "img"}"#, 2),
+    (r#"{"op": "hist", "in": "img", "bins": 100, "range": [0, 65536]}"#, 2),
+    (r#"{"op": "last", "in": "img"}"#, 2),
+    (r#"{"op": "roi", "in": "img", "x": [100, 600], "y": [100, 600]}"#, 2),
+    (r#"{"op": "array_stat", "in": "img"}"#, 2),
+    (r#"{"op": "array_stat", "in": "img", "stat": "max"}"#, 2),
+    (r#"{"op": "project", "in": "img"}"#, 2),
+    (r#"{"op": "threshold", "in": "img", "below": 100}"#, 2),
+];
+
 fn field(name: &str, dtype: DType, shape: &[usize]) -> Field {
     Field {
         name: name.into(),
@@ -46,6 +77,7 @@ fn stage(node: &str) -> WorkerStage {
 }
 
 /// Best time of one batch, in seconds.
+#[allow(clippy::disallowed_methods)] // measuring is what this file is for
 fn best(stage: &mut WorkerStage, batch: &Batch<'_>) -> f64 {
     (0..ROUNDS)
         .map(|_| {
@@ -57,38 +89,34 @@ fn best(stage: &mut WorkerStage, batch: &Batch<'_>) -> f64 {
 }
 
 fn main() {
+    scalars();
+    images();
+}
+
+fn scalars() {
     let x: Vec<f64> = (0..EVENTS).map(|i| ((i * 7919) % 4001) as f64 / 800.0 - 1.0).collect();
     let k: Vec<u16> = (0..EVENTS).map(|i| (i % 50) as u16).collect();
     let times: Vec<u64> = (0..EVENTS as u64).collect();
-    let scalars = |data, dtype| Column::Scalars { dtype, data, present: None };
+    let column = |data, dtype| Column::Scalars { dtype, data, present: None };
     let scalar_batch = Batch {
         host: 0,
         first_sequence: 0,
         timestamps: &times,
         columns: vec![
-            scalars(bytemuck::cast_slice(&x), DType::F64),
-            scalars(bytemuck::cast_slice(&k), DType::U16),
+            column(bytemuck::cast_slice(&x), DType::F64),
+            column(bytemuck::cast_slice(&k), DType::U16),
             Column::Absent,
             Column::Absent,
         ],
     };
-    for node in [
-        r#"{"op": "count", "in": "x"}"#,
-        r#"{"op": "sum", "in": "k"}"#,
-        r#"{"op": "mean", "in": "x"}"#,
-        r#"{"op": "stats", "in": "x"}"#,
-        r#"{"op": "min", "in": "x"}"#,
-        r#"{"op": "hist", "in": "x", "bins": 100, "range": [-1, 4]}"#,
-        r#"{"op": "hist", "in": "x", "bins": 100}"#,
-        r#"{"op": "profile", "in": {"key": "x", "value": "k"}, "bins": 50, "range": [-1, 4]}"#,
-        r#"{"op": "last", "in": "x"}"#,
-        r#"{"op": "buffer", "in": ["x", "k"]}"#,
-        r#"{"op": "gate", "in": "x", "with": {"k": "k"}, "when": "k == 1"}"#,
-        r#"{"op": "threshold", "in": "x", "below": 0}"#,
-    ] {
+    for node in SCALARS {
         let seconds = best(&mut stage(node), &scalar_batch);
         println!("{:7.2} ns/event  {node}", seconds * 1e9 / EVENTS as f64);
     }
+}
+
+fn images() {
+    let times: Vec<u64> = (0..FRAMES as u64).collect();
     let pixels = SHAPE[0] * SHAPE[1];
     let frames: Vec<Array> = (0..FRAMES)
         .map(|f| {
@@ -103,36 +131,24 @@ fn main() {
         })
         .collect();
     let dims = Dims::new(&SHAPE).expect("two axes");
-    let images = |dtype, frames: &'static [Array]| Column::Arrays {
+    let column = |dtype, frames: &'static [Array]| Column::Arrays {
         dtype,
         items: frames.iter().map(|a| Some(ArrayRef { dims, data: a.bytes() })).collect(),
     };
     let image_batch = Batch {
         host: 0,
         first_sequence: 0,
-        timestamps: &times[..FRAMES],
+        timestamps: &times,
         columns: vec![
             Column::Absent,
             Column::Absent,
-            images(DType::U16, frames.leak()),
-            images(DType::F32, floats.leak()),
+            column(DType::U16, frames.leak()),
+            column(DType::F32, floats.leak()),
         ],
     };
-    for (node, size) in [
-        (r#"{"op": "sum", "in": "img"}"#, 2),
-        (r#"{"op": "sum", "in": "flt"}"#, 4),
-        (r#"{"op": "max", "in": "img"}"#, 2),
-        (r#"{"op": "stats", "in": "img"}"#, 2),
-        (r#"{"op": "hist", "in": "img", "bins": 100, "range": [0, 65536]}"#, 2),
-        (r#"{"op": "last", "in": "img"}"#, 2),
-        (r#"{"op": "roi", "in": "img", "x": [100, 600], "y": [100, 600]}"#, 2),
-        (r#"{"op": "array_stat", "in": "img"}"#, 2),
-        (r#"{"op": "array_stat", "in": "img", "stat": "max"}"#, 2),
-        (r#"{"op": "project", "in": "img"}"#, 2),
-        (r#"{"op": "threshold", "in": "img", "below": 100}"#, 2),
-    ] {
+    for (node, size) in IMAGES {
         let seconds = best(&mut stage(node), &image_batch);
-        let bytes = (FRAMES * pixels * size) as f64;
+        let bytes = (FRAMES * pixels * *size) as f64;
         println!(
             "{:7.2} GB/s  {:7.3} ms/frame  {node}",
             bytes / seconds / 1e9,

@@ -133,7 +133,10 @@ impl Cells {
                 let dtype = reader.dtype("cells")?;
                 let bytes = reader.bytes("cells")?;
                 if dtype == DType::Str || bytes.len() != count * dtype.size() {
-                    return Err(DecodeError::invalid("cells", format_args!("{} bytes", bytes.len())));
+                    return Err(DecodeError::invalid(
+                        "cells",
+                        format_args!("{} bytes", bytes.len()),
+                    ));
                 }
                 Ok(Cells::Scalars(dtype, bytes.to_vec()))
             }

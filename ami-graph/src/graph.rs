@@ -3,7 +3,7 @@
 
 use crate::error::{Fault, SpecError, nearest};
 use crate::inputs::Inputs;
-use crate::ops::{self, Body, Class, OpDoc, Prepared};
+use crate::ops::{self, Body, Class, Prepared};
 use crate::params::{Args, Wiring, unknown_params, wire};
 use crate::schema::Schema;
 use crate::spec::{GraphSpec, NodeSpec};
@@ -44,8 +44,6 @@ pub struct Node<'a> {
 /// A node's op with its parameters.
 #[derive(Debug)]
 pub struct Read {
-    /// The op.
-    pub doc: &'static OpDoc,
     /// Inputs by name.
     pub wiring: Wiring,
     /// Parameters.
@@ -343,5 +341,5 @@ fn read_spec(spec: &NodeSpec) -> Result<Read, Fault> {
     let named = matches!(spec.inputs, Inputs::Map(_));
     let args = Args { names: &wiring.names, with: wiring.with, named, params: &spec.params };
     let prepared = op.prepare(&args)?;
-    Ok(Read { doc, wiring, prepared, window })
+    Ok(Read { wiring, prepared, window })
 }

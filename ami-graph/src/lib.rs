@@ -5,43 +5,77 @@
 //!                             ▲          ▲
 //!                      **ami-graph** (engine of both)
 //! ```
+//!
+//! A graph is JSON ([`spec`]). A [`Plan`](plan::Plan) cuts it in two: what is computed from events
+//! runs on workers ([`run`]), what is computed from results runs at the root ([`root`]), and
+//! [`Partial`](partial::Partial)s carry merged states from the one to the other.
+//!
+//! ```
+//! use ami_graph::batch::{Batch, Column};
+//! use ami_graph::{limits::Limits, plan::Plan, root::*, run::WorkerStage, spec::*, value::*};
+//! use ami_graph::schema::{Field, Kind, Schema};
+//! use std::sync::Arc;
+//!
+//! let spec = GraphSpec::parse(r#"{"name": "g", "nodes": {"m": {"op": "mean", "in": "x"}}}"#)?;
+//! let x = Field { name: "x".into(), aliases: vec![], dtype: DType::F64, rank: 0, shape: None,
+//!                 kind: Kind::Event, labels: Default::default() };
+//! let schema = Arc::new(Schema { fields: vec![x] });
+//! let plan = Arc::new(Plan::new(Arc::new(GraphSet::of(spec)), schema, &Limits::default()));
+//! assert!(plan.errors().is_empty());
+//!
+//! let mut worker = WorkerStage::new(plan.clone());
+//! let data = bytemuck::cast_slice(&[1.0, 2.0, 6.0]);
+//! worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &[10, 20, 30],
+//!     columns: vec![Column::Scalars { dtype: DType::F64, data, present: None }] });
+//!
+//! let mut root = RootStage::new(plan);
+//! let published = root.close(&Frame::default(), worker.take());
+//! assert_eq!(published[0].topic, "g/m");
+//! assert_eq!(published[0].values[0], ("value".into(), ScalarOrText::Scalar(Scalar::F64(3.0))));
+//! # Ok::<(), ami_graph::error::SpecError>(())
+//! ```
 
 pub mod access;
-pub mod base64;
+mod accumulate;
+mod base64;
 pub mod batch;
-pub mod buffer;
+mod buffer;
+mod cells;
 pub mod column;
-pub mod compensated;
-pub mod cost;
-pub mod dyadic;
+mod compensated;
+mod cost;
+mod dyadic;
 pub mod error;
 pub mod expr;
-pub mod graph;
-pub mod grid;
-pub mod identity;
+mod graph;
+mod grid;
+mod identity;
 pub mod inputs;
-pub mod items;
-pub mod ledger;
+mod items;
+mod ledger;
 pub mod limits;
-pub mod moments;
+mod moments;
 pub mod ops;
 pub mod params;
 pub mod partial;
 pub mod plan;
+mod planner;
 pub mod published;
 pub mod root;
-pub mod rows;
+mod rows;
 pub mod run;
 pub mod schema;
-pub mod slicing;
+mod signature;
+mod slicing;
+mod slot;
 pub mod spec;
-pub mod stage;
+mod stage;
 pub mod state;
-pub mod statistic;
-pub mod tally;
-pub mod total;
+mod statistic;
+mod tally;
+mod total;
 pub mod types;
 pub mod value;
 pub mod window;
-pub mod windowed;
+mod windowed;
 pub mod wire;

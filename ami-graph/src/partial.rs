@@ -158,3 +158,39 @@ pub(crate) fn read_reports(reader: &mut Reader<'_>) -> Result<Vec<NodeReport>, D
     }
     Ok(reports)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_are_cut_at_a_character() {
+        let report = NodeReport::new(1, 2, &"é".repeat(150), 0);
+        assert_eq!(report.message, "é".repeat(100));
+    }
+
+    #[test]
+    fn reports_add_up_in_any_order() {
+        let partial = |reports: &[(u32, u64, &str)]| {
+            let mut partial = Partial::empty();
+            reports.iter().for_each(|&(o, n, m)| partial.report(NodeReport::new(o, n, m, 5)));
+            partial
+        };
+        let (a, b) = (partial(&[(3, 1, "x"), (1, 2, "a")]), partial(&[(3, 4, "y")]));
+        let merged = |mut a: Partial, b: Partial| {
+            a.merge(b).unwrap();
+            a.reports
+        };
+        let reports = merged(a.clone(), b.clone());
+        assert_eq!(reports, merged(b, a));
+        assert_eq!(reports[1], NodeReport::new(3, 5, "y", 10));
+    }
+
+    #[test]
+    fn garbage_is_named() {
+        for bytes in [&b""[..], b"\x01", b"\x09\0\0\0\0", b"\x01\xff\xff\xff\xff"] {
+            let error = Partial::decode(bytes, &[]).unwrap_err().to_string();
+            assert!(error.contains("partial"), "{error}");
+        }
+    }
+}

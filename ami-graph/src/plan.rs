@@ -3,22 +3,20 @@
 //! Planning never fails as a whole. A node that cannot run with this schema, or that would take
 //! too much memory, is switched off with its reason, and so are those that depend on it.
 
-use crate::cost;
-use crate::error::{Fault, SpecError};
-use crate::graph::{Graph, Source, TIMESTAMP, Topic};
-use crate::identity::{Identity, identity};
+use crate::error::SpecError;
+use crate::graph::{Graph, Source};
+use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::ops::Body;
 use crate::params::Wiring;
+use crate::planner;
 use crate::published::{FeatureInfo, NodeInfo, OutputInfo, Stage};
 use crate::schema::Schema;
-use crate::spec::{GraphSet, GraphSpec, NodeSpec, VersionedGraph};
+use crate::spec::{GraphSet, GraphSpec};
 use crate::stage::{Flow, cut};
 use crate::state::Reduction;
 use crate::types::Type;
-use crate::value::DType;
 use crate::window::Window;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Parts of validation that need no schema: names, cycles, ops, parameters, stages.
@@ -119,10 +117,10 @@ pub(crate) struct Feature {
 #[derive(Debug)]
 pub struct Plan {
     set: Arc<GraphSet>,
-    schema: Arc<Schema>,
+    pub(crate) schema: Arc<Schema>,
     pub(crate) limits: Limits,
-    errors: Vec<SpecError>,
-    wanted: Vec<bool>,
+    pub(crate) errors: Vec<SpecError>,
+    pub(crate) wanted: Vec<bool>,
     /// By ordinal.
     pub(crate) planned: Vec<Planned>,
     pub(crate) features: Vec<Feature>,
@@ -132,7 +130,7 @@ pub struct Plan {
     /// Ordinals of the nodes that the root computes, in order.
     pub(crate) root: Vec<u32>,
     /// By ordinal: ordinal of the first node of the same graph.
-    bases: Vec<usize>,
+    pub(crate) bases: Vec<usize>,
 }
 
 impl Plan {
@@ -152,11 +150,7 @@ impl Plan {
             root: Vec::new(),
             bases: Vec::new(),
         };
-        let mut builder =
-            Builder { plan: &mut plan, left: limits.state_bytes, known: BTreeMap::new() };
-        for (name, graph) in &set.graphs {
-            builder.graph(name, graph);
-        }
+        planner::fill(&mut plan);
         plan
     }
 
@@ -206,6 +200,14 @@ impl Plan {
             }
         };
         self.features.iter().map(info).collect()
+    }
+
+    /// A node's place in [`GraphSet::ordinals`] and [`nodes`](Self::nodes).
+    pub fn ordinal(&self, graph: &str, node: &str) -> Option<u32> {
+        let place = self
+            .planned
+            .binary_search_by(|p| (p.graph.as_str(), p.name.as_str()).cmp(&(graph, node)));
+        place.ok().map(|place| place as u32)
     }
 
     /// Ordinal of the first node of this node's graph.

@@ -14,8 +14,8 @@ use crate::ops::{Body, Kernel, last};
 use crate::partial::{NodeReport, Partial, read_reports, write_reports};
 use crate::plan::{Feature, Plan, Planned};
 pub use crate::published::{Frame, Published, ScalarOrText, Truth};
-use crate::stage::Flow;
 use crate::slot::{Slot, Work};
+use crate::stage::Flow;
 use crate::state::{Events, Outputs, Reduction};
 use crate::value::Value;
 use crate::windowed::Windowed;
@@ -96,9 +96,8 @@ impl RootStage {
         }
         for report in &self.reports {
             let Some(old) = self.plan.planned.get(report.ordinal as usize) else { continue };
-            let same = |n: &Planned| (&n.graph, &n.name) == (&old.graph, &old.name);
-            if let Some(ordinal) = next.plan.planned.iter().position(same) {
-                next.reports.push(NodeReport { ordinal: ordinal as u32, ..report.clone() });
+            if let Some(ordinal) = next.plan.ordinal(&old.graph, &old.name) {
+                next.reports.push(NodeReport { ordinal, ..report.clone() });
             }
         }
         *self = next;
@@ -180,6 +179,7 @@ impl RootStage {
             window.encode(&mut piece);
             writer.bytes(piece.into_bytes());
         }
+        writer.u64(self.plan.version());
         write_reports(&self.reports, &mut writer);
         writer.into_bytes()
     }
@@ -202,18 +202,24 @@ impl RootStage {
             let (graph, name) = (reader.text("graph")?, reader.text("node")?);
             let identity = reader.bytes("identity")?;
             let piece = reader.bytes("window")?;
-            let same = |n: &Planned| n.graph == graph && n.name == name && n.identity == identity;
-            let Some(ordinal) = stage.plan.planned.iter().position(same) else { continue };
+            let Some(ordinal) = stage.plan.ordinal(graph, name).map(|o| o as usize) else {
+                continue;
+            };
             let Some(window) = &mut stage.windows[ordinal] else { continue };
+            if stage.plan.planned[ordinal].identity != identity {
+                continue;
+            }
             let (header, frames) = split(piece)?;
             let mut piece = Reader::new(header, &frames);
             let budget = stage.plan.planned[ordinal].budget;
             *window = Windowed::decode(window.window(), budget, &mut piece)?;
             piece.finish("window")?;
         }
-        stage.reports = read_reports(&mut reader)?;
+        // Reports go by ordinal, which means another node in another version.
+        let same_version = reader.u64("checkpoint")? == stage.plan.version();
+        let reports = read_reports(&mut reader)?.into_iter();
         let known = stage.plan.planned.len();
-        stage.reports.retain(|report| (report.ordinal as usize) < known);
+        stage.reports = reports.filter(|r| same_version && (r.ordinal as usize) < known).collect();
         reader.finish("checkpoint")?;
         Ok(stage)
     }

@@ -8,7 +8,8 @@ use crate::batch::Column;
 use crate::column::EventErrors;
 use crate::error::{DecodeError, MergeError};
 use crate::signature::{
-    self as signatures, Signature, describe, events_in, is_arrays, mask_of, matches, signature_at, types_at,
+    self as signatures, Signature, describe, events_in, is_arrays, mask_of, matches, signature_at,
+    types_at,
 };
 use crate::state::{Events, Feed, Outputs, Reduction, Sense, State};
 use crate::wire::{Reader, Writer};

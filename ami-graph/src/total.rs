@@ -325,3 +325,43 @@ impl Total {
 fn fitting<T: TryFrom<i128>>(whole: &[i128]) -> Option<Vec<T>> {
     whole.iter().map(|&x| T::try_from(x).ok()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::{ArrayRef, Dims};
+
+    fn absorb(total: &mut Total, dtype: DType, bytes: &[u8], frames: usize) {
+        let dims = Dims::new(&[bytes.len() / dtype.size()]).unwrap();
+        let items = vec![Some(ArrayRef { dims, data: bytes }); frames];
+        total.absorb(&Column::Arrays { dtype, items }, None, frames as u64);
+    }
+
+    #[test]
+    fn accumulators_widen_before_they_could_overflow() {
+        let bytes: Vec<u8> = [u16::MAX, 1, 7].iter().flat_map(|x| x.to_le_bytes()).collect();
+        let mut total = Total::new(DType::U16, &[3]);
+        let mut narrow = total.clone();
+        absorb(&mut narrow, DType::U16, &bytes, 2);
+        absorb(&mut total, DType::U16, &bytes, 65_535);
+        assert_eq!(total.level(), 0);
+        absorb(&mut total, DType::U16, &bytes, 10);
+        assert_eq!(total.level(), 1);
+        // 2^47 events more, as far as the bound is concerned.
+        total.grow(1 << 63);
+        assert_eq!(total.level(), 2);
+        assert!(total.clone().merge(narrow.clone()) && narrow.merge(total));
+        let sum = 65_547u64;
+        let expected = Array::from_elements(&[3], &[sum * 65_535, sum, sum * 7]);
+        assert_eq!(narrow.sum(), Value::Array(expected));
+    }
+
+    #[test]
+    fn signed_sums_and_means() {
+        let mut total = Total::new(DType::I8, &[2]);
+        absorb(&mut total, DType::I8, &[0x80, 0x7f], 300);
+        assert_eq!(total.sum(), Value::Array(Array::from_elements(&[2], &[-38_400i64, 38_100])));
+        assert_eq!(total.mean(300), Value::Array(Array::from_elements(&[2], &[-128.0, 127.0])));
+        assert!(!total.merge(Total::new(DType::I8, &[3])));
+    }
+}

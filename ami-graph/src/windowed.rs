@@ -86,7 +86,8 @@ impl Windowed {
             self.sum = Slot::Empty;
             self.ledger = Ledger::default();
         }
-        if fresh || before.is_none() {
+        // Places go down only when a ventilator begins a new epoch.
+        if fresh || self.now.is_none_or(|(_, _, newest, _)| place(frame) < newest) {
             self.since = place(frame);
         }
         self.now = Some((run, step, place(frame), frame.timestamp_ns));
@@ -155,7 +156,9 @@ impl Windowed {
         }
         if let Some(entry) = self.front.pop() {
             // Heartbeats before the next one are out for good, whatever comes late for them.
-            self.since = self.since.max((entry.place.0, entry.place.1.saturating_add(1)));
+            if self.now.is_some_and(|(_, _, newest, _)| entry.place < newest) {
+                self.since = self.since.max((entry.place.0, entry.place.1.saturating_add(1)));
+            }
             self.ledger.remove(entry.place, &entry.truth);
             self.bytes = self.bytes.saturating_sub(entry.slot.bytes() as u64);
         }

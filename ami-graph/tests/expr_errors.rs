@@ -1,6 +1,8 @@
 //! What a person reads when an expression is wrong: the column, what is wrong, what would help;
 //! and what is recorded when it fails in single events.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use ami_graph::batch::{ArrayRef, Column, Dims};
 use ami_graph::column::{EventErrors, OwnedColumn};
 use ami_graph::expr::{Expr, Labels, MAX_DEPTH};
@@ -31,80 +33,78 @@ fn error(text: &str) -> String {
         .to_string()
 }
 
+const MISTAKES: &[(&str, &str)] = &[
+    ("1 + sqr(energy)", "column 5: unknown function sqr; did you mean sqrt?"),
+    ("enrgy * 2", "column 1: unknown name enrgy; did you mean energy?"),
+    ("power(energy, 2)", "column 1: unknown function power; write x**y"),
+    ("sum", "column 1: unknown name sum; sum is a function: write sum(...)"),
+    ("1 +", "column 4: the expression ends where a value should be"),
+    ("(1 + 2", "column 7: the expression ends where ) should be"),
+    (
+        "energy = 3",
+        "column 8: unexpected = where an operator or the end should be; write == to compare",
+    ),
+    ("energy && flag", "column 9: unexpected & where a value should be; write and / or"),
+    (
+        "gmd:raw:energy",
+        "column 4: unexpected : where an operator or the end should be; give the field a \
+             plain name in \"in\" and use that",
+    ),
+    ("energy ! 3", "column 8: unexpected character '!'; write not x, or x != y"),
+    ("12abc", "column 1: 12abc is not a number; numbers look like 12, 0.5, 1e-3 or 0xff"),
+    ("'abc", "column 1: text without an end; close it with '"),
+    (
+        "laser + 300",
+        "column 7: the integer 300 is out of bounds for uint8; write it with a decimal point to compute in float64",
+    ),
+    ("laser == 'onn'", "column 7: unknown label \"onn\"; did you mean on?"),
+    (
+        "energy == 'on'",
+        "column 8: text compared with a value of type float64; it is no text and has no labels",
+    ),
+    ("name + 'x'", "column 6: + of text has no meaning; text can be compared with == and !="),
+    ("sqrt(name)", "column 1: text where a number should be; text can only be compared"),
+    ("-flag", "column 1: minus of bool has no meaning; write not x, or ~x"),
+    (
+        "energy & 1",
+        "column 8: & of float64 has no meaning; compare first: (a > 1) & (b > 1); for powers write **",
+    ),
+    ("img * row", "column 5: shapes [4×6] and [5] do not fit together"),
+    ("img[4]", "column 4: index 4 is out of bounds for axis 0 of length 4"),
+    ("img[0, 0, 0]", "column 4: 3 indices for an array of 2 axes"),
+    ("trace[0, 0]", "column 6: 2 indices for an array of 1 axes"),
+    ("img[::0]", "column 4: a slice cannot have step 0"),
+    (
+        "img[1.5]",
+        "column 5: an index must be one integer, not float64; divide with // for an integer",
+    ),
+    (
+        "img[img > 5]",
+        "column 9: an index must be one integer, not bool[4×6]; to select by a condition write where(condition, a, 0)",
+    ),
+    ("sum(img, 2)", "column 1: axis 2 is out of bounds for an array of 2 axes"),
+    (
+        "max(energy, energy)",
+        "column 13: this argument must be a whole number; the larger of two values is maximum(a, b), the smaller minimum(a, b)",
+    ),
+    ("len(energy)", "column 1: len of a scalar"),
+    ("sqrt(1, 2)", "column 1: sqrt does not take 2 arguments; write sqrt(x)"),
+    (
+        "img > 5 and energy > 1",
+        "column 9: the truth value of an array of shape [4×6] is ambiguous; use any(...) or \
+             all(...), and & | for each element",
+    ),
+    ("energy / (1 - 1) + 1 / 0", "column 22: division by zero"),
+    ("laser ** -1", "column 7: an integer to a negative integer power; write x**-1.0 for a float"),
+    ("energy if", "column 10: the expression ends where a value should be"),
+    ("energy if flag", "column 15: the expression ends where else should be"),
+    ("", "column 1: the expression ends where a value should be"),
+];
+
 #[test]
 fn mistakes_are_placed_and_explained() {
-    let cases = [
-        ("1 + sqr(energy)", "column 5: unknown function sqr; did you mean sqrt?"),
-        ("enrgy * 2", "column 1: unknown name enrgy; did you mean energy?"),
-        ("power(energy, 2)", "column 1: unknown function power; write x**y"),
-        ("sum", "column 1: unknown name sum; sum is a function: write sum(...)"),
-        ("1 +", "column 4: the expression ends where a value should be"),
-        ("(1 + 2", "column 7: the expression ends where ) should be"),
-        (
-            "energy = 3",
-            "column 8: unexpected = where an operator or the end should be; write == to compare",
-        ),
-        ("energy && flag", "column 9: unexpected & where a value should be; write and / or"),
-        (
-            "gmd:raw:energy",
-            "column 4: unexpected : where an operator or the end should be; give the field a \
-             plain name in \"in\" and use that",
-        ),
-        ("energy ! 3", "column 8: unexpected character '!'; write not x, or x != y"),
-        ("12abc", "column 1: 12abc is not a number; numbers look like 12, 0.5, 1e-3 or 0xff"),
-        ("'abc", "column 1: text without an end; close it with '"),
-        (
-            "laser + 300",
-            "column 7: the integer 300 is out of bounds for uint8; write it with a decimal point to compute in float64",
-        ),
-        ("laser == 'onn'", "column 7: unknown label \"onn\"; did you mean on?"),
-        (
-            "energy == 'on'",
-            "column 8: text compared with a value of type float64; it is no text and has no labels",
-        ),
-        ("name + 'x'", "column 6: + of text has no meaning; text can be compared with == and !="),
-        ("sqrt(name)", "column 1: text where a number should be; text can only be compared"),
-        ("-flag", "column 1: minus of bool has no meaning; write not x, or ~x"),
-        (
-            "energy & 1",
-            "column 8: & of float64 has no meaning; compare first: (a > 1) & (b > 1); for powers write **",
-        ),
-        ("img * row", "column 5: shapes [4×6] and [5] do not fit together"),
-        ("img[4]", "column 4: index 4 is out of bounds for axis 0 of length 4"),
-        ("img[0, 0, 0]", "column 4: 3 indices for an array of 2 axes"),
-        ("trace[0, 0]", "column 6: 2 indices for an array of 1 axes"),
-        ("img[::0]", "column 4: a slice cannot have step 0"),
-        (
-            "img[1.5]",
-            "column 5: an index must be one integer, not float64; divide with // for an integer",
-        ),
-        (
-            "img[img > 5]",
-            "column 9: an index must be one integer, not bool[4×6]; to select by a condition write where(condition, a, 0)",
-        ),
-        ("sum(img, 2)", "column 1: axis 2 is out of bounds for an array of 2 axes"),
-        (
-            "max(energy, energy)",
-            "column 13: this argument must be a whole number; the larger of two values is maximum(a, b), the smaller minimum(a, b)",
-        ),
-        ("len(energy)", "column 1: len of a scalar"),
-        ("sqrt(1, 2)", "column 1: sqrt does not take 2 arguments; write sqrt(x)"),
-        (
-            "img > 5 and energy > 1",
-            "column 9: the truth value of an array of shape [4×6] is ambiguous; use any(...) or \
-             all(...), and & | for each element",
-        ),
-        ("energy / (1 - 1) + 1 / 0", "column 22: division by zero"),
-        (
-            "laser ** -1",
-            "column 7: an integer to a negative integer power; write x**-1.0 for a float",
-        ),
-        ("energy if", "column 10: the expression ends where a value should be"),
-        ("energy if flag", "column 15: the expression ends where else should be"),
-        ("", "column 1: the expression ends where a value should be"),
-    ];
-    for (text, expected) in cases {
-        assert_eq!(error(text), expected, "{text}");
+    for (text, expected) in MISTAKES {
+        assert_eq!(error(text), *expected, "{text}");
     }
 }
 
@@ -229,4 +229,35 @@ fn text_and_labels() {
     let out = eval("laser == 'off'");
     let Column::Scalars { data, .. } = out.view() else { panic!() };
     assert_eq!(data, [0, 0, 0]);
+}
+
+#[test]
+fn every_input_mentioned_must_be_there() {
+    let inputs = [
+        ("x".to_string(), Type::scalar(DType::F64)),
+        ("a".to_string(), Type::array(DType::F64, 1)),
+    ];
+    let data = [1.0f64, 2.0];
+    let x = Column::Scalars {
+        dtype: DType::F64,
+        data: bytemuck::cast_slice(&data),
+        present: Some(&[0, 7]),
+    };
+    let item = ArrayRef { dims: Dims::new(&[1]).unwrap(), data: bytemuck::cast_slice(&data[..1]) };
+    let a = Column::Arrays { dtype: DType::F64, items: vec![Some(item), None] };
+    let cases = [
+        ("x if True else 2", [0, 1]),
+        ("2 if True else x", [0, 1]),
+        ("x if True else a", [0, 0]),
+        ("3 if True else a", [1, 0]),
+        ("a[0] if x > 1 else 1", [0, 0]),
+    ];
+    for (text, expected) in cases {
+        let mut program = Expr::parse(text).unwrap().compile(&inputs).unwrap();
+        let (mut out, mut errors) = (OwnedColumn::new(), EventErrors::default());
+        program.eval(2, &[&x, &a], &mut out, &mut errors);
+        let Column::Scalars { present, .. } = out.view() else { panic!("{text}") };
+        assert_eq!(present.unwrap(), expected, "{text}");
+        assert_eq!(errors.count, 0, "{text}");
+    }
 }

@@ -1,6 +1,8 @@
 //! Laws of expressions: no text makes the parser or the checker panic, and how events are cut
 //! into batches changes nothing.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use ami_graph::batch::{ArrayRef, Column, Dims};
 use ami_graph::column::{EventErrors, OwnedColumn};
 use ami_graph::expr::{Expr, FUNCTIONS};
@@ -116,7 +118,7 @@ fn piece() -> impl Strategy<Value = String> {
 /// Well-formed expressions, most of which compile.
 fn nested() -> impl Strategy<Value = String> {
     let leaves = ["x", "k", "a", "2", "0", "-1", "1.5", "True", "x > 0", "a[:2]", "a[k]"];
-    let leaf = proptest::sample::select(&leaves[..]).prop_map(String::from);
+    let leaf = proptest::sample::select(leaves.to_vec()).prop_map(String::from);
     let operators = ["+", "-", "*", "/", "//", "%", "**", "<", "!=", "&", "and", "or"];
     leaf.prop_recursive(4, 24, 3, move |inner| {
         let operator = proptest::sample::select(operators.to_vec());

@@ -1,6 +1,8 @@
 //! Every function over every element type and many shapes, against recorded answers of numpy
 //! (`record_expr.py`). Each case runs with its inputs as held values and as columns of events.
 
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
 use ami_graph::batch::{ArrayRef, Column, Dims};
 use ami_graph::column::{EventErrors, OwnedColumn};
 use ami_graph::expr::Expr;

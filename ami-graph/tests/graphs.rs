@@ -1,5 +1,7 @@
 //! Whole graphs: names, stages, publishing, errors, edits.
 
+#![allow(clippy::unwrap_used)] // a test that panics is a test that fails
+
 mod support;
 
 use ami_graph::limits::Limits;
@@ -103,64 +105,60 @@ fn names_mean_nodes_outputs_or_fields() {
     assert_eq!(numbers(&output(&published, "g/roi.bounds", "bounds")), [0.0, 2.0, 0.0, 2.0]);
 }
 
+/// A node that is wrong, and part of what is said about it.
+const MISTAKES: &[(&str, &str)] = &[
+    (r#"{"op": "men", "in": "scalar"}"#, "there is no op \"men\"; did you mean \"mean\""),
+    (r#"{"op": "mean", "in": "scalr"}"#, "no field and no node \"scalr\"; did you mean \"scalar\""),
+    (r#"{"op": "mean", "in": "scalar", "widow": 3}"#, "no such parameter; did you mean \"window\""),
+    (
+        r#"{"op": "mean", "in": "scalar", "window": "week"}"#,
+        "unknown window \"week\"; write \"heartbeat\"",
+    ),
+    (r#"{"op": "mean", "in": "scalar", "window": {"heartbeats": 0}}"#, "at least 1"),
+    (
+        r#"{"op": "expr", "in": "scalar", "expr": "scalar", "window": "run"}"#,
+        "works event by event",
+    ),
+    (r#"{"op": "hist", "in": "scalar", "bins": 0, "range": [0, 1]}"#, "from 1 to 4194304"),
+    (r#"{"op": "hist", "in": "scalar", "bins": 5, "range": [1, 0]}"#, "low below high"),
+    (r#"{"op": "profile", "in": "scalar", "range": [0, 1]}"#, "input \"value\" is missing"),
+    (
+        r#"{"op": "profile", "in": {"key": "scalar", "valu": "flag"}, "range": [0, 1]}"#,
+        "did you mean \"value\"",
+    ),
+    (r#"{"op": "profile", "in": ["scalar", "flag"]}"#, "parameter \"range\": is missing"),
+    (
+        r#"{"op": "profile", "in": ["image", "flag"], "range": [0, 1]}"#,
+        "the key is uint16[2×3], not a scalar",
+    ),
+    (
+        r#"{"op": "roi", "in": "image", "x": [0, 9]}"#,
+        "9 lies beyond the input, which is uint16[2×3]",
+    ),
+    (r#"{"op": "roi", "in": "scalar", "x": [0, 1]}"#, "not an array of 1 to 4 axes"),
+    (r#"{"op": "roi", "in": "image"}"#, "give `x`, `y` or `slices`"),
+    (r#"{"op": "project", "in": "waveform"}"#, "the input has 1 axes, not 2"),
+    (r#"{"op": "array_stat", "in": "image", "stat": "men"}"#, "did you mean \"mean\""),
+    (
+        r#"{"op": "threshold", "in": "image", "below": 1, "fill": -1}"#,
+        "-1 is not a value of uint16",
+    ),
+    (r#"{"op": "buffer", "in": "image", "n": 2000000}"#, "from 1 to 1000000"),
+    (
+        r#"{"op": "buffer", "in": "image", "n": 1000000, "window": {"heartbeats": 100}}"#,
+        "MiB are left",
+    ),
+    (r#"{"op": "const", "value": {}}"#, "give a number"),
+    (r#"{"op": "const", "in": "scalar", "value": 1}"#, "takes no inputs"),
+    (r#"{"op": "mean", "in": "n"}"#, "the node is its own input"),
+    (r#"{"op": "mean"}"#, "input \"value\" is missing"),
+    (r#"{"op": "mean", "in": ["scalar", "flag"]}"#, "2 inputs are given, 1 taken"),
+    (r#"{"op": "mean", "in": "scalar", "with": {"a": "flag"}}"#, "takes no further inputs"),
+];
+
 #[test]
 fn mistakes_name_the_thing_the_reason_and_the_next_step() {
-    let cases = [
-        (r#"{"op": "men", "in": "scalar"}"#, "there is no op \"men\"; did you mean \"mean\""),
-        (
-            r#"{"op": "mean", "in": "scalr"}"#,
-            "no field and no node \"scalr\"; did you mean \"scalar\"",
-        ),
-        (
-            r#"{"op": "mean", "in": "scalar", "widow": 3}"#,
-            "no such parameter; did you mean \"window\"",
-        ),
-        (
-            r#"{"op": "mean", "in": "scalar", "window": "week"}"#,
-            "unknown window \"week\"; write \"heartbeat\"",
-        ),
-        (r#"{"op": "mean", "in": "scalar", "window": {"heartbeats": 0}}"#, "at least 1"),
-        (
-            r#"{"op": "expr", "in": "scalar", "expr": "scalar", "window": "run"}"#,
-            "works event by event",
-        ),
-        (r#"{"op": "hist", "in": "scalar", "bins": 0, "range": [0, 1]}"#, "from 1 to 4194304"),
-        (r#"{"op": "hist", "in": "scalar", "bins": 5, "range": [1, 0]}"#, "low below high"),
-        (r#"{"op": "profile", "in": "scalar", "range": [0, 1]}"#, "input \"value\" is missing"),
-        (
-            r#"{"op": "profile", "in": {"key": "scalar", "valu": "flag"}, "range": [0, 1]}"#,
-            "did you mean \"value\"",
-        ),
-        (r#"{"op": "profile", "in": ["scalar", "flag"]}"#, "parameter \"range\": is missing"),
-        (
-            r#"{"op": "profile", "in": ["image", "flag"], "range": [0, 1]}"#,
-            "the key is uint16[2×3], not a scalar",
-        ),
-        (
-            r#"{"op": "roi", "in": "image", "x": [0, 9]}"#,
-            "9 lies beyond the input, which is uint16[2×3]",
-        ),
-        (r#"{"op": "roi", "in": "scalar", "x": [0, 1]}"#, "not an array of 1 to 4 axes"),
-        (r#"{"op": "roi", "in": "image"}"#, "give `x`, `y` or `slices`"),
-        (r#"{"op": "project", "in": "waveform"}"#, "the input has 1 axes, not 2"),
-        (r#"{"op": "array_stat", "in": "image", "stat": "men"}"#, "did you mean \"mean\""),
-        (
-            r#"{"op": "threshold", "in": "image", "below": 1, "fill": -1}"#,
-            "-1 is not a value of uint16",
-        ),
-        (r#"{"op": "buffer", "in": "image", "n": 2000000}"#, "from 1 to 1000000"),
-        (
-            r#"{"op": "buffer", "in": "image", "n": 1000000, "window": {"heartbeats": 100}}"#,
-            "MiB are left",
-        ),
-        (r#"{"op": "const", "value": {}}"#, "give a number"),
-        (r#"{"op": "const", "in": "scalar", "value": 1}"#, "takes no inputs"),
-        (r#"{"op": "mean", "in": "n"}"#, "the node is its own input"),
-        (r#"{"op": "mean"}"#, "input \"value\" is missing"),
-        (r#"{"op": "mean", "in": ["scalar", "flag"]}"#, "2 inputs are given, 1 taken"),
-        (r#"{"op": "mean", "in": "scalar", "with": {"a": "flag"}}"#, "takes no further inputs"),
-    ];
-    for (node, wanted) in cases {
+    for (node, wanted) in MISTAKES {
         let plan = plan(&format!(r#"{{"name": "g", "nodes": {{"n": {node}}}}}"#));
         let errors: Vec<String> = plan.errors().iter().map(ToString::to_string).collect();
         assert_eq!(errors.len(), 1, "{node}: {errors:?}");

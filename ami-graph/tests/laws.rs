@@ -2,6 +2,8 @@
 //! events over lanes and hosts gives the single-process answer, merging is a commutative monoid,
 //! states survive the wire, and garbage crashes nothing.
 
+#![allow(clippy::unwrap_used)] // a test that panics is a test that fails
+
 mod support;
 
 use ami_graph::ops::{Class, OPS};

@@ -1,5 +1,7 @@
 //! Equality with numpy: answers recorded by `tests/record_numpy.py`.
 
+#![allow(clippy::unwrap_used)] // a test that panics is a test that fails
+
 mod support;
 
 use ami_graph::batch::{Batch, Column};

@@ -1,5 +1,7 @@
 //! Windows against a model that keeps every event and recomputes: gaps, runs, steps, late data.
 
+#![allow(clippy::unwrap_used)] // a test that panics is a test that fails
+
 mod support;
 
 use ami_graph::partial::Partial;

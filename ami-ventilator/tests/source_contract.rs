@@ -1,6 +1,9 @@
 //! The laws of `Source`, run over every preset of the simulation and every adaptor: whatever the
 //! splits, the limits and the room, the same events and transitions come.
 
+// A failed unwrap is a failed test, also in a helper.
+#![allow(clippy::unwrap_used)]
+
 use ami_graph::batch::Column;
 use ami_graph::schema::{Field, Held, Kind, Schema};
 use ami_graph::value::{DType, Scalar, Value};
@@ -312,9 +315,14 @@ impl Timed for Script {
     }
 }
 
+type Make = Box<dyn Fn() -> Box<dyn Source>>;
+
+/// A source under test, how many bytes its largest event needs, and what it delivers.
+type Case = (&'static str, usize, Make, Vec<Item>);
+
 /// Every source under test by name, and how many bytes its largest event needs.
-fn sources() -> Vec<(&'static str, usize, Box<dyn Fn() -> Box<dyn Source>>)> {
-    let mut list: Vec<(&'static str, usize, Box<dyn Fn() -> Box<dyn Source>>)> = Vec::new();
+fn sources() -> Vec<(&'static str, usize, Make)> {
+    let mut list: Vec<(&'static str, usize, Make)> = Vec::new();
     for (name, events, bytes) in [
         ("pump-probe", 60, 1 << 18),
         ("scalars", 5000, 64),
@@ -360,7 +368,7 @@ proptest! {
     #[test]
     fn any_split_gives_the_same(splits in splits(), spare in 1usize..4) {
         thread_local! {
-            static CASES: Vec<(&'static str, usize, Box<dyn Fn() -> Box<dyn Source>>, Vec<Item>)> =
+            static CASES: Vec<Case> =
                 sources().into_iter().map(|(n, b, make)| {
                     let items = all(&mut *make());
                     (n, b, make, items)
@@ -654,52 +662,67 @@ fn an_event_too_large_for_now_stays_next() {
     assert_eq!((staging.events(), memory.head), (0, 0));
 }
 
-/// What generating costs, into an arena as large as a ring so that frames do not stay in the cache;
-/// a plain copy of the same bytes is the measure of what is possible:
+/// What generating costs, in CPU time of one core, into an arena as large as a ring so that frames
+/// do not stay in the cache; a plain copy of the same bytes is the measure of what is possible:
 /// `cargo test --release -p ami-ventilator --test source_contract -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement, meaningful in release only"]
 fn rates() {
     let mut memory = Memory { words: vec![1; (512 << 20) / 8], head: 0 };
-    for name in preset_names() {
-        let mut config = SimConfig::load(name).unwrap();
-        (config.events, config.events_per_run, config.steps) = (None, None, None);
-        let mut source = sim(&Arc::new(Model::new(&config, 0, "here").unwrap()));
-        let mut staging = Staging::default();
-        let (begin, mut events, mut bytes) = (std::time::Instant::now(), 0usize, 0u64);
-        while begin.elapsed() < Duration::from_secs(2) {
-            if let Next::Transition(_) = source.next().unwrap() {
-                if let Some(schema) = source.transition().unwrap().schema {
-                    staging = Staging::new(&schema);
-                }
-                continue;
-            }
-            // Round and round, as a ring's writer goes.
-            let start = if memory.head > 496 << 20 { 0 } else { memory.head };
-            memory.head = start;
-            let mut out = ChunkWriter::new(&mut staging, &mut memory, start, 4096, 1 << 23);
-            source.write(&mut out, u64::MAX, 4096).unwrap();
-            events += staging.events();
-            bytes += memory.head - start;
-            staging.clear();
+    for round in 0..3 {
+        for name in preset_names() {
+            let (events, bytes) = generate(name, &mut memory);
+            println!("{round} {name:12} {events:12.0} events/s {:6.2} GB/s of arrays", bytes / 1e9);
         }
-        let seconds = begin.elapsed().as_secs_f64();
-        let (rate, gb) = (events as f64 / seconds, bytes as f64 / seconds / 1e9);
-        println!("{name:12} {rate:12.0} events/s {gb:6.2} GB/s of arrays");
-    }
-    for frame in [1usize << 14, 1 << 21] {
-        println!("plain copy of {frame} bytes {:6.2} GB/s", plain_copy(&mut memory.words, frame));
+        for frame in [1usize << 14, 1 << 21] {
+            let bytes = plain_copy(&mut memory.words, frame);
+            println!("{round} plain copy of {frame:8} bytes {:6.2} GB/s", bytes / 1e9);
+        }
     }
 }
 
+/// Seconds of CPU time that this thread has had.
+fn cpu() -> f64 {
+    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
+}
+
+/// Events and bytes of arrays per second.
+fn generate(preset: &str, memory: &mut Memory) -> (f64, f64) {
+    let mut config = SimConfig::load(preset).unwrap();
+    (config.events, config.events_per_run, config.steps) = (None, None, None);
+    let mut source = sim(&Arc::new(Model::new(&config, 0, "here").unwrap()));
+    let mut staging = Staging::default();
+    let (begin, mut events, mut bytes) = (cpu(), 0usize, 0u64);
+    while cpu() - begin < 1.5 {
+        if let Next::Transition(_) = source.next().unwrap() {
+            if let Some(schema) = source.transition().unwrap().schema {
+                staging = Staging::new(&schema);
+            }
+            continue;
+        }
+        // Round and round, as a ring's writer goes.
+        let start = if memory.head > 496 << 20 { 0 } else { memory.head };
+        memory.head = start;
+        let mut out = ChunkWriter::new(&mut staging, memory, start, 4096, 1 << 23);
+        source.write(&mut out, u64::MAX, 4096).unwrap();
+        events += staging.events();
+        bytes += memory.head - start;
+        staging.clear();
+    }
+    let seconds = cpu() - begin;
+    (events as f64 / seconds, bytes as f64 / seconds)
+}
+
+/// Bytes per second.
 fn plain_copy(ring: &mut [u64], frame: usize) -> f64 {
     let pool = vec![7u64; 8 * frame / 8];
-    let (begin, mut bytes) = (std::time::Instant::now(), 0);
-    while begin.elapsed() < Duration::from_secs(2) {
+    let (begin, mut bytes) = (cpu(), 0);
+    while cpu() - begin < 1.5 {
         for (k, to) in ring.chunks_exact_mut(frame / 8).enumerate() {
             to.copy_from_slice(&pool[k % 8 * (frame / 8)..][..frame / 8]);
         }
         bytes += std::hint::black_box(&*ring).len() * 8;
     }
-    bytes as f64 / begin.elapsed().as_secs_f64() / 1e9
+    bytes as f64 / (cpu() - begin)
 }

@@ -85,8 +85,8 @@ pub(super) fn generate(checked: &Checked) -> Code {
             generator.note_marks(id, &node.kind);
         }
     }
-    for id in 0..nodes.len() {
-        if matches!(nodes[id].kind, Kind::Mark) {
+    for (id, node) in nodes.iter().enumerate() {
+        if matches!(node.kind, Kind::Mark) {
             generator.mark(id);
         } else if generator.groups[id] == Some(id) {
             generator.node(id);
@@ -118,12 +118,12 @@ fn groups(nodes: &[Node], root: Id) -> Vec<Option<Id>> {
     groups
 }
 
-/// What is emitted where a mark stands.
+/// What a mark stands behind, and of which node; so what is emitted there.
 #[derive(Clone, Copy)]
-enum AtMark {
-    AfterLeft(Id),
-    AfterCond(Id),
-    AfterYes(Id),
+enum After {
+    Left(Id),
+    Cond(Id),
+    Yes(Id),
 }
 
 struct Generator<'a> {
@@ -131,7 +131,7 @@ struct Generator<'a> {
     groups: Vec<Option<Id>>,
     /// Nodes of each group in order.
     members: HashMap<Id, Vec<Id>>,
-    marks: HashMap<Id, AtMark>,
+    marks: HashMap<Id, After>,
     instructions: Vec<Instruction>,
     slots: Vec<Slot>,
     /// Slots by node.
@@ -144,11 +144,11 @@ impl Generator<'_> {
     fn note_marks(&mut self, id: Id, kind: &Kind) {
         match kind {
             Kind::Junction { mark, .. } => {
-                self.marks.insert(*mark, AtMark::AfterLeft(id));
+                self.marks.insert(*mark, After::Left(id));
             }
             Kind::If { then_mark, else_mark, .. } => {
-                self.marks.insert(*then_mark, AtMark::AfterCond(id));
-                self.marks.insert(*else_mark, AtMark::AfterYes(id));
+                self.marks.insert(*then_mark, After::Cond(id));
+                self.marks.insert(*else_mark, After::Yes(id));
             }
             _ => {}
         }
@@ -211,18 +211,18 @@ impl Generator<'_> {
         let nodes = self.nodes;
         match self.marks.get(&mark) {
             None => {}
-            Some(&AtMark::AfterLeft(id)) => {
+            Some(&After::Left(id)) => {
                 let Kind::Junction { and, left, .. } = nodes[id].kind else { return };
                 self.take(id, left);
                 let source = self.source(left);
                 self.jump(id, Action::JumpIf(source, self.dtype(left), !and, 0));
             }
-            Some(&AtMark::AfterCond(id)) => {
+            Some(&After::Cond(id)) => {
                 let Kind::If { cond, .. } = nodes[id].kind else { return };
                 let source = self.source(cond);
                 self.jump(id, Action::JumpIf(source, self.dtype(cond), false, 0));
             }
-            Some(&AtMark::AfterYes(id)) => {
+            Some(&After::Yes(id)) => {
                 let Kind::If { yes, .. } = nodes[id].kind else { return };
                 self.take(id, yes);
                 self.jump(id, Action::Jump(0));

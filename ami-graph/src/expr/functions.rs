@@ -38,7 +38,7 @@ impl Meaning {
 }
 
 /// One function.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Function {
     /// As written in expressions; numpy's name.
     pub name: &'static str,

@@ -2,10 +2,9 @@
 //! compiler vectorises.
 
 use super::ast::Comparison;
-use super::number::{Number, Real};
+use super::number::Number;
+use super::real::Real;
 use crate::value::{DType, Scalar};
-
-pub(super) use super::number::{floor_divide, modulo};
 
 /// An elementwise operation. The element type it computes in stands beside it; unless said
 /// otherwise it is also the type of the result.
@@ -334,18 +333,20 @@ fn unary_bool(op: Op, a: Typed<'_, u8>, out: &mut [u8]) {
 }
 
 fn binary_bool(op: Op, a: Typed<'_, u8>, b: Typed<'_, u8>, out: &mut [u8]) {
-    let mut with = |f: fn(bool, bool) -> bool| {
-        map2(a, b, out, |a, b| u8::from(f(a != 0, b != 0)));
-    };
     match op {
-        Op::Add | Op::Max | Op::BitOr => with(|a, b| a | b),
-        Op::Mul | Op::Min | Op::BitAnd => with(|a, b| a & b),
-        Op::BitXor | Op::Compare(Comparison::Ne) => with(|a, b| a ^ b),
-        Op::Compare(Comparison::Eq) => with(|a, b| a == b),
-        Op::Compare(Comparison::Lt) => with(|a, b| !a & b),
-        Op::Compare(Comparison::Le) => with(|a, b| !a | b),
-        Op::Compare(Comparison::Gt) => with(|a, b| a & !b),
-        Op::Compare(Comparison::Ge) => with(|a, b| a | !b),
+        Op::Add | Op::Max | Op::BitOr => logic(a, b, out, |a, b| a | b),
+        Op::Mul | Op::Min | Op::BitAnd => logic(a, b, out, |a, b| a & b),
+        Op::BitXor | Op::Compare(Comparison::Ne) => logic(a, b, out, |a, b| a ^ b),
+        Op::Compare(Comparison::Eq) => logic(a, b, out, |a, b| a == b),
+        Op::Compare(Comparison::Lt) => logic(a, b, out, |a, b| !a & b),
+        Op::Compare(Comparison::Le) => logic(a, b, out, |a, b| !a | b),
+        Op::Compare(Comparison::Gt) => logic(a, b, out, |a, b| a & !b),
+        Op::Compare(Comparison::Ge) => logic(a, b, out, |a, b| a | !b),
         _ => unreachable!("{op:?} is not an operation of bools"),
     }
+}
+
+/// Generic, so that each table of truth becomes a loop of its own.
+fn logic(a: Typed<'_, u8>, b: Typed<'_, u8>, out: &mut [u8], f: impl Fn(bool, bool) -> bool) {
+    map2(a, b, out, |a, b| u8::from(f(a != 0, b != 0)));
 }

@@ -27,8 +27,13 @@
 //! - Results depend on types, never on values: `a if c else b`, `and` and `or` give the type both
 //!   sides promote to, where Python gives the side it takes; `len` is int64.
 //! - Sums of float32 are carried in float64 and rounded once, as are its means and variances.
-//! - Literals out of the bounds of the type they meet are mistakes, also in `where`.
-//! - `&`, `|` and `~` are numpy's; index arrays and masks as indices are not there.
+//!   Means of 64-bit integers are exact before the division.
+//! - Every input an expression mentions must be there, also one in a branch that is not taken.
+//! - What fails in every event is refused beforehand, also in a branch that is not taken; so are
+//!   literals out of the bounds of the type they meet, also in `where`.
+//! - A bool to the power 2 is int64, as to every other power (int8 in numpy, for arrays).
+//! - Text is only compared; index arrays and masks as indices are not there.
+//! - `pi` and `e` are constants and cannot be input names.
 
 mod array;
 mod ast;
@@ -47,6 +52,7 @@ mod operators;
 mod parse;
 mod program;
 mod promote;
+mod real;
 mod reduce;
 mod shape;
 mod slots;
@@ -103,12 +109,13 @@ impl Expr {
         let checked = check::check(&self.ast, inputs, labels)?;
         let root = &checked.nodes[checked.root];
         let mode = match root.kind {
-            ir::Kind::Const(scalar) => Mode::Constant(scalar),
+            ir::Kind::Const(scalar) if self.names().is_empty() => Mode::Constant(scalar),
             _ if root.ty.dtype == DType::Str => Mode::Text,
             _ if root.pure => Mode::Columns,
             _ => Mode::Events,
         };
         let declared = inputs.iter().map(|(name, ty)| Declared {
+            name: name.clone(),
             used: self.names().contains(name),
             dtype: ty.dtype,
             rank: ty.rank,

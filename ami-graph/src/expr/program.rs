@@ -18,7 +18,7 @@ pub(super) enum Mode {
     Constant(Scalar),
     /// A text handed on.
     Text,
-    /// Every value is one scalar per event, and nothing can fail.
+    /// Every value computed with is one scalar per event, and nothing can fail.
     Columns,
     /// Event by event.
     Events,
@@ -40,6 +40,8 @@ pub struct Program {
 /// What an input was checked as.
 #[derive(Debug, Clone)]
 pub(super) struct Declared {
+    pub name: String,
+    /// Mentioned in the expression, and so needed in an event for it to have a value.
     pub used: bool,
     pub dtype: DType,
     pub rank: Option<usize>,
@@ -70,11 +72,11 @@ impl Program {
         if missing || used().any(|(_, column)| matches!(column, Column::Absent)) {
             return out.set_absent();
         }
-        if let Some(failure) =
-            used().find_map(|(declared, column)| declared.refuses(column, events))
-        {
-            errors.record(|| failure.to_string());
-            errors.count += (events as u64).saturating_sub(1);
+        let refused = used().find_map(|(d, column)| Some((&d.name, d.refuses(column, events)?)));
+        if let Some((name, failure)) = refused {
+            for _ in 0..events {
+                errors.record(|| format!("input {name}: {failure}"));
+            }
             return out.set_absent();
         }
         self.constants.clear();
@@ -178,9 +180,9 @@ impl Program {
                 Err(Some(failure)) => Err((failure, 0)),
             };
             if let Err((failure, at)) = done {
-                errors.record(|| match at {
-                    0 => failure.to_string(),
-                    at => format!("column {at}: {failure}"),
+                errors.record(|| match declared.get(views.len()) {
+                    Some(input) => format!("input {}: {failure}", input.name),
+                    None => format!("column {at}: {failure}"),
                 });
                 out.push_absent();
             }
@@ -247,7 +249,8 @@ impl Declared {
             }
             Column::Scalars { dtype, data, present } => {
                 let marks = present.is_none_or(|p| p.len() == events);
-                (0, marks && data.len() == events * dtype.size())
+                let aligned = (data.as_ptr() as usize).is_multiple_of(dtype.size());
+                (0, marks && aligned && data.len() == events * dtype.size())
             }
             Column::Strings(texts) => (0, texts.len() == events),
             _ => (0, true),
@@ -316,6 +319,10 @@ fn clear_absent(column: &Column<'_>, present: &mut [u8]) {
         }
         Column::Strings(texts) => {
             present.iter_mut().zip(texts).for_each(|(to, text)| *to &= u8::from(text.is_some()));
+        }
+        // Mentioned, but in a branch that is never taken.
+        Column::Arrays { items, .. } => {
+            present.iter_mut().zip(items).for_each(|(to, item)| *to &= u8::from(item.is_some()));
         }
         _ => {}
     }

@@ -116,7 +116,7 @@ fn reduce_typed<T: Sum>(
         Reduction::Any => each(lanes, scratch, out, |a| u8::from(a.iter().any(|v| v.truth()))),
         Reduction::All => each(lanes, scratch, out, |a| u8::from(a.iter().all(|v| v.truth()))),
         Reduction::CountNonzero => {
-            each(lanes, scratch, out, |a| a.iter().map(|v| i64::from(v.truth())).sum::<i64>())
+            each(lanes, scratch, out, |a| a.iter().map(|v| i64::from(v.truth())).sum::<i64>());
         }
     }
 }
@@ -267,7 +267,7 @@ fn extreme<T: Number>(a: &[T], better: impl Fn(T, T) -> T) -> T {
 /// Place of the first extreme of a non-empty slice, or of the first NaN.
 fn position<T: Number>(a: &[T], better: impl Fn(T, T) -> T) -> i64 {
     let best = extreme(a, better);
-    if best.is_nan() { first(a, |v| v.is_nan()) } else { first(a, |v| v == best) }
+    if best.is_nan() { first(a, T::is_nan) } else { first(a, |v| v == best) }
 }
 
 fn median<T: Sum>(a: &mut Gathered<'_, T>) -> f64 {

@@ -12,7 +12,7 @@ use crate::moments::{Moments, add_row, merge_rows, sem};
 use crate::params::Args;
 use crate::state::{Feed, Outputs, Reduction, Sense, Signature, State, same};
 use crate::types::Type;
-use crate::value::{Array, DType, Scalar, Value};
+use crate::value::{Array, DType, MAX_RANK, Scalar, Value};
 use crate::wire::{Reader, Writer};
 use crate::with_type;
 
@@ -142,6 +142,10 @@ impl Reduction for Sorting {
         if inputs[0].rank.is_some_and(|rank| rank > 0) {
             let reason = format!("the key is {}, not a scalar", inputs[0]);
             return Err(Fault::of("in", reason, "name a scalar, or reduce it by `array_stat`"));
+        }
+        if inputs[1].rank.is_some_and(|rank| rank >= MAX_RANK) {
+            let reason = format!("the value is {}, and an axis of bins is added", inputs[1]);
+            return Err(Fault::of("in", reason, "reduce it first, for example by `array_stat`"));
         }
         let bins = self.0.bins();
         let mean = Type {
