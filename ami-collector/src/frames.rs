@@ -128,12 +128,17 @@ impl Frames {
 
     /// The open frame of a key; None when it was published already: the data are late.
     pub fn open(&mut self, key: FrameKey, now_ns: u64) -> Option<&mut Pending> {
-        let behind = self.published.is_some_and(|p| key <= p && p.heartbeat - key.heartbeat < 1 << 32);
+        let behind =
+            self.published.is_some_and(|p| key <= p && p.heartbeat - key.heartbeat < 1 << 32);
         let single = self.hosts.len() <= 1;
         if behind && !single && !self.open.contains_key(&key) {
             return None;
         }
-        Some(self.open.entry(key).or_insert_with(|| Pending { since_ns: now_ns, ..Pending::default() }))
+        Some(
+            self.open
+                .entry(key)
+                .or_insert_with(|| Pending { since_ns: now_ns, ..Pending::default() }),
+        )
     }
 
     /// Everything of a host up to here has come; `last` when the frame itself is whole.

@@ -156,7 +156,9 @@ impl Host {
                     Some(Ok(partial)) => self.builder.partial(epoch, flush, &units, partial, now),
                     other => {
                         self.builder.counts.rejected += 1;
-                        let reason = other.map_or("no state".into(), |r| r.err().map_or(String::new(), |e| e.to_string()));
+                        let reason = other.map_or("no state".into(), |r| {
+                            r.err().map_or(String::new(), |e| e.to_string())
+                        });
                         tracing::warn!(reason, "partial rejected");
                     }
                 }

@@ -130,13 +130,23 @@ impl HostBuilder {
     }
 
     /// A worker's partial.
-    pub fn partial(&mut self, epoch: u64, flush: u64, units: &[(u64, u32)], partial: Partial, now_ns: u64) {
+    pub fn partial(
+        &mut self,
+        epoch: u64,
+        flush: u64,
+        units: &[(u64, u32)],
+        partial: Partial,
+        now_ns: u64,
+    ) {
         let life = self.epochs.entry(epoch).or_default();
         if flush < life.watermark {
             self.counts.outdated += 1;
             return;
         }
-        let entry = life.flushes.entry(flush).or_insert_with(|| Entry { since_ns: now_ns, ..Entry::default() });
+        let entry = life
+            .flushes
+            .entry(flush)
+            .or_insert_with(|| Entry { since_ns: now_ns, ..Entry::default() });
         let known = |u: &u64| entry.covered.contains_key(u) || entry.given_up.contains_key(u);
         if entry.forwarded || units.iter().any(|(u, _)| known(u)) {
             self.counts.repeated += 1;
@@ -166,7 +176,10 @@ impl HostBuilder {
         if flush < life.watermark {
             return;
         }
-        let entry = life.flushes.entry(flush).or_insert_with(|| Entry { since_ns: now_ns, ..Entry::default() });
+        let entry = life
+            .flushes
+            .entry(flush)
+            .or_insert_with(|| Entry { since_ns: now_ns, ..Entry::default() });
         if entry.manifest.is_some() {
             return;
         }
@@ -185,7 +198,8 @@ impl HostBuilder {
 
     /// A unit that will never come.
     pub fn given_up(&mut self, epoch: u64, flush: u64, unit: u64, reason: &str, now_ns: u64) {
-        let Some(entry) = self.epochs.get_mut(&epoch).and_then(|e| e.flushes.get_mut(&flush)) else {
+        let Some(entry) = self.epochs.get_mut(&epoch).and_then(|e| e.flushes.get_mut(&flush))
+        else {
             return;
         };
         if entry.forwarded || entry.covered.contains_key(&unit) {
@@ -196,11 +210,13 @@ impl HostBuilder {
     }
 
     fn complete(&mut self, epoch: u64, flush: u64, now_ns: u64) {
-        let Some(entry) = self.epochs.get_mut(&epoch).and_then(|e| e.flushes.get_mut(&flush)) else {
+        let Some(entry) = self.epochs.get_mut(&epoch).and_then(|e| e.flushes.get_mut(&flush))
+        else {
             return;
         };
         let Some(manifest) = &entry.manifest else { return };
-        let all = |(u, _): &(u64, u32)| entry.covered.contains_key(u) || entry.given_up.contains_key(u);
+        let all =
+            |(u, _): &(u64, u32)| entry.covered.contains_key(u) || entry.given_up.contains_key(u);
         if entry.forwarded || !manifest.units.iter().all(all) {
             return;
         }
@@ -255,7 +271,8 @@ impl HostBuilder {
                     && age >= self.times.ask_after
                 {
                     entry.since_ns = now_ns;
-                    let has = |u: &u64| entry.covered.contains_key(u) || entry.given_up.contains_key(u);
+                    let has =
+                        |u: &u64| entry.covered.contains_key(u) || entry.given_up.contains_key(u);
                     let missing = manifest.units.iter().map(|u| u.0).filter(|u| !has(u)).collect();
                     self.effects.push(Effect::Need(epoch, flush, missing));
                 }

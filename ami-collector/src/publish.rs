@@ -19,7 +19,13 @@ pub struct Publisher {
 
 impl Publisher {
     /// Messages of a heartbeat: its features, then a marker per graph.
-    pub fn heartbeat(&mut self, ready: &Ready, truth: &Truth, complete: bool, published: Vec<Published>) -> Vec<(String, Frames)> {
+    pub fn heartbeat(
+        &mut self,
+        ready: &Ready,
+        truth: &Truth,
+        complete: bool,
+        published: Vec<Published>,
+    ) -> Vec<(String, Frames)> {
         let mut messages = Vec::with_capacity(published.len() + 1);
         let mut graphs: BTreeMap<String, (u64, Map<String, Value>)> = BTreeMap::new();
         for feature in published {
@@ -105,7 +111,13 @@ fn common(
     header
 }
 
-fn feature_message(ready: &Ready, truth: &Truth, complete: bool, seq: u64, feature: Published) -> Frames {
+fn feature_message(
+    ready: &Ready,
+    truth: &Truth,
+    complete: bool,
+    seq: u64,
+    feature: Published,
+) -> Frames {
     let (topic, graph) = (&feature.topic, &feature.graph);
     let mut header = common(ready, truth, complete, topic, seq, graph, feature.version);
     let window = &feature.window_truth;
@@ -115,11 +127,10 @@ fn feature_message(ready: &Ready, truth: &Truth, complete: bool, seq: u64, featu
     header.insert("window_dropped".into(), json!(window.dropped));
     header.insert("window_complete".into(), window.complete().into());
     header.insert("op".into(), feature.op.clone().into());
-    let describe = |(name, array): &(String, ami_graph::value::Array)| {
-        json!({ "name": name, "dtype": array.dtype().numpy(), "shape": array.shape() })
-    };
+    let describe = |(name, array): &(String, ami_graph::value::Array)| json!({ "name": name, "dtype": array.dtype().numpy(), "shape": array.shape() });
     header.insert("arrays".into(), feature.arrays.iter().map(describe).collect());
-    let values: Map<String, Value> = feature.values.iter().map(|(n, v)| (n.clone(), value(v))).collect();
+    let values: Map<String, Value> =
+        feature.values.iter().map(|(n, v)| (n.clone(), value(v))).collect();
     header.insert("values".into(), Value::Object(values));
     if let Some(error) = &feature.error {
         header.insert("error".into(), error.clone().into());

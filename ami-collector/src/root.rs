@@ -182,12 +182,14 @@ impl Root {
                     schemas.pop_first();
                 }
             }
-            ToRoot::Graphs { version } => match self.parts.get(1).map(|f| GraphSet::from_json_bytes(f)) {
-                Some(Ok(set)) if set.version == version => {
-                    self.graphs.insert(version, Arc::new(set));
+            ToRoot::Graphs { version } => {
+                match self.parts.get(1).map(|f| GraphSet::from_json_bytes(f)) {
+                    Some(Ok(set)) if set.version == version => {
+                        self.graphs.insert(version, Arc::new(set));
+                    }
+                    _ => self.counts.foreign += 1,
                 }
-                _ => self.counts.foreign += 1,
-            },
+            }
             ToRoot::Context { host, epoch, context } => {
                 self.frames.heard(&host, now_ns());
                 let contexts = &mut self.hosts.entry(host).or_default().contexts;
@@ -246,7 +248,12 @@ impl Root {
             }
         }
         let flushes = self.builder.watermark(host, epoch);
-        self.tell(&RootMessage::Watermark { host: host.to_string(), epoch, life: self.life, flushes })
+        self.tell(&RootMessage::Watermark {
+            host: host.to_string(),
+            epoch,
+            life: self.life,
+            flushes,
+        })
     }
 
     /// The context, if it and what it refers to are known.
@@ -361,8 +368,10 @@ impl Root {
             Some(set) => set.clone(),
             None => Arc::new(GraphSet { version, ..GraphSet::default() }),
         };
-        let ready = self.prepared.take().filter(|p| p.version() == version && **p.schema() == schema);
-        let plan = ready.unwrap_or_else(|| Arc::new(Plan::new(set, Arc::new(schema), &self.config.limits())));
+        let ready =
+            self.prepared.take().filter(|p| p.version() == version && **p.schema() == schema);
+        let plan = ready
+            .unwrap_or_else(|| Arc::new(Plan::new(set, Arc::new(schema), &self.config.limits())));
         for error in plan.errors() {
             tracing::warn!(%error, "node switched off");
         }

@@ -43,7 +43,14 @@ impl RootBuilder {
     /// A host forwards a flush; `base` is where a root without memory begins. None: it was decided
     /// before. Otherwise it is to be merged, and the marks, in order, are what the host has passed
     /// now: a flush may come before an earlier one whose workers are slower.
-    pub fn forward(&mut self, host: &str, epoch: u64, flush: u64, base: u64, mark: Mark) -> Option<Vec<Mark>> {
+    pub fn forward(
+        &mut self,
+        host: &str,
+        epoch: u64,
+        flush: u64,
+        base: u64,
+        mark: Mark,
+    ) -> Option<Vec<Mark>> {
         let epochs = &mut self.hosts.entry(host.to_string()).or_default().epochs;
         let life = epochs.entry(epoch).or_insert(Epoch { watermark: base, above: BTreeMap::new() });
         if flush < life.watermark || life.above.contains_key(&flush) {
@@ -69,9 +76,9 @@ impl RootBuilder {
 
     /// All watermarks: host, epoch, flushes.
     pub fn watermarks(&self) -> impl Iterator<Item = (&str, u64, u64)> {
-        self.hosts
-            .iter()
-            .flat_map(|(host, h)| h.epochs.iter().map(move |(e, l)| (host.as_str(), *e, l.watermark)))
+        self.hosts.iter().flat_map(|(host, h)| {
+            h.epochs.iter().map(move |(e, l)| (host.as_str(), *e, l.watermark))
+        })
     }
 }
 
@@ -121,7 +128,12 @@ impl Versions {
 
     /// A decision that is due: all expected hosts have promised, or one did not in time. It is to
     /// be recorded durably, then told.
-    pub fn due(&mut self, expected: &[String], now_ns: u64, give_up_ns: u64) -> Option<(u64, Option<u64>)> {
+    pub fn due(
+        &mut self,
+        expected: &[String],
+        now_ns: u64,
+        give_up_ns: u64,
+    ) -> Option<(u64, Option<u64>)> {
         let open = self.open.as_ref()?;
         let all = expected.iter().all(|h| open.promises.contains_key(h));
         let heartbeat = open.promises.values().max().copied();

@@ -21,7 +21,9 @@ pub enum CodecError {
     #[error("not an ami message ({0} bytes)")]
     Foreign(usize),
     /// From another release.
-    #[error("message of protocol version {0}, this build speaks {PROTOCOL_VERSION}: run the same release everywhere")]
+    #[error(
+        "message of protocol version {0}, this build speaks {PROTOCOL_VERSION}: run the same release everywhere"
+    )]
     Version(u8),
     /// The prefix is right, the rest is not.
     #[error("damaged message: {0}")]

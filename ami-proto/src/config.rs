@@ -30,7 +30,9 @@ pub enum ConfigError {
         message: String,
     },
     /// No such option.
-    #[error("configuration {origin}: no option {key:?}; did you mean {nearest:?}? deploy/config/ami.toml lists all")]
+    #[error(
+        "configuration {origin}: no option {key:?}; did you mean {nearest:?}? deploy/config/ami.toml lists all"
+    )]
     Unknown {
         /// File, or `--set`.
         origin: String,
@@ -237,7 +239,11 @@ mod tests {
 
     #[test]
     fn defaults_load_and_set_overrides() {
-        let set = ["ventilator.source=sim:pump-probe?rate=10", "heartbeat.period_ms=10", "instance.host=7"];
+        let set = [
+            "ventilator.source=sim:pump-probe?rate=10",
+            "heartbeat.period_ms=10",
+            "instance.host=7",
+        ];
         let config = Config::load(None, &set.map(String::from)).unwrap();
         assert_eq!(config.ventilator.source, "sim:pump-probe?rate=10");
         assert_eq!(config.period_ns(), 10_000_000);

@@ -65,13 +65,17 @@ impl Daemon {
     /// Sockets are bound, work can begin: tells systemd and a supervisor that waits for the line.
     pub fn ready(&mut self, status: &str) {
         tracing::info!(status, "ready");
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready, sd_notify::NotifyState::Status(status)]);
+        let _ = sd_notify::notify(&[
+            sd_notify::NotifyState::Ready,
+            sd_notify::NotifyState::Status(status),
+        ]);
         self.beat();
     }
 
     /// The main loop came round. Call it each time; cheap.
     pub fn beat(&mut self) {
-        let interval = self.watchdog.map_or(Duration::from_secs(1), |w| w / 3).min(Duration::from_secs(1));
+        let interval =
+            self.watchdog.map_or(Duration::from_secs(1), |w| w / 3).min(Duration::from_secs(1));
         if self.notified.is_some_and(|n| n.elapsed() < interval) {
             return;
         }
@@ -197,7 +201,8 @@ fn launch(definition: Definition, config: &Config) -> anyhow::Result<()> {
         metrics_port,
         watchdog: sd_notify::watchdog_enabled(),
         notified: None,
-        parent: std::env::var_os("AMI_EXIT_WITH_PARENT").map(|_| std::os::unix::process::parent_id()),
+        parent: std::env::var_os("AMI_EXIT_WITH_PARENT")
+            .map(|_| std::os::unix::process::parent_id()),
         _lock: lock.transpose()?,
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), metrics_port, "starting");

@@ -65,6 +65,10 @@ impl Endpoint {
     /// Where the others connect: an address that listens on every interface is reached by loopback.
     pub fn connect(self, config: &Config) -> String {
         let address = self.bind(config);
-        address.replacen("tcp://*", "tcp://127.0.0.1", 1).replacen("tcp://0.0.0.0", "tcp://127.0.0.1", 1)
+        address.replacen("tcp://*", "tcp://127.0.0.1", 1).replacen(
+            "tcp://0.0.0.0",
+            "tcp://127.0.0.1",
+            1,
+        )
     }
 }

@@ -80,7 +80,9 @@ impl Metrics {
 pub fn serve(metrics: Metrics, port: u16) -> anyhow::Result<std::net::SocketAddr> {
     use anyhow::Context;
     let listener = std::net::TcpListener::bind(("127.0.0.1", port)).with_context(|| {
-        format!("metrics port {port} on 127.0.0.1 is not free: set metrics.port to another, or to 0")
+        format!(
+            "metrics port {port} on 127.0.0.1 is not free: set metrics.port to another, or to 0"
+        )
     })?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
@@ -101,18 +103,16 @@ fn routes(metrics: Metrics) -> axum::Router {
     use axum::http::StatusCode;
     use axum::routing::get;
     let health = metrics.clone();
-    axum::Router::new()
-        .route("/metrics", get(move || async move { metrics.text() }))
-        .route(
-            "/healthz",
-            get(move || async move {
-                if health.healthy() {
-                    (StatusCode::OK, "ok\n")
-                } else {
-                    (StatusCode::SERVICE_UNAVAILABLE, "main loop is stuck\n")
-                }
-            }),
-        )
+    axum::Router::new().route("/metrics", get(move || async move { metrics.text() })).route(
+        "/healthz",
+        get(move || async move {
+            if health.healthy() {
+                (StatusCode::OK, "ok\n")
+            } else {
+                (StatusCode::SERVICE_UNAVAILABLE, "main loop is stuck\n")
+            }
+        }),
+    )
 }
 
 #[cfg(test)]
@@ -127,7 +127,9 @@ mod tests {
         metrics.set("ami_lag_ns", 3.5);
         let text = metrics.text();
         assert_eq!(text.matches("# TYPE").count(), 2);
-        assert!(text.contains("# TYPE ami_dropped_total counter\nami_dropped_total{reason=\"a\"} 1\n"));
+        assert!(
+            text.contains("# TYPE ami_dropped_total counter\nami_dropped_total{reason=\"a\"} 1\n")
+        );
         assert!(text.contains("# TYPE ami_lag_ns gauge\nami_lag_ns 3.5\n"));
         assert!(!metrics.healthy());
         metrics.beat();

@@ -35,10 +35,20 @@ impl Reporter {
         name: &str,
     ) -> Result<Reporter, socket::SocketError> {
         let queue = Queue::Bounded(64);
-        let announcements =
-            socket::connect(context, zmq::SUB, queue, &Endpoint::Graphs.connect(config), "manager's graphs")?;
-        let reports =
-            socket::connect(context, zmq::PUSH, queue, &Endpoint::Reports.connect(config), "manager's reports")?;
+        let announcements = socket::connect(
+            context,
+            zmq::SUB,
+            queue,
+            &Endpoint::Graphs.connect(config),
+            "manager's graphs",
+        )?;
+        let reports = socket::connect(
+            context,
+            zmq::PUSH,
+            queue,
+            &Endpoint::Reports.connect(config),
+            "manager's reports",
+        )?;
         let report = Report {
             role,
             name: name.to_string(),
@@ -70,7 +80,9 @@ impl Reporter {
                     Ok(announce) => return Some((announce, json.to_vec())),
                     Err(error) => tracing::warn!(%error, "announcement ignored"),
                 },
-                frames => tracing::warn!(frames = frames.len(), "announcement ignored: not two frames"),
+                frames => {
+                    tracing::warn!(frames = frames.len(), "announcement ignored: not two frames")
+                }
             }
         }
         None

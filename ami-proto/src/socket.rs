@@ -14,7 +14,9 @@ pub use zmq::{DONTWAIT, PollEvents, PollItem, SNDMORE, Socket};
 #[derive(Debug, thiserror::Error)]
 pub enum SocketError {
     /// Somebody has it already.
-    #[error("{address} is in use: is another {what} running? Stop it, or configure another address")]
+    #[error(
+        "{address} is in use: is another {what} running? Stop it, or configure another address"
+    )]
     InUse {
         /// The endpoint.
         address: String,

@@ -25,7 +25,9 @@ struct Query {
 pub fn answer(store: &Store, frames: &[&[u8]], now_ns: u64) -> Vec<Vec<u8>> {
     match parse(frames).and_then(|query| find(store, &query, now_ns)) {
         Ok(frames) => frames,
-        Err((error, hint)) => vec![json!({ "error": error, "hint": hint }).to_string().into_bytes()],
+        Err((error, hint)) => {
+            vec![json!({ "error": error, "hint": hint }).to_string().into_bytes()]
+        }
     }
 }
 
@@ -41,10 +43,13 @@ fn parse(frames: &[&[u8]]) -> Result<Query, Mistake> {
         return Err((format!("a query is one frame, this has {}", frames.len()), hint()));
     };
     if frame.len() > MAX_QUERY {
-        return Err((format!("the query has {} bytes; {MAX_QUERY} are the most", frame.len()), hint()));
+        return Err((
+            format!("the query has {} bytes; {MAX_QUERY} are the most", frame.len()),
+            hint(),
+        ));
     }
-    let query: Query =
-        serde_json::from_slice(frame).map_err(|e| (format!("the query cannot be read: {e}"), hint()))?;
+    let query: Query = serde_json::from_slice(frame)
+        .map_err(|e| (format!("the query cannot be read: {e}"), hint()))?;
     let kinds = [&query.get, &query.list, &query.snapshot, &query.history];
     match kinds.iter().filter(|k| k.is_some()).count() {
         1 => Ok(query),
@@ -58,7 +63,8 @@ fn find(store: &Store, query: &Query, now_ns: u64) -> Result<Vec<Vec<u8>>, Mista
         return Ok(whole(message));
     }
     if let Some(prefix) = &query.list {
-        let list: Vec<Value> = store.latest_with(prefix).map(|(t, m)| entry(t, m, now_ns)).collect();
+        let list: Vec<Value> =
+            store.latest_with(prefix).map(|(t, m)| entry(t, m, now_ns)).collect();
         return Ok(vec![Value::Array(list).to_string().into_bytes()]);
     }
     if let Some(topic) = &query.history {
@@ -157,7 +163,10 @@ mod tests {
 
     #[test]
     fn mistakes_get_the_nearest_and_the_form() {
-        assert_eq!(ask(r#"{"get": "g/b"}"#).0["hint"], "did you mean \"g/a\"? {\"list\": \"\"} lists all");
+        assert_eq!(
+            ask(r#"{"get": "g/b"}"#).0["hint"],
+            "did you mean \"g/a\"? {\"list\": \"\"} lists all"
+        );
         for text in ["", "[]", "{}", r#"{"get": "a", "list": ""}"#, r#"{"fetch": "a"}"#] {
             assert!(ask(text).0["hint"].as_str().unwrap().contains("\"snapshot\""), "{text}");
         }

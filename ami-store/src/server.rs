@@ -45,11 +45,17 @@ impl Server {
         let bind = |kind, queue, endpoint: Endpoint, what| {
             socket::bind(&context, kind, queue, &endpoint.bind(config), what)
         };
-        let clients = bind(zmq::XPUB, Queue::Bounded(config.store.client_queue), Endpoint::Store, "features")?;
+        let clients = bind(
+            zmq::XPUB,
+            Queue::Bounded(config.store.client_queue),
+            Endpoint::Store,
+            "features",
+        )?;
         // Every subscription is seen, also the second one of a topic: its last value follows.
         clients.set_xpub_verbose(true)?;
         let results = Endpoint::Results.connect(config);
-        let results = socket::connect(&context, zmq::XSUB, Queue::Protocol, &results, "root's results")?;
+        let results =
+            socket::connect(&context, zmq::XSUB, Queue::Protocol, &results, "root's results")?;
         // Everything: said again by ZeroMQ itself to a root that was restarted.
         socket::send(&results, [&[1u8][..]])?;
         Ok(Server {
@@ -149,7 +155,11 @@ impl Server {
         metrics.set("ami_queries_total", self.queried as f64);
         metrics.set("ami_history_bytes", self.store.bytes() as f64);
         metrics.set("ami_topics", self.store.topics().count() as f64);
-        self.reporter.state(if self.store.messages > 0 { "running" } else { "waiting for results" });
+        self.reporter.state(if self.store.messages > 0 {
+            "running"
+        } else {
+            "waiting for results"
+        });
         self.reporter.send(daemon);
     }
 }

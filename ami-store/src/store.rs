@@ -82,7 +82,8 @@ impl Store {
         };
         let unreadable = || IngestError::Header(String::from_utf8_lossy(topic).into_owned());
         let name = std::str::from_utf8(topic).map_err(|_| unreadable())?;
-        let parsed: Map<String, Value> = serde_json::from_slice(header).map_err(|_| unreadable())?;
+        let parsed: Map<String, Value> =
+            serde_json::from_slice(header).map_err(|_| unreadable())?;
         if name == "@retire" {
             self.retire(&parsed);
             return Ok(());
@@ -230,10 +231,12 @@ mod tests {
         let mut store = Store::new(10, 1 << 20);
         put(&mut store, "g/a", 1, 7, 4);
         put(&mut store, "g/b", 1, 7, 4);
-        let marker = json!({"seq": 1, "heartbeat": 7, "arrays": [], "topics": {"g/a": 1, "g/b": 1}});
+        let marker =
+            json!({"seq": 1, "heartbeat": 7, "arrays": [], "topics": {"g/a": 1, "g/b": 1}});
         store.ingest(&[b"g/@heartbeat", marker.to_string().as_bytes()], 0).unwrap();
         put(&mut store, "g/a", 2, 8, 4);
-        let heartbeats: Vec<u64> = store.snapshot("g").unwrap().iter().map(|s| s.1.heartbeat).collect();
+        let heartbeats: Vec<u64> =
+            store.snapshot("g").unwrap().iter().map(|s| s.1.heartbeat).collect();
         assert_eq!(heartbeats, [7, 7]);
     }
 

@@ -54,7 +54,12 @@ fn inspect_command() -> Command {
         .bin_name("ami-ventilator inspect")
         .about("Lists what XTC2 files hold, without running anything")
         .arg(Arg::new("url").required(true).value_name("URL").help("xtc2:PATH[,PATH…], or a path"))
-        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("One JSON line per datagram"))
+        .arg(
+            Arg::new("json")
+                .long("json")
+                .action(ArgAction::SetTrue)
+                .help("One JSON line per datagram"),
+        )
         .arg(
             Arg::new("hash")
                 .long("hash")
@@ -67,7 +72,9 @@ fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
     let url = matches.get_one::<String>("url").map_or("", String::as_str);
     let paths: Vec<PathBuf> = match url.parse::<SourceSpec>() {
         Ok(SourceSpec { kind: SourceKind::Xtc2(paths), .. }) => paths,
-        Ok(_) => anyhow::bail!("{url}: only xtc2: sources can be inspected; `ami-ctl sources` shows the fields of others"),
+        Ok(_) => anyhow::bail!(
+            "{url}: only xtc2: sources can be inspected; `ami-ctl sources` shows the fields of others"
+        ),
         // A plain path of any name.
         Err(_) if !url.contains(':') => vec![PathBuf::from(url)],
         Err(error) => return Err(error.into()),

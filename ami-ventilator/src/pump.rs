@@ -97,7 +97,13 @@ pub struct Pump {
 
 impl Pump {
     /// Before anything was taken.
-    pub fn new(source: Box<dyn Source>, ring: RingWriter, flow: Flow, timeline: Timeline, options: Options) -> Pump {
+    pub fn new(
+        source: Box<dyn Source>,
+        ring: RingWriter,
+        flow: Flow,
+        timeline: Timeline,
+        options: Options,
+    ) -> Pump {
         Pump {
             source,
             ring,
@@ -298,7 +304,13 @@ impl Pump {
         self.flow.drop_events(reason, 1, known);
     }
 
-    fn write(&mut self, timestamp: u64, before: u64, max: usize, now_ns: u64) -> anyhow::Result<Step> {
+    fn write(
+        &mut self,
+        timestamp: u64,
+        before: u64,
+        max: usize,
+        now_ns: u64,
+    ) -> anyhow::Result<Step> {
         let (start, _) = *self.chunk.get_or_insert((self.ring.next_position(), now_ns));
         let staged = self.staging.events();
         let mut arena = RingArena { ring: &mut self.ring, margin: self.margin };
@@ -430,7 +442,8 @@ impl Pump {
         self.conditions.schema = self.flow.schema(schema.clone());
         self.staging = Staging::new(&schema);
         // Room for the index of a chunk that is full of events with every field.
-        let per_event: usize = schema.fields.iter().map(|f| if f.rank == 0 { 17 } else { 32 }).sum();
+        let per_event: usize =
+            schema.fields.iter().map(|f| if f.rank == 0 { 17 } else { 32 }).sum();
         let index = self.options.chunk_events * (8 + per_event) + schema.fields.len() * 192;
         self.margin = (index + 4096).min(self.ring.capacity() / 8);
         self.held.clear();
@@ -445,8 +458,8 @@ impl Pump {
             self.seal();
         }
         let silent = now_ns.saturating_sub(self.event_ns) >= self.options.idle_close_ns;
-        let capped = !self.source.canned()
-            && now_ns.saturating_sub(self.opened_ns) >= self.options.cap_ns;
+        let capped =
+            !self.source.canned() && now_ns.saturating_sub(self.opened_ns) >= self.options.cap_ns;
         if (silent || capped) && self.timeline.open().is_some() && self.seal() {
             self.flow.flush(true, false, now_ns);
             self.timeline.close();

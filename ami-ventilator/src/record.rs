@@ -35,22 +35,25 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The command line.
 pub fn command() -> Command {
-    daemon::command("ami-ventilator record", "Writes events as they pass to an XTC2 file that replays")
-        .arg(Arg::new("file").required(true).value_name("FILE").value_parser(value_parser!(PathBuf)))
-        .arg(
-            Arg::new("seconds")
-                .long("seconds")
-                .value_name("S")
-                .value_parser(value_parser!(f64))
-                .help("Stop after this time"),
-        )
-        .arg(
-            Arg::new("events")
-                .long("events")
-                .value_name("N")
-                .value_parser(value_parser!(u64))
-                .help("Stop after so many events"),
-        )
+    daemon::command(
+        "ami-ventilator record",
+        "Writes events as they pass to an XTC2 file that replays",
+    )
+    .arg(Arg::new("file").required(true).value_name("FILE").value_parser(value_parser!(PathBuf)))
+    .arg(
+        Arg::new("seconds")
+            .long("seconds")
+            .value_name("S")
+            .value_parser(value_parser!(f64))
+            .help("Stop after this time"),
+    )
+    .arg(
+        Arg::new("events")
+            .long("events")
+            .value_name("N")
+            .value_parser(value_parser!(u64))
+            .help("Stop after so many events"),
+    )
 }
 
 /// Records until the time is over, the source ends, or a signal comes.
@@ -114,14 +117,20 @@ struct Recorder {
 impl Recorder {
     fn new(config: &Config, path: &Path, limit: u64) -> anyhow::Result<Recorder> {
         let file = File::create_new(path).with_context(|| {
-            format!("{}: a recording never overwrites: name a new file in a directory you may write", path.display())
+            format!(
+                "{}: a recording never overwrites: name a new file in a directory you may write",
+                path.display()
+            )
         })?;
         let context = zmq::Context::new();
         let endpoint =
             config.instance.run_dir.join(format!("lane-{}-{:x}", std::process::id(), now_ns()));
         let address = format!("ipc://{}", endpoint.display());
-        let intake = socket::bind(&context, zmq::PULL, Queue::Protocol, &address, "recorder's lane")
-            .with_context(|| format!("no system runs in {}", config.instance.run_dir.display()))?;
+        let intake =
+            socket::bind(&context, zmq::PULL, Queue::Protocol, &address, "recorder's lane")
+                .with_context(|| {
+                    format!("no system runs in {}", config.instance.run_dir.display())
+                })?;
         let to = Endpoint::Ventilator.connect(config);
         let ventilator = socket::connect(&context, zmq::PUSH, Queue::Protocol, &to, "ventilator")?;
         Ok(Recorder {
@@ -224,7 +233,8 @@ impl Recorder {
     fn put(&mut self, kind: TransitionKind, timestamp: u64) -> anyhow::Result<()> {
         let Some(context) = self.current.and_then(|c| self.contexts.get(&c)) else { return Ok(()) };
         let configure = kind == TransitionKind::Configure;
-        let schema = configure.then(|| self.schemas.get(&context.conditions.schema).cloned()).flatten();
+        let schema =
+            configure.then(|| self.schemas.get(&context.conditions.schema).cloned()).flatten();
         if configure {
             self.begun = true;
             self.written.clear();
@@ -250,7 +260,8 @@ impl Recorder {
             ChunkView::new(&seat.arrays(unit), view)?.timestamps()?.first().copied()
         };
         self.begin(first.unwrap_or(0))?;
-        let (Some(seat), Some(schema)) = (&self.seat, self.schemas.get(&context.conditions.schema)) else {
+        let (Some(seat), Some(schema)) = (&self.seat, self.schemas.get(&context.conditions.schema))
+        else {
             anyhow::bail!("unit {} came without its fields", unit.unit);
         };
         let arrays = seat.arrays(unit);
@@ -294,12 +305,17 @@ impl Recorder {
     #[allow(clippy::print_stdout)] // the command's answer
     fn finish(self) -> anyhow::Result<()> {
         if let Some(seat) = &self.seat {
-            let bye = ToVentilator::Bye { epoch: seat.epoch, lane: seat.lane, generation: seat.generation };
+            let bye = ToVentilator::Bye {
+                epoch: seat.epoch,
+                lane: seat.lane,
+                generation: seat.generation,
+            };
             socket::send(&self.ventilator, [codec::encode(&bye)])?;
         }
         let _ = std::fs::remove_file(&self.endpoint);
         if let Some(writer) = self.writer {
-            let file = writer.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
+            let file =
+                writer.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
             file.sync_all().context("the recording could not be made durable")?;
         }
         println!("{}: {} events", self.path.display(), self.events);

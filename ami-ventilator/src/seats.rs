@@ -56,7 +56,8 @@ impl Seats {
         // A process that is gone by now gets no seat; the descriptor cannot mean another later.
         let pidfd = i32::try_from(pid).ok().and_then(Pid::from_raw);
         let pidfd = pidfd.and_then(|p| pidfd_open(p, PidfdFlags::NONBLOCK).ok())?;
-        let socket = socket::connect(&self.context, zmq::PUSH, Queue::Lane, endpoint, "a worker's lane");
+        let socket =
+            socket::connect(&self.context, zmq::PUSH, Queue::Lane, endpoint, "a worker's lane");
         let socket = match socket {
             Ok(socket) => socket,
             Err(error) => {
@@ -124,7 +125,8 @@ impl Seats {
         use rustix::event::{PollFd, PollFlags, poll};
         let gone = |seat: &Seat| {
             let mut fds = [PollFd::new(&seat.pidfd, PollFlags::IN)];
-            poll(&mut fds, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0)
+            poll(&mut fds, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 }))
+                .is_ok_and(|n| n > 0)
         };
         self.seats.iter().filter(|(_, s)| gone(s)).map(|(l, _)| *l).collect()
     }
@@ -136,7 +138,8 @@ impl Seats {
         let mut stuck = Vec::new();
         for (&lane, seat) in &mut self.seats {
             let view = ring.lane(lane as usize);
-            let progress = view.progress().wrapping_add(busy.get(&lane).copied().unwrap_or(0) << 32);
+            let progress =
+                view.progress().wrapping_add(busy.get(&lane).copied().unwrap_or(0) << 32);
             let waits = view.waiting() || !busy.contains_key(&lane);
             if waits || progress != seat.progress.0 {
                 seat.progress = (progress, now);

@@ -69,7 +69,12 @@ pub trait Source {
     ///
     /// # Errors
     /// As `next`.
-    fn write(&mut self, out: &mut ChunkWriter<'_>, before: u64, max: usize) -> anyhow::Result<Written>;
+    fn write(
+        &mut self,
+        out: &mut ChunkWriter<'_>,
+        before: u64,
+        max: usize,
+    ) -> anyhow::Result<Written>;
 
     /// Takes the announced event without writing it (it is dropped by the ventilator, counted).
     fn skip(&mut self);

@@ -136,10 +136,9 @@ impl Ventilator {
     }
 
     fn wait(&mut self, timeout: Duration) -> anyhow::Result<()> {
-        let mut items: Vec<PollItem<'_>> =
-            [&self.intake, &self.decisions, self.reporter.socket()]
-                .map(|s| s.as_poll_item(PollEvents::POLLIN))
-                .into();
+        let mut items: Vec<PollItem<'_>> = [&self.intake, &self.decisions, self.reporter.socket()]
+            .map(|s| s.as_poll_item(PollEvents::POLLIN))
+            .into();
         items.extend(self.seats.pidfds().map(|(_, fd)| PollItem::from_fd(fd, PollEvents::POLLIN)));
         socket::wait(&mut items, timeout)?;
         Ok(())
@@ -258,7 +257,8 @@ impl Ventilator {
                 }
                 Effect::CollectorGraphs(version) => {
                     if let Some(json) = self.pump.change.graphs(version) {
-                        let message = ami_proto::to_collector::ToCollector::Graphs(self.epoch, version);
+                        let message =
+                            ami_proto::to_collector::ToCollector::Graphs(self.epoch, version);
                         socket::send(&self.collector, [codec::encode(&message), json.to_vec()])?;
                     }
                 }

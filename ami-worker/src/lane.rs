@@ -21,11 +21,17 @@ impl Intake {
     ///
     /// # Errors
     /// When the run directory cannot be used.
-    pub fn bind(context: &zmq::Context, run_dir: &Path, name: &str, life: u64) -> anyhow::Result<Intake> {
+    pub fn bind(
+        context: &zmq::Context,
+        run_dir: &Path,
+        name: &str,
+        life: u64,
+    ) -> anyhow::Result<Intake> {
         let file = run_dir.join(format!("lane-{}-{life:x}", std::process::id()));
         let endpoint = format!("ipc://{}", file.display());
-        let socket = socket::bind(context, zmq::PULL, Queue::Protocol, &endpoint, "this worker's lane")
-            .with_context(|| format!("worker {name} cannot listen in {}", run_dir.display()))?;
+        let socket =
+            socket::bind(context, zmq::PULL, Queue::Protocol, &endpoint, "this worker's lane")
+                .with_context(|| format!("worker {name} cannot listen in {}", run_dir.display()))?;
         Ok(Intake { endpoint, file, socket })
     }
 

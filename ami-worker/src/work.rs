@@ -3,8 +3,8 @@
 
 use crate::plans::{Plans, Seen};
 use ami_graph::partial::Partial;
-use ami_graph::run::WorkerStage;
 use ami_graph::plan::Plan;
+use ami_graph::run::WorkerStage;
 use ami_proto::chunk::{ChunkView, Spans};
 use ami_proto::ventilator_to_worker::Descriptor;
 use ami_shm::{LaneSlot, RingReader};

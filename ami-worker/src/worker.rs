@@ -71,10 +71,20 @@ impl Worker {
             name => name.to_string(),
         };
         let run_dir = config.instance.run_dir.clone();
-        let ventilator =
-            socket::connect(&context, zmq::PUSH, Queue::Protocol, &Endpoint::Ventilator.connect(config), "ventilator")?;
-        let collector =
-            socket::connect(&context, zmq::PUSH, Queue::Protocol, &Endpoint::Collector.connect(config), "host collector")?;
+        let ventilator = socket::connect(
+            &context,
+            zmq::PUSH,
+            Queue::Protocol,
+            &Endpoint::Ventilator.connect(config),
+            "ventilator",
+        )?;
+        let collector = socket::connect(
+            &context,
+            zmq::PUSH,
+            Queue::Protocol,
+            &Endpoint::Collector.connect(config),
+            "host collector",
+        )?;
         let reporter = Reporter::new(&context, config, daemon, Role::Worker, &name)?;
         let intake = Intake::bind(&context, &run_dir, &name, daemon.life)?;
         let limits = config.limits();
@@ -146,7 +156,8 @@ impl Worker {
     fn follow(&mut self, message: LaneMessage) -> anyhow::Result<()> {
         match message {
             LaneMessage::Welcome { epoch, lane, generation, ring, .. } => {
-                self.seat = Some(Seat::take(epoch, lane, generation, &ring).context("taking a seat")?);
+                self.seat =
+                    Some(Seat::take(epoch, lane, generation, &ring).context("taking a seat")?);
                 tracing::info!(lane, generation, "seated");
             }
             LaneMessage::Schema(number, schema) => self.plans.schema(number, schema),
@@ -186,7 +197,9 @@ impl Worker {
         let json = self.frames.get(1).map(|f| GraphSet::from_json_bytes(f));
         match json {
             Some(Ok(set)) if set.version == version => self.plans.graphs(Arc::new(set)),
-            Some(Err(error)) => anyhow::bail!("graphs of version {version} cannot be read: {error}"),
+            Some(Err(error)) => {
+                anyhow::bail!("graphs of version {version} cannot be read: {error}")
+            }
             _ => anyhow::bail!("graphs of version {version} did not come with their announcement"),
         }
         Ok(())
@@ -208,7 +221,11 @@ impl Worker {
     /// The seat is lost: nothing of the open flush may be sent, a new seat is asked for.
     fn give_up(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
         if let Some(seat) = &self.seat {
-            let bye = ToVentilator::Bye { epoch: seat.epoch, lane: seat.lane, generation: seat.generation };
+            let bye = ToVentilator::Bye {
+                epoch: seat.epoch,
+                lane: seat.lane,
+                generation: seat.generation,
+            };
             socket::send(&self.ventilator, [codec::encode(&bye)])?;
         }
         self.reseat(&error.to_string())
@@ -280,7 +297,11 @@ impl Worker {
 
     fn leave(&mut self) {
         if let Some(seat) = &self.seat {
-            let bye = ToVentilator::Bye { epoch: seat.epoch, lane: seat.lane, generation: seat.generation };
+            let bye = ToVentilator::Bye {
+                epoch: seat.epoch,
+                lane: seat.lane,
+                generation: seat.generation,
+            };
             let _ = socket::send(&self.ventilator, [codec::encode(&bye)]);
         }
     }

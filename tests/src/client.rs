@@ -34,12 +34,18 @@ impl Feature {
 
     /// An array output of float64.
     pub fn f64s(&self, name: &str) -> Vec<f64> {
-        self.arrays[name].chunks_exact(8).map(|b| f64::from_le_bytes(b.try_into().unwrap())).collect()
+        self.arrays[name]
+            .chunks_exact(8)
+            .map(|b| f64::from_le_bytes(b.try_into().unwrap()))
+            .collect()
     }
 
     /// An array output of 64-bit integers.
     pub fn i64s(&self, name: &str) -> Vec<i64> {
-        self.arrays[name].chunks_exact(8).map(|b| i64::from_le_bytes(b.try_into().unwrap())).collect()
+        self.arrays[name]
+            .chunks_exact(8)
+            .map(|b| i64::from_le_bytes(b.try_into().unwrap()))
+            .collect()
     }
 
     /// Whether the heartbeat was complete.
@@ -61,7 +67,8 @@ pub fn request_frames(address: &str, json: &str) -> Option<Vec<Vec<u8>>> {
 
 /// One request that is answered by JSON.
 pub fn request(address: &str, json: &str) -> Vec<Value> {
-    let frames = request_frames(address, json).unwrap_or_else(|| panic!("no answer from {address} to {json}"));
+    let frames = request_frames(address, json)
+        .unwrap_or_else(|| panic!("no answer from {address} to {json}"));
     frames.iter().map(|f| serde_json::from_slice(f).unwrap()).collect()
 }
 
@@ -127,7 +134,11 @@ impl Subscriber {
         let start = Instant::now();
         let mut features = Vec::new();
         loop {
-            assert!(start.elapsed() < crate::DEADLINE, "waited for a value; have {}", features.len());
+            assert!(
+                start.elapsed() < crate::DEADLINE,
+                "waited for a value; have {}",
+                features.len()
+            );
             if let Some(feature) = self.next(Duration::from_millis(200)) {
                 let done = condition(&feature);
                 features.push(feature);

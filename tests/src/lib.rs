@@ -206,7 +206,9 @@ impl System {
 
     /// Waits until the source has ended and everything of it is decided and published.
     pub fn drained(&self) {
-        until("the end of data", || (self.metric("ventilator", "ami_drained")? == 1.0).then_some(()));
+        until("the end of data", || {
+            (self.metric("ventilator", "ami_drained")? == 1.0).then_some(())
+        });
     }
 
     /// The newest value of a feature.
@@ -230,7 +232,12 @@ impl System {
     /// Asks every daemon to stop and waits; true if all did with success.
     pub fn stop(mut self) -> bool {
         let mut order: Vec<String> = self.children.keys().cloned().collect();
-        order.sort_by_key(|n| ["ventilator", "worker", "collector", "root"].iter().position(|p| n.starts_with(p)).unwrap_or(9));
+        order.sort_by_key(|n| {
+            ["ventilator", "worker", "collector", "root"]
+                .iter()
+                .position(|p| n.starts_with(p))
+                .unwrap_or(9)
+        });
         let mut fine = true;
         for name in order {
             self.signal(&name, Signal::TERM);

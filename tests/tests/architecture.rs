@@ -65,6 +65,10 @@ fn zmq_sockets_are_made_in_one_file() {
         let code = text.split("#[cfg(test)]").next().unwrap();
         let makes = code.contains(".socket(zmq::") || code.contains(".socket(kind)");
         let is_test = file.to_string_lossy().contains("tests");
-        assert!(!makes || is_test || file.ends_with("ami-proto/src/socket.rs"), "{}", file.display());
+        assert!(
+            !makes || is_test || file.ends_with("ami-proto/src/socket.rs"),
+            "{}",
+            file.display()
+        );
     }
 }

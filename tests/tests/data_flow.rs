@@ -104,7 +104,8 @@ fn any_number_of_workers_publishes_the_same() {
     assert_eq!(events, 6000, "every event is in one heartbeat");
     for workers in [2, 3, 7] {
         let (other, _) = published(workers);
-        let name = |f: &Feature| (f.header["topic"].to_string(), f.int("heartbeat"), f.int("segment"));
+        let name =
+            |f: &Feature| (f.header["topic"].to_string(), f.int("heartbeat"), f.int("segment"));
         let names = |all: &[Feature]| all.iter().map(name).collect::<Vec<_>>();
         assert_eq!(names(&one), names(&other), "with {workers} workers");
         for (a, b) in one.iter().zip(&other) {
@@ -124,7 +125,10 @@ fn a_client_that_comes_late_gets_values_at_once_and_frames_are_consistent() {
     let mut seen = BTreeMap::new();
     until("last values of all topics", || {
         let feature = late.next(Duration::from_millis(200))?;
-        seen.insert(feature.header["topic"].as_str().unwrap().to_string(), feature.int("heartbeat"));
+        seen.insert(
+            feature.header["topic"].as_str().unwrap().to_string(),
+            feature.int("heartbeat"),
+        );
         (seen.len() == expected).then_some(())
     });
     assert!(seen.values().all(|h| *h == marker.int("heartbeat")), "{seen:?}");

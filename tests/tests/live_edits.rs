@@ -31,14 +31,16 @@ fn a_change_takes_effect_at_one_heartbeat_and_untouched_state_goes_on() {
     subscriber.until(|f| f.header["topic"] == "g/hist");
     let answer = system.apply(&graph(25));
     let version = answer["version"].as_i64().unwrap();
-    let mut features = subscriber.until(|f| f.int("version") == version && f.int("heartbeat") % 10 == 0);
+    let mut features =
+        subscriber.until(|f| f.int("version") == version && f.int("heartbeat") % 10 == 0);
     features.retain(|f| f.header["topic"] != "g/@heartbeat");
     let hist = features.iter().filter(|f| f.header["topic"] == "g/hist");
     for feature in hist {
         let expected = if feature.int("version") == version { 26 } else { 11 };
         assert_eq!(bins(feature), expected, "{}", feature.header);
     }
-    let totals: Vec<&Feature> = features.iter().filter(|f| f.header["topic"] == "g/total").collect();
+    let totals: Vec<&Feature> =
+        features.iter().filter(|f| f.header["topic"] == "g/total").collect();
     for pair in totals.windows(2) {
         if pair[0].int("seq") == pair[1].int("seq") {
             continue; // repeated for the new subscription
@@ -48,7 +50,8 @@ fn a_change_takes_effect_at_one_heartbeat_and_untouched_state_goes_on() {
         assert_eq!(grown, pair[1].int("events") as f64, "the count goes on across versions");
         assert!(pair[1].int("version") >= pair[0].int("version"));
     }
-    let new = features.iter().find(|f| f.header["topic"] == "g/hist" && f.int("version") == version);
+    let new =
+        features.iter().find(|f| f.header["topic"] == "g/hist" && f.int("version") == version);
     let (new, counts) = (new.unwrap(), "counts");
     let filled: i64 = new.i64s(counts).iter().sum();
     assert!(filled <= new.int("events"), "the changed node begins anew");
@@ -63,11 +66,15 @@ fn wrong_and_stale_edits_are_refused_and_change_nothing() {
     let text = answer.to_string();
     assert!(text.contains("hist") && text.contains("gmd:raw:energy"), "{text}");
     system.apply(&graph(20));
-    let stale = json!({"cmd": "graph.set", "graph": "g", "node": "hist", "params": {"bins": 5}, "base": 1});
+    let stale =
+        json!({"cmd": "graph.set", "graph": "g", "node": "hist", "params": {"bins": 5}, "base": 1});
     let answer = system.manager(stale);
     assert!(answer["error"].as_str().unwrap().contains("version 2"), "{answer}");
     let shown = system.manager(json!({"cmd": "graph.show", "graph": "g"}));
-    assert_eq!((&shown["version"], &shown["spec"]["nodes"]["hist"]["bins"]), (&json!(2), &json!(20)));
+    assert_eq!(
+        (&shown["version"], &shown["spec"]["nodes"]["hist"]["bins"]),
+        (&json!(2), &json!(20))
+    );
     system.get_when("g/hist", |f| bins(f) == 21);
 }
 

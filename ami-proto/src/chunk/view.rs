@@ -1,8 +1,8 @@
 //! Reading a chunk. Every number is checked before use: the bytes are another process's.
 
 use super::{
-    ABSENT, ABSENT_TEXT, ALIGN, ARRAY_ENTRY, ARRAYS, ENTRY, HEADER, MAGIC, SCALARS, SPARSE, STRINGS,
-    TEXT_ENTRY, align, dtype_of,
+    ABSENT, ABSENT_TEXT, ALIGN, ARRAY_ENTRY, ARRAYS, ENTRY, HEADER, MAGIC, SCALARS, SPARSE,
+    STRINGS, TEXT_ENTRY, align, dtype_of,
 };
 use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
 use ami_graph::schema::{Held, Schema};
@@ -124,7 +124,9 @@ impl<'a> ChunkView<'a> {
         let n = self.events;
         let wrong = ChunkError("column of a wrong length");
         match entry[4] {
-            SCALARS if len == n * dtype.size() => Ok(Column::Scalars { dtype, data, present: None }),
+            SCALARS if len == n * dtype.size() => {
+                Ok(Column::Scalars { dtype, data, present: None })
+            }
             SPARSE if len == align(n) + n * dtype.size() => {
                 let (mask, data) = data.split_at(align(n));
                 Ok(Column::Scalars { dtype, data, present: Some(&mask[..n]) })

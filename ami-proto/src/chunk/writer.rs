@@ -196,7 +196,11 @@ impl<'a> ChunkWriter<'a> {
     /// Events that may still be added; 0 once the chunk is large enough in bytes.
     pub fn room(&self) -> usize {
         let bytes = (self.arena.head() - self.start) as usize;
-        if bytes >= self.max_bytes { 0 } else { self.max_events.saturating_sub(self.staging.events()) }
+        if bytes >= self.max_bytes {
+            0
+        } else {
+            self.max_events.saturating_sub(self.staging.events())
+        }
     }
 
     /// Starts the next event.
@@ -268,8 +272,11 @@ impl<'a> ChunkWriter<'a> {
         stack: Option<usize>,
         shape: &[usize],
     ) -> Result<&mut [u8], Full> {
-        let Some(dtype) =
-            fields.first().or(stack.as_ref()).and_then(|&f| self.staging.stages.get(f)).map(|s| s.dtype)
+        let Some(dtype) = fields
+            .first()
+            .or(stack.as_ref())
+            .and_then(|&f| self.staging.stages.get(f))
+            .map(|s| s.dtype)
         else {
             return Ok(&mut []);
         };
@@ -347,7 +354,8 @@ impl<'a> ChunkWriter<'a> {
         let index = self.arena.reserve(len).ok_or(Full)?;
         let out = self.arena.bytes_mut(index, len);
         put_header(out, events, columns, host, first_sequence);
-        out[times..times + events * 8].copy_from_slice(bytemuck::cast_slice(&self.staging.timestamps));
+        out[times..times + events * 8]
+            .copy_from_slice(bytemuck::cast_slice(&self.staging.timestamps));
         let mut at = align(directory + columns * ENTRY);
         let mut entry = directory;
         for (field, stage) in self.staging.stages.iter_mut().enumerate() {
@@ -356,7 +364,8 @@ impl<'a> ChunkWriter<'a> {
             }
             stage.pad(events);
             let size = stage.encoded(events);
-            let kind = if stage.kind == SCALARS && stage.present < events { SPARSE } else { stage.kind };
+            let kind =
+                if stage.kind == SCALARS && stage.present < events { SPARSE } else { stage.kind };
             out[entry..entry + 4].copy_from_slice(&(field as u32).to_le_bytes());
             out[entry + 4..entry + 8].copy_from_slice(&[kind, code(stage.dtype), 0, 0]);
             out[entry + 8..entry + 16].copy_from_slice(&(at as u64).to_le_bytes());

@@ -23,7 +23,7 @@ pub struct Lane {
     record: bool,
     /// Number of the first unit that a recorder gets.
     joined: u64,
-    sent: u64,
+    pub(super) sent: u64,
     done: u64,
     flushed: u64,
     /// Units sent to it, with whether it is to be sent as a partial of its own, and their number in
@@ -154,7 +154,8 @@ impl Flow {
     }
 
     fn choose(&mut self) -> Option<u32> {
-        let sticky = self.sticky.filter(|s| self.lanes.get(s).is_some_and(|l| l.outstanding() < STICKY));
+        let sticky =
+            self.sticky.filter(|s| self.lanes.get(s).is_some_and(|l| l.outstanding() < STICKY));
         if sticky.is_some() {
             return sticky;
         }
