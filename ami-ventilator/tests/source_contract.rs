@@ -507,8 +507,8 @@ fn a_range_ends_a_source_that_does_not() {
     let mut config = SimConfig::load("scalars").unwrap();
     config.events = None;
     let endless = Arc::new(Model::new(&config, 0, "here").unwrap());
-    let items = all(&mut Range::new(sim(&endless), 10, Some(20)));
-    assert_eq!(events(&items).len(), 20);
+    let items = all(&mut Range::new(sim(&endless), 10, Some(2000)));
+    assert_eq!(events(&items).len(), 2000);
 }
 
 #[test]
@@ -660,69 +660,4 @@ fn an_event_too_large_for_now_stays_next() {
     assert_eq!(out.array(0, &[1 << 20]).err(), Some(Full));
     assert_eq!(source.next().unwrap(), next);
     assert_eq!((staging.events(), memory.head), (0, 0));
-}
-
-/// What generating costs, in CPU time of one core, into an arena as large as a ring so that frames
-/// do not stay in the cache; a plain copy of the same bytes is the measure of what is possible:
-/// `cargo test --release -p ami-ventilator --test source_contract -- --ignored --nocapture`.
-#[test]
-#[ignore = "a measurement, meaningful in release only"]
-fn rates() {
-    let mut memory = Memory { words: vec![1; (512 << 20) / 8], head: 0 };
-    for round in 0..3 {
-        for name in preset_names() {
-            let (events, bytes) = generate(name, &mut memory);
-            println!("{round} {name:12} {events:12.0} events/s {:6.2} GB/s of arrays", bytes / 1e9);
-        }
-        for frame in [1usize << 14, 1 << 21] {
-            let bytes = plain_copy(&mut memory.words, frame);
-            println!("{round} plain copy of {frame:8} bytes {:6.2} GB/s", bytes / 1e9);
-        }
-    }
-}
-
-/// Seconds of CPU time that this thread has had.
-fn cpu() -> f64 {
-    let t = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    t.tv_sec as f64 + t.tv_nsec as f64 / 1e9
-}
-
-/// Events and bytes of arrays per second.
-fn generate(preset: &str, memory: &mut Memory) -> (f64, f64) {
-    let mut config = SimConfig::load(preset).unwrap();
-    (config.events, config.events_per_run, config.steps) = (None, None, None);
-    let mut source = sim(&Arc::new(Model::new(&config, 0, "here").unwrap()));
-    let mut staging = Staging::default();
-    let (begin, mut events, mut bytes) = (cpu(), 0usize, 0u64);
-    while cpu() - begin < 1.5 {
-        if let Next::Transition(_) = source.next().unwrap() {
-            if let Some(schema) = source.transition().unwrap().schema {
-                staging = Staging::new(&schema);
-            }
-            continue;
-        }
-        // Round and round, as a ring's writer goes.
-        let start = if memory.head > 496 << 20 { 0 } else { memory.head };
-        memory.head = start;
-        let mut out = ChunkWriter::new(&mut staging, memory, start, 4096, 1 << 23);
-        source.write(&mut out, u64::MAX, 4096).unwrap();
-        events += staging.events();
-        bytes += memory.head - start;
-        staging.clear();
-    }
-    let seconds = cpu() - begin;
-    (events as f64 / seconds, bytes as f64 / seconds)
-}
-
-/// Bytes per second.
-fn plain_copy(ring: &mut [u64], frame: usize) -> f64 {
-    let pool = vec![7u64; 8 * frame / 8];
-    let (begin, mut bytes) = (cpu(), 0);
-    while cpu() - begin < 1.5 {
-        for (k, to) in ring.chunks_exact_mut(frame / 8).enumerate() {
-            to.copy_from_slice(&pool[k % 8 * (frame / 8)..][..frame / 8]);
-        }
-        bytes += std::hint::black_box(&*ring).len() * 8;
-    }
-    bytes as f64 / (cpu() - begin)
 }
