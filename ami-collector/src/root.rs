@@ -5,7 +5,7 @@ use crate::outlet::Outlet;
 use crate::publish::{Publisher, is_offered, retire_message};
 use crate::root_builder::{Mark, RootBuilder, Versions};
 use crate::state_file::{State, StateFile};
-use ami_graph::partial::Partial;
+use ami_graph::partial::{NodeReport, Partial};
 use ami_graph::plan::Plan;
 use ami_graph::published::Frame;
 use ami_graph::root::RootStage;
@@ -85,6 +85,8 @@ struct Root {
 #[derive(Default)]
 struct Counts {
     heartbeats: u64,
+    /// From a heartbeat's first flush to its publication, of the newest.
+    lag_ns: u64,
     complete: u64,
     events: u64,
     known: u64,
@@ -330,6 +332,7 @@ impl Root {
                 None => Vec::new(),
             };
             self.counts.heartbeats += 1;
+            self.counts.lag_ns = now_ns().saturating_sub(ready.pending.since_ns);
             self.counts.complete += u64::from(complete);
             let messages = self.publisher.heartbeat(&ready, &frame.truth, complete, published);
             for (topic, frames) in messages {
@@ -498,6 +501,11 @@ impl Root {
         metrics.set("ami_results_total", self.publisher.messages as f64);
         metrics.set("ami_results_conflated_total", self.outlet.conflated as f64);
         metrics.set("ami_open_heartbeats", self.frames.len() as f64);
+        metrics.set("ami_lag_ns", counts.lag_ns as f64);
+        for (node, report) in self.node_reports() {
+            let name = format!("ami_node_seconds_total{{node=\"{node}\"}}");
+            metrics.set(&name, report.cost_ns as f64 / 1e9);
+        }
         let nodes = self.node_errors();
         self.reporter.nodes(nodes);
         let state = if counts.heartbeats > 0 { "running" } else { "waiting for data" };
@@ -505,18 +513,21 @@ impl Root {
         self.reporter.send(daemon);
     }
 
-    fn node_errors(&self) -> Vec<NodeErrors> {
+    /// Reports of all nodes with their names.
+    fn node_reports(&self) -> Vec<(String, &NodeReport)> {
         let Some((plan, stage)) = &self.stage else { return Vec::new() };
         let names = plan.set().ordinals();
-        let named = |ordinal: u32| names.get(ordinal as usize).map(|(g, n)| format!("{g}/{n}"));
-        stage
-            .reports()
-            .iter()
-            .filter(|r| r.errors > 0)
-            .filter_map(|r| {
-                let node = named(r.ordinal)?;
-                Some(NodeErrors { node, errors: r.errors, message: r.message.clone() })
-            })
+        let named = |report: &NodeReport| {
+            let (graph, node) = names.get(report.ordinal as usize)?;
+            Some(format!("{graph}/{node}"))
+        };
+        stage.reports().iter().filter_map(|r| Some((named(r)?, r))).collect()
+    }
+
+    fn node_errors(&self) -> Vec<NodeErrors> {
+        let failed = self.node_reports().into_iter().filter(|(_, r)| r.errors > 0);
+        failed
+            .map(|(node, r)| NodeErrors { node, errors: r.errors, message: r.message.clone() })
             .collect()
     }
 }

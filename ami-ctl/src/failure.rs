@@ -97,7 +97,12 @@ pub fn fault_line(fault: &Value) -> String {
     // A member's refusal has a list of reasons.
     let listed = object.get("reasons").map(crate::print::cell).filter(|t| !t.is_empty());
     let reason = text("reason").or(text("error")).map(str::to_string).or(listed);
-    let reason = reason.unwrap_or_else(|| "no reason given".into());
+    // A stale edit has the versions made meanwhile.
+    let version = object.get("version").and_then(Value::as_u64).map(|version| {
+        let (who, what) = (text("who").unwrap_or("somebody"), text("what").unwrap_or("changed it"));
+        format!("version {version} by {who}: {what}")
+    });
+    let reason = reason.or(version).unwrap_or_else(|| "no reason given".into());
     let mut line = if place.is_empty() { String::new() } else { format!("{}: ", place.join(", ")) };
     line.push_str(&reason);
     if let Some(hint) = text("hint") {

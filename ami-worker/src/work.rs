@@ -67,7 +67,7 @@ impl Work {
             Some((plan, stage)) if Arc::ptr_eq(plan, &seen.plan) => stage,
             // A change of plan is a change of segment: the flush before it was sent, so the stage
             // is empty.
-            slot => &mut slot.insert((seen.plan.clone(), WorkerStage::new(seen.plan.clone()))).1,
+            slot => &mut slot.insert((seen.plan.clone(), stage_of(&seen.plan))).1,
         };
         absorb(stage, ring, slot, &seen, &unit)?;
         self.version = seen.plan.version();
@@ -88,7 +88,7 @@ impl Work {
         unit: Descriptor,
     ) -> Result<Done, WorkError> {
         let seen = seen(plans, &unit)?;
-        let mut stage = WorkerStage::new(seen.plan.clone());
+        let mut stage = stage_of(&seen.plan);
         absorb(&mut stage, ring, slot, &seen, &unit)?;
         self.account(&unit);
         let units = vec![(unit.unit, unit.events)];
@@ -109,6 +109,16 @@ impl Work {
         self.bytes += unit.index.saturating_sub(unit.start) + u64::from(unit.index_len);
         self.done += 1;
     }
+}
+
+/// A stage that measures what each node costs: two readings of a clock per node and unit.
+fn stage_of(plan: &Arc<Plan>) -> WorkerStage {
+    let mut stage = WorkerStage::new(plan.clone());
+    stage.set_clock(|| {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    });
+    stage
 }
 
 /// A chunk's arrays where they lie; each is in one piece.
