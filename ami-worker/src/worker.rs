@@ -25,8 +25,9 @@ use zmq::Message;
 /// the unit.
 const CREDIT_BATCH: u64 = 4;
 
-/// A seat is asked for again after this time.
+/// A seat is asked for again after this time, and after the longer one of silence when seated.
 const HELLO: Duration = Duration::from_millis(50);
+const QUIET: Duration = Duration::from_millis(500);
 
 /// Runs until asked to stop.
 ///
@@ -111,7 +112,10 @@ impl Worker {
     }
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
-        if self.seat.is_none() && self.hello.is_none_or(|t| t.elapsed() >= HELLO) {
+        // Also when seated and nothing comes: a ventilator that knows this endpoint ignores it, one
+        // that was restarted gives it a new lane.
+        let silence = if self.seat.is_some() { QUIET } else { HELLO };
+        if self.hello.is_none_or(|t| t.elapsed() >= silence) {
             self.hello = Some(Instant::now());
             socket::send(&self.ventilator, [self.intake.hello(&self.name)])?;
         }
@@ -123,6 +127,7 @@ impl Worker {
             daemon.beat();
         }
         if any {
+            self.hello = Some(Instant::now());
             self.busy += started.elapsed();
         }
         self.give_credit()?;
@@ -233,14 +238,18 @@ impl Worker {
 
     fn reseat(&mut self, reason: &str) -> anyhow::Result<()> {
         tracing::warn!(reason, "leaving the lane");
+        self.forget();
+        // A new endpoint: what is still on its way belongs to the old seat.
+        self.intake = Intake::bind(&self.context, &self.run_dir, &self.name, now_ns())?;
+        Ok(())
+    }
+
+    fn forget(&mut self) {
         self.seat = None;
         self.hello = None;
         self.work = Work::default();
         self.plans = Plans::new(self.limits.clone());
         (self.credited, self.flushed, self.credited_flush) = (0, 0, 0);
-        // A new endpoint: what is still on its way belongs to the old seat.
-        self.intake = Intake::bind(&self.context, &self.run_dir, &self.name, now_ns())?;
-        Ok(())
     }
 
     fn give_credit(&mut self) -> anyhow::Result<()> {

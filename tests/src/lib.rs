@@ -167,6 +167,11 @@ impl System {
         kill_process(pid, signal).unwrap();
     }
 
+    /// Process id of a daemon.
+    pub fn pid(&self, name: &str) -> u32 {
+        self.children[name].id()
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self, name: &str) {
         self.signal(name, Signal::KILL);

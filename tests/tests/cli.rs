@@ -67,7 +67,11 @@ fn wrong_graphs_are_refused_with_node_reason_and_nearest_names() {
 #[test]
 fn a_system_that_is_not_there_is_told_from_one_that_does_not_answer() {
     let dir = tempfile::tempdir().unwrap();
-    assert_helps(&["--run-dir", "/nowhere/at/all", "status"], 2, &["no run directory", "ami-ctl local"]);
+    assert_helps(
+        &["--run-dir", "/nowhere/at/all", "status"],
+        2,
+        &["no run directory", "ami-ctl local"],
+    );
     let empty = dir.path().display().to_string();
     assert_helps(&["--run-dir", &empty, "status"], 1, &["no answer from the manager", "running?"]);
 }
@@ -171,4 +175,37 @@ fn daemons_are_small() {
         let mib = pages * 4096 / (1 << 20);
         assert!(mib <= 20, "{} takes {mib} MiB before data", member["role"]);
     }
+}
+
+#[test]
+fn two_hosts_are_merged_and_every_event_of_both_counts() {
+    let dir = tempfile::Builder::new().prefix("ami").tempdir().unwrap();
+    let run_dir = dir.path().join("run");
+    let graph = json!({"name": "c", "nodes": {
+        "n": {"op": "count", "in": "gmd:raw:energy"},
+        "h": {"op": "hist", "in": "gmd:raw:energy", "bins": 10, "range": [0, 3]}}});
+    let file = write(dir.path(), "c.json", &graph.to_string());
+    let mut system = Command::new(bin("ami-ctl"))
+        .args(["local", "--hosts", "2", "--workers", "2", "--graph", &file, "--run-dir"])
+        .arg(&run_dir)
+        .args(["--source", "sim:pump-probe?events=20000&pace=max"])
+        .args(["--set", "ventilator.ring_bytes=33554432"])
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let query = format!("ipc://{}/store.query", run_dir.display());
+    until("the store", || run_dir.join("store.query").exists().then_some(()));
+    let all = until("all events of both hosts", || {
+        let feature = ami_tests::client::get(&query, "c/n")?;
+        (feature.value("value") == 40_000.0).then_some(feature)
+    });
+    assert_eq!(all.header["hosts"], json!([2, 2]), "{}", all.header);
+    assert!(all.header["window_complete"] == true, "{}", all.header);
+    let hist = ami_tests::client::get(&query, "c/h").unwrap();
+    let outside = hist.value("underflow") + hist.value("overflow");
+    let inside: i64 = hist.i64s("counts").iter().sum();
+    assert_eq!(inside as f64 + outside, 40_000.0);
+    let pid = rustix::process::Pid::from_raw(system.id() as i32).unwrap();
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(system.wait().unwrap().success());
 }

@@ -115,6 +115,25 @@ fn a_restarted_store_is_refilled() {
 }
 
 #[test]
+fn workers_follow_a_restarted_ventilator() {
+    let url = "sim:mixed?rate=2000&pace=realtime&loop=forever";
+    let mut system = System::of(url).workers(1).start();
+    system.apply(&graph());
+    system.get_when("g/n", |f| f.int("seq") > 3);
+    let pid = system.pid("worker-0");
+    system.kill("ventilator");
+    system.spawn("ventilator");
+    until("the worker's new lane", || {
+        let lanes = system.log("ventilator").matches("worker takes a lane").count();
+        (lanes >= 2).then_some(())
+    });
+    let at = system.get("g/n").int("seq");
+    let later = system.get_when("g/n", |f| f.int("seq") > at + 5);
+    assert!(later.complete(), "{}", later.header);
+    assert_eq!(system.pid("worker-0"), pid, "it kept its process");
+}
+
+#[test]
 fn garbage_on_every_socket_is_survived() {
     let url = "sim:mixed?rate=2000&pace=realtime&loop=forever";
     let system = System::of(url).workers(1).start();
