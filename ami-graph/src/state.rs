@@ -1,5 +1,5 @@
 //! States of reductions: what they must do. A state is a commutative monoid; the slot around it
-//! ([`Slot`](crate::slot::Slot)) adds the empty state and the conflict.
+//! (`slot::Slot`) adds the empty state and the conflict.
 
 use crate::access::Mask;
 use crate::batch::Column;

@@ -81,7 +81,7 @@ impl Reporter {
                     Err(error) => tracing::warn!(%error, "announcement ignored"),
                 },
                 frames => {
-                    tracing::warn!(frames = frames.len(), "announcement ignored: not two frames")
+                    tracing::warn!(frames = frames.len(), "announcement ignored: not two frames");
                 }
             }
         }

@@ -61,7 +61,7 @@ fn wrong_graphs_are_refused_with_node_reason_and_nearest_names() {
     let words = ["\"field\"", "gmd:raw:energy", "\"rank\""];
     assert_helps(&["local", "--source", "sim:pump-probe", "--graph", &file], 1, &words);
     let broken = write(dir.path(), "i.json", "{\"name\": \"x\",\n \"nodes\": {,}}");
-    assert_helps(&["graph", "validate", &broken], 1, &["i.json", "2"]);
+    assert_helps(&["graph", "validate", &broken], 2, &["i.json:2:12"]);
 }
 
 #[test]
@@ -106,7 +106,7 @@ fn ports_and_run_directories_in_use_are_named() {
 fn a_directory_without_permission_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let run_dir = format!("instance.run_dir={}", dir.path().join("x").display());
-    let readonly = std::fs::Permissions::from(std::os::unix::fs::PermissionsExt::from_mode(0o555));
+    let readonly = std::os::unix::fs::PermissionsExt::from_mode(0o555);
     std::fs::set_permissions(dir.path(), readonly).unwrap();
     // Root may write everywhere: as somebody else.
     let output = Command::new("setpriv")
