@@ -88,12 +88,14 @@ impl Manager {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Manager> {
         let context = zmq::Context::new();
         let bind = |kind, queue, endpoint: Endpoint, what| {
-            socket::bind(&context, kind, Queue::Bounded(queue), &endpoint.bind(config), what)
+            socket::bind(&context, kind, queue, &endpoint.bind(config), what)
         };
-        let commands = bind(zmq::ROUTER, 64, Endpoint::Manager, "manager")?;
+        // A byte more, so that a request at the limit is answered and not cut off.
+        let requests = Queue::Requests(MAX_REQUEST as i64 + 1);
+        let commands = bind(zmq::ROUTER, requests, Endpoint::Manager, "manager")?;
         // Few: each may carry files, and what is dropped is repeated.
-        let graphs = bind(zmq::PUB, 4, Endpoint::Graphs, "manager")?;
-        let reports = bind(zmq::PULL, 256, Endpoint::Reports, "manager")?;
+        let graphs = bind(zmq::PUB, Queue::Bounded(4), Endpoint::Graphs, "manager")?;
+        let reports = bind(zmq::PULL, Queue::Bounded(256), Endpoint::Reports, "manager")?;
         let (journal, contents) = Journal::open(&journal_path(config))?;
         for note in &contents.notes {
             tracing::warn!(journal = %journal.path().display(), "{note}");

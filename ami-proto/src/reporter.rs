@@ -19,6 +19,8 @@ pub struct Reporter {
     reports: Socket,
     report: Report,
     sent: Option<Instant>,
+    /// systemd knows the state.
+    told: bool,
     frames: Vec<zmq::Message>,
 }
 
@@ -64,7 +66,7 @@ impl Reporter {
         };
         // Reports of a stopped manager are worth nothing: an exit does not wait for them.
         let _ = reports.set_linger(0);
-        Ok(Reporter { announcements, reports, report, sent: None, frames: Vec::new() })
+        Ok(Reporter { announcements, reports, report, sent: None, told: false, frames: Vec::new() })
     }
 
     /// The socket to poll for announcements.
@@ -107,6 +109,7 @@ impl Reporter {
         if self.report.state != state {
             self.report.state = state.to_string();
             self.sent = None;
+            self.told = false;
         }
     }
 
@@ -128,6 +131,9 @@ impl Reporter {
 
     /// Sends the report.
     pub fn send(&mut self, daemon: &Daemon) {
+        if !std::mem::replace(&mut self.told, true) {
+            daemon.status(&self.report.state);
+        }
         self.sent = Some(Instant::now());
         self.report.metrics = daemon.metrics.snapshot();
         self.report.metrics.push(("ami_metrics_port".into(), f64::from(daemon.metrics_port)));

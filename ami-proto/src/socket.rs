@@ -46,16 +46,26 @@ pub enum Queue {
     /// As `Protocol`, but queued also before the peer is reached: a lane's first messages are said
     /// only once.
     Lane,
+    /// Requests of strangers: messages of at most so many bytes, and few answers that wait.
+    Requests(i64),
     /// So many messages; beyond, they are dropped or refused: status and results.
     Bounded(i32),
 }
+
+/// Answers that wait for one client that does not read them.
+const WAITING_ANSWERS: i32 = 32;
 
 fn make(context: &Context, kind: SocketType, queue: Queue) -> Result<Socket, zmq::Error> {
     let socket = context.socket(kind)?;
     let hwm = match queue {
         Queue::Protocol | Queue::Lane => 0,
+        Queue::Requests(_) => WAITING_ANSWERS,
         Queue::Bounded(n) => n,
     };
+    if let Queue::Requests(most) = queue {
+        // Larger ones are refused before they are received: the peer is disconnected.
+        socket.set_maxmsgsize(most)?;
+    }
     socket.set_sndhwm(hwm)?;
     socket.set_rcvhwm(hwm)?;
     socket.set_linger(500)?;

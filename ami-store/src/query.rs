@@ -4,8 +4,8 @@ use crate::store::{Message, Store};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-/// Longest query accepted, bytes.
-const MAX_QUERY: usize = 64 << 10;
+/// Longest query accepted, bytes; longer ones are not even received.
+pub const MAX_QUERY: usize = 64 << 10;
 
 /// Values of a history when the query names no limit.
 const HISTORY: usize = 100;
@@ -72,12 +72,13 @@ fn find(store: &Store, query: &Query, now_ns: u64) -> Result<Vec<Vec<u8>>, Mista
         let messages = store.history(topic, since, query.limit.unwrap_or(HISTORY));
         return Ok(several(messages.ok_or_else(|| unknown(store, topic))?.into_iter()));
     }
-    let graph = query.snapshot.as_deref().unwrap_or_default();
-    let snapshot = store.snapshot(graph).ok_or_else(|| {
+    let graph: String = query.snapshot.iter().flat_map(|g| g.chars()).take(100).collect();
+    let graph = graph.as_str();
+    let snapshot = store.snapshot(graph).ok_or_else(|| -> Mistake {
         let hint = nearest(graph, store.graphs());
         (format!("no heartbeat of a graph {graph:?} was published"), hint)
     })?;
-    Ok(several(snapshot.into_iter().map(|(_, m)| m)))
+    Ok(several(snapshot.iter()))
 }
 
 fn whole(message: &Message) -> Vec<Vec<u8>> {
@@ -120,10 +121,13 @@ fn entry(topic: &str, message: &Message, now_ns: u64) -> Value {
 }
 
 fn unknown(store: &Store, topic: &str) -> Mistake {
-    (format!("no feature {topic:?} was published"), nearest(topic, store.topics()))
+    let short: String = topic.chars().take(100).collect();
+    (format!("no feature {short:?} was published"), nearest(&short, store.topics()))
 }
 
 fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    // Bounded work, however many features there are.
+    let known = known.filter(|k| k.len() <= 200).take(2000);
     match known.max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name))) {
         Some(nearest) => format!("did you mean {nearest:?}? {{\"list\": \"\"}} lists all"),
         None => "nothing was published yet: is a graph active and the source running?".into(),

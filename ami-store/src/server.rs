@@ -62,7 +62,12 @@ impl Server {
             store: Store::new(config.store.history, config.store.history_bytes),
             results,
             clients,
-            queries: bind(zmq::ROUTER, Queue::Bounded(1000), Endpoint::Query, "queries")?,
+            queries: bind(
+                zmq::ROUTER,
+                Queue::Requests(query::MAX_QUERY as i64),
+                Endpoint::Query,
+                "queries",
+            )?,
             reporter: Reporter::new(&context, config, daemon, Role::Store, "store")?,
             frames: Vec::new(),
             bound: ByteBound::new(config.store.client_bytes, config.store.client_queue),

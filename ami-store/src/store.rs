@@ -53,8 +53,8 @@ pub struct Store {
     most_bytes: usize,
     topics: BTreeMap<String, VecDeque<Message>>,
     bytes: usize,
-    /// Newest consistent frame by graph: topic and seq of each feature.
-    frames: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Newest consistent frame by graph: its messages, whatever the history forgets.
+    frames: BTreeMap<String, Vec<Message>>,
     /// Messages kept since the start.
     pub messages: u64,
 }
@@ -99,8 +99,15 @@ impl Store {
         if let Some(graph) = name.strip_suffix("/@heartbeat")
             && let Some(topics) = parsed.get("topics").and_then(Value::as_object)
         {
-            let seqs = topics.iter().filter_map(|(t, s)| Some((t.clone(), s.as_u64()?)));
-            self.frames.insert(graph.to_string(), seqs.collect());
+            let member = |(topic, seq): (&String, &Value)| {
+                let (history, seq) = (self.topics.get(topic)?, seq.as_u64()?);
+                history.iter().rev().find(|m| m.seq == seq).cloned()
+            };
+            let members: Vec<Message> = topics.iter().filter_map(member).collect();
+            // A marker before its features (a store that just came) makes no frame.
+            if members.len() == topics.len() {
+                self.frames.insert(graph.to_string(), members);
+            }
         }
         let buffers = buffers.iter().map(|b| b.to_vec()).collect();
         let header = Arc::from(*header);
@@ -173,14 +180,8 @@ impl Store {
     }
 
     /// All features of the newest consistent frame of a graph; None when there is none of it (yet).
-    pub fn snapshot(&self, graph: &str) -> Option<Vec<(&str, &Message)>> {
-        let frame = self.frames.get(graph)?;
-        let found = frame.iter().filter_map(|(topic, seq)| {
-            let history = self.topics.get_key_value(topic)?;
-            let message = history.1.iter().rev().find(|m| m.seq == *seq)?;
-            Some((history.0.as_str(), message))
-        });
-        Some(found.collect())
+    pub fn snapshot(&self, graph: &str) -> Option<&[Message]> {
+        self.frames.get(graph).map(Vec::as_slice)
     }
 
     /// Topics known.
@@ -228,7 +229,8 @@ mod tests {
 
     #[test]
     fn a_snapshot_is_of_one_heartbeat_even_while_the_next_comes() {
-        let mut store = Store::new(10, 1 << 20);
+        // One value per feature: the next heartbeat's overtakes the frame's.
+        let mut store = Store::new(1, 1 << 20);
         put(&mut store, "g/a", 1, 7, 4);
         put(&mut store, "g/b", 1, 7, 4);
         let marker =
@@ -236,7 +238,7 @@ mod tests {
         store.ingest(&[b"g/@heartbeat", marker.to_string().as_bytes()], 0).unwrap();
         put(&mut store, "g/a", 2, 8, 4);
         let heartbeats: Vec<u64> =
-            store.snapshot("g").unwrap().iter().map(|s| s.1.heartbeat).collect();
+            store.snapshot("g").unwrap().iter().map(|m| m.heartbeat).collect();
         assert_eq!(heartbeats, [7, 7]);
     }
 

@@ -141,6 +141,12 @@ impl Pump {
         self.ended && self.flow.drained()
     }
 
+    /// Events that had each field, with the field's name, since the last Configure.
+    pub fn fields_seen(&self) -> impl Iterator<Item = (&str, u64)> {
+        let fields = self.schema.iter().flat_map(|s| &s.fields).map(|f| f.name.as_str());
+        fields.zip(self.staging.seen().iter().copied())
+    }
+
     /// What the source has to tell.
     pub fn source_counters(&self) -> Vec<(&'static str, u64)> {
         self.source.counters()

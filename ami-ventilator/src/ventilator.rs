@@ -13,6 +13,7 @@ use ami_proto::endpoint::Endpoint;
 use ami_proto::ids::host_number;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
+use ami_proto::metrics::Metrics;
 use ami_proto::reporter::Reporter;
 use ami_proto::root_to_hosts::RootMessage;
 use ami_proto::socket::{self, PollEvents, PollItem, Queue, Socket};
@@ -75,6 +76,29 @@ struct Ventilator {
     state: String,
     schema_told: bool,
     end_told: bool,
+    rates: FieldRates,
+}
+
+/// How often each field is seen, per second of wall time.
+#[derive(Default)]
+struct FieldRates {
+    before: Vec<u64>,
+    at: Option<Instant>,
+}
+
+impl FieldRates {
+    fn set(&mut self, pump: &Pump, metrics: &Metrics) {
+        let elapsed = self.at.map_or(0.0, |at| at.elapsed().as_secs_f64());
+        let seen: Vec<(&str, u64)> = pump.fields_seen().collect();
+        if elapsed > 0.0 && self.before.len() == seen.len() {
+            for ((name, now), before) in seen.iter().zip(&self.before) {
+                let rate = now.saturating_sub(*before) as f64 / elapsed;
+                metrics.set(&format!("ami_field_rate{{field=\"{name}\"}}"), rate);
+            }
+        }
+        self.before = seen.into_iter().map(|(_, count)| count).collect();
+        self.at = Some(Instant::now());
+    }
 }
 
 impl Ventilator {
@@ -115,6 +139,7 @@ impl Ventilator {
             state: "starting".into(),
             schema_told: false,
             end_told: false,
+            rates: FieldRates::default(),
         })
     }
 
@@ -304,6 +329,7 @@ impl Ventilator {
         for (name, count) in self.pump.source_counters() {
             metrics.set(&format!("ami_source_total{{what=\"{name}\"}}"), count as f64);
         }
+        self.rates.set(&self.pump, metrics);
         let ring = &self.pump.ring;
         metrics.set("ami_ring_bytes", ring.capacity() as f64);
         metrics.set("ami_ring_used_bytes", (ring.capacity() - ring.free()) as f64);

@@ -119,6 +119,8 @@ impl Stage {
 pub struct Staging {
     timestamps: Vec<u64>,
     stages: Vec<Stage>,
+    /// Events that had each field, since the schema began.
+    seen: Vec<u64>,
 }
 
 impl Staging {
@@ -129,7 +131,12 @@ impl Staging {
             .iter()
             .map(|f| Stage::new(f.dtype, if f.kind == Kind::Held { 0 } else { f.rank }))
             .collect();
-        Staging { timestamps: Vec::new(), stages }
+        Staging { timestamps: Vec::new(), stages, seen: vec![0; schema.fields.len()] }
+    }
+
+    /// Events in sealed chunks that had each field, by field index.
+    pub fn seen(&self) -> &[u64] {
+        &self.seen
     }
 
     /// Events staged.
@@ -362,6 +369,7 @@ impl<'a> ChunkWriter<'a> {
             if stage.present == 0 {
                 continue;
             }
+            self.staging.seen[field] += stage.present as u64;
             stage.pad(events);
             let size = stage.encoded(events);
             let kind =
