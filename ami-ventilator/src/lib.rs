@@ -18,6 +18,7 @@ pub mod inspect;
 mod pump;
 mod record;
 mod seats;
+mod setup;
 pub mod source;
 pub mod sources;
 mod timeline;

@@ -1,11 +1,12 @@
 //! The ventilator's loop: sockets in, steps of the pump, effects of the flow out.
 
-use crate::flow::{Effect, Flow, Limits};
-use crate::pump::{Options, Pump, Step};
+use crate::flow::{Effect, Flow};
+use crate::pump::{Pump, Step};
 use crate::seats::Seats;
+use crate::setup::{limits, make_ring, options, rules};
 use crate::sources;
-use crate::sources::url::{Epoch, Overload, SourceSpec};
-use crate::timeline::{Rules, Timeline};
+use crate::sources::url::{Epoch, SourceSpec};
+use crate::timeline::Timeline;
 use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns};
@@ -20,7 +21,6 @@ use ami_proto::socket::{self, PollEvents, PollItem, Queue, Socket};
 use ami_proto::to_root::ToRoot;
 use ami_proto::to_ventilator::ToVentilator;
 use ami_proto::ventilator_to_worker::LaneMessage;
-use ami_shm::{RingConfig, RingWriter};
 use anyhow::Context;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -28,8 +28,8 @@ use zmq::Message;
 /// Dead and stuck workers are looked for this often.
 const WATCH: Duration = Duration::from_millis(20);
 
-/// Room in the ring file for what must outlive the ventilator.
-const JOURNAL: usize = 1 << 20;
+/// Contexts and manifests are handed to the collector again at most this often.
+const TELL_AGAIN: Duration = Duration::from_millis(200);
 
 /// Runs until asked to stop.
 ///
@@ -73,6 +73,7 @@ struct Ventilator {
     reporter: Reporter,
     frames: Vec<Message>,
     watched: Instant,
+    told: Instant,
     state: String,
     schema_told: bool,
     end_told: bool,
@@ -136,6 +137,7 @@ impl Ventilator {
             pump,
             frames: Vec::new(),
             watched: Instant::now(),
+            told: Instant::now(),
             state: "starting".into(),
             schema_told: false,
             end_told: false,
@@ -248,6 +250,16 @@ impl Ventilator {
             RootMessage::Decision { version, heartbeat, life: _ } => {
                 self.pump.change.decided(version, heartbeat);
             }
+            // The host collector hands on what it was told; what was said before it was reached is
+            // said again.
+            RootMessage::NeedContext { host, epoch, context: _ }
+                if host == self.host
+                    && epoch == self.epoch
+                    && self.told.elapsed() >= TELL_AGAIN =>
+            {
+                self.told = Instant::now();
+                self.pump.flow.collector_hello(&self.host, now_ns());
+            }
             RootMessage::NeedContext { .. } => {}
         }
     }
@@ -353,63 +365,4 @@ impl Ventilator {
         let ring = self.pump.ring;
         ring.remove().context("removing the ring")
     }
-}
-
-fn limits(config: &Config) -> Limits {
-    Limits {
-        credits: config.ventilator.credits as u64,
-        flushes_in_flight: config.ventilator.flushes_in_flight,
-        repeat_ns: config.collector.resend_ms * 1_000_000,
-    }
-}
-
-fn options(config: &Config, spec: &SourceSpec, host: u32) -> Options {
-    Options {
-        host,
-        chunk_events: config.ventilator.chunk_events,
-        chunk_bytes: config.ventilator.chunk_bytes.min(config.ventilator.ring_bytes / 16),
-        workers: config.ventilator.workers,
-        wait_for_graph: config.ventilator.wait_for_graph,
-        drop: drops(config, spec),
-        idle_close_ns: config.heartbeat.idle_close_ms * 1_000_000,
-        cap_ns: config.heartbeat.cap_ms * 1_000_000,
-    }
-}
-
-fn drops(config: &Config, spec: &SourceSpec) -> bool {
-    match config.ventilator.overload.as_str() {
-        "drop" => true,
-        "block" => false,
-        _ => spec.overload == Overload::Drop,
-    }
-}
-
-fn rules(config: &Config, spec: &SourceSpec, canned: bool) -> Rules {
-    let counter = spec.epoch == Epoch::Counter;
-    let skew = config.ventilator.max_skew_s.saturating_mul(1_000_000_000);
-    Rules {
-        period: if counter { config.heartbeat.events } else { config.period_ns() },
-        max_skew: (!canned && !counter).then_some(skew),
-        max_back: skew,
-        confirm: config.ventilator.skew_confirm,
-    }
-}
-
-fn make_ring(config: &Config, host: &str, epoch: u64) -> anyhow::Result<RingWriter> {
-    let dir = &config.ventilator.ring_dir;
-    let prefix = format!("ami-{}-{host}-", config.instance.name);
-    for leftover in ami_shm::leftovers(dir, &prefix).unwrap_or_default() {
-        if !leftover.alive {
-            tracing::info!(ring = %leftover.path.display(), "removing the ring of a dead ventilator");
-            let _ = leftover.remove();
-        }
-    }
-    let ring = RingConfig {
-        capacity: config.ventilator.ring_bytes,
-        lanes: config.ventilator.lanes,
-        journal: JOURNAL,
-        huge_pages: config.ventilator.huge_pages,
-        populate: false,
-    };
-    Ok(RingWriter::create(&dir.join(format!("{prefix}{epoch}.ring")), epoch, &ring)?)
 }

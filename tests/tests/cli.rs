@@ -185,14 +185,17 @@ fn two_hosts_are_merged_and_every_event_of_both_counts() {
         "n": {"op": "count", "in": "gmd:raw:energy"},
         "h": {"op": "hist", "in": "gmd:raw:energy", "bins": 10, "range": [0, 3]}}});
     let file = write(dir.path(), "c.json", &graph.to_string());
-    let mut system = Command::new(bin("ami-ctl"))
+    let system = Command::new(bin("ami-ctl"))
         .args(["local", "--hosts", "2", "--workers", "2", "--graph", &file, "--run-dir"])
         .arg(&run_dir)
         .args(["--source", "sim:pump-probe?events=20000&pace=max"])
-        .args(["--set", "ventilator.ring_bytes=33554432"])
+        // However slow this machine is: data that come late would join without being published.
+        .args(["--set", "root.late_after_ms=60000", "--set", "ventilator.ring_bytes=33554432"])
         .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
         .spawn()
         .unwrap();
+    let mut system = Killed(system);
     let query = format!("ipc://{}/store.query", run_dir.display());
     until("the store", || run_dir.join("store.query").exists().then_some(()));
     let all = until("all events of both hosts", || {
@@ -205,7 +208,17 @@ fn two_hosts_are_merged_and_every_event_of_both_counts() {
     let outside = hist.value("underflow") + hist.value("overflow");
     let inside: i64 = hist.i64s("counts").iter().sum();
     assert_eq!(inside as f64 + outside, 40_000.0);
-    let pid = rustix::process::Pid::from_raw(system.id() as i32).unwrap();
+    let pid = rustix::process::Pid::from_raw(system.0.id() as i32).unwrap();
     rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert!(system.wait().unwrap().success());
+    assert!(system.0.wait().unwrap().success());
+}
+
+/// A child that does not outlive a test that fails; its daemons follow it.
+struct Killed(std::process::Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
