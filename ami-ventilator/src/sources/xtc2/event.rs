@@ -85,7 +85,12 @@ impl Scratch {
             return Ok(());
         }
         if let Some(slot) = route.slot {
-            let start = datum.bytes.as_ptr() as usize - dgram.as_ptr() as usize;
+            // Bytes of nothing may lie anywhere, also before the datagram.
+            let offset = datum.bytes.as_ptr() as usize;
+            let start = match datum.bytes.is_empty() {
+                true => 0,
+                false => offset.saturating_sub(dgram.as_ptr() as usize),
+            };
             let (len, dims) = (datum.bytes.len(), datum.dims);
             self.slots[slot as usize] = Some(Slot { stream, start, len, field, dims });
             return Ok(());
