@@ -2,6 +2,7 @@
 //! Touches no socket; the time is an argument.
 
 mod transitions;
+mod view;
 
 use crate::arena::RingArena;
 use crate::change::{Change, Gate};
@@ -131,37 +132,6 @@ impl Pump {
         }
     }
 
-    /// Fields on offer.
-    pub fn schema(&self) -> Option<&Arc<Schema>> {
-        self.schema.as_ref()
-    }
-
-    /// Whether the source ended and everything is decided.
-    pub fn drained(&self) -> bool {
-        self.ended && self.flow.drained()
-    }
-
-    /// Events that had each field, with the field's name, since the last Configure.
-    pub fn fields_seen(&self) -> impl Iterator<Item = (&str, u64)> {
-        let fields = self.schema.iter().flat_map(|s| &s.fields).map(|f| f.name.as_str());
-        fields.zip(self.staging.seen().iter().copied())
-    }
-
-    /// What the source has to tell.
-    pub fn source_counters(&self) -> Vec<(&'static str, u64)> {
-        self.source.counters()
-    }
-
-    /// The first heartbeat that is not yet open.
-    pub fn earliest(&self) -> u64 {
-        self.timeline.earliest()
-    }
-
-    /// The open run.
-    pub fn conditions(&self) -> Conditions {
-        self.conditions
-    }
-
     /// Takes what comes next, if it may be taken.
     ///
     /// # Errors
@@ -266,11 +236,14 @@ impl Pump {
             self.drop_event("overload", timestamp);
             return Ok(Step::Worked);
         }
-        if late {
+        let taken = self.counts.taken;
+        let step = self.write(timestamp, before, if late { 1 } else { max }, now_ns)?;
+        // Only what was taken: an event that does not fit now comes again.
+        if late && self.counts.taken > taken {
             self.flow.late(1);
             self.counts.late += 1;
         }
-        self.write(timestamp, before, if late { 1 } else { max }, now_ns)
+        Ok(step)
     }
 
     /// Opens a heartbeat; a step instead when that must wait.
