@@ -2,6 +2,7 @@
 //! which each node comes after those it depends on. With a schema or without one.
 
 use crate::error::{Fault, SpecError, nearest};
+use crate::files::Files;
 use crate::inputs::Inputs;
 use crate::ops::{self, Body, Class, Prepared};
 use crate::params::{Args, Wiring, unknown_params, wire};
@@ -86,11 +87,17 @@ pub struct Graph<'a> {
 }
 
 impl<'a> Graph<'a> {
-    /// Reads a graph. Without a schema, names that are no node are taken to be fields.
-    pub fn read(name: &'a str, spec: &'a GraphSpec, schema: Option<&Schema>) -> Graph<'a> {
+    /// Reads a graph. Without a schema, names that are no node are taken to be fields; without
+    /// files, those that parameters name are taken to be good.
+    pub fn read(
+        name: &'a str,
+        spec: &'a GraphSpec,
+        schema: Option<&Schema>,
+        files: Option<&Files>,
+    ) -> Graph<'a> {
         let mut graph = Graph {
             name,
-            nodes: spec.nodes.iter().map(|(name, spec)| read_node(name, spec)).collect(),
+            nodes: spec.nodes.iter().map(|(name, spec)| read_node(name, spec, files)).collect(),
             order: Vec::new(),
             topics: Vec::new(),
             errors: Vec::new(),
@@ -99,7 +106,7 @@ impl<'a> Graph<'a> {
             graph.errors.push(SpecError { node: None, ..fault.at(name, "") });
         }
         for place in 0..graph.nodes.len() {
-            let faults = faults_of(graph.nodes[place].spec);
+            let faults = faults_of(graph.nodes[place].spec, files);
             graph.fail(place, faults);
         }
         for place in 0..graph.nodes.len() {
@@ -308,20 +315,22 @@ impl<'a> Graph<'a> {
     }
 }
 
-fn read_node<'a>(name: &'a str, spec: &'a NodeSpec) -> Node<'a> {
-    let read = read_spec(spec).ok();
+fn read_node<'a>(name: &'a str, spec: &'a NodeSpec, files: Option<&Files>) -> Node<'a> {
+    let read = read_spec(spec, files).ok();
     Node { name, spec, read, sources: Vec::new(), off: None }
 }
 
 /// Everything wrong with a node taken for itself.
-fn faults_of(spec: &NodeSpec) -> Vec<Fault> {
-    let Some(op) = ops::find(&spec.op) else { return read_spec(spec).err().into_iter().collect() };
+fn faults_of(spec: &NodeSpec, files: Option<&Files>) -> Vec<Fault> {
+    let Some(op) = ops::find(&spec.op) else {
+        return read_spec(spec, files).err().into_iter().collect();
+    };
     let mut faults = unknown_params(spec, op.doc());
-    faults.extend(read_spec(spec).err());
+    faults.extend(read_spec(spec, files).err());
     faults
 }
 
-fn read_spec(spec: &NodeSpec) -> Result<Read, Fault> {
+fn read_spec(spec: &NodeSpec, files: Option<&Files>) -> Result<Read, Fault> {
     let op = ops::find(&spec.op).ok_or_else(|| {
         let hint = nearest(&spec.op, ops::OPS.iter().map(|op| op.doc().name));
         let hint = format!("{hint} (`ami-ctl ops` lists all)");
@@ -339,7 +348,7 @@ fn read_spec(spec: &NodeSpec) -> Result<Read, Fault> {
         }
     };
     let named = matches!(spec.inputs, Inputs::Map(_));
-    let args = Args { names: &wiring.names, with: wiring.with, named, params: &spec.params };
+    let args = Args { names: &wiring.names, with: wiring.with, named, params: &spec.params, files };
     let prepared = op.prepare(&args)?;
     Ok(Read { wiring, prepared, window })
 }

@@ -91,8 +91,9 @@ impl<'o> Filling<'o> {
             });
             self.out.push_absent();
         } else if scalar {
-            let mut word = [0u8; 8];
-            let bytes = &mut word[..self.dtype.size()];
+            // A whole word, so that it is aligned for every element type.
+            let mut word = [0u64; 1];
+            let bytes = &mut bytemuck::cast_slice_mut(&mut word)[..self.dtype.size()];
             fill(bytes);
             self.out.push_scalar_bytes(bytes);
         } else {

@@ -1,6 +1,7 @@
 //! Reading a node's parameters and inputs, with errors that say what would be accepted.
 
 use crate::error::{Fault, nearest};
+use crate::files::{Content, Files, marked};
 use crate::inputs::Inputs;
 use crate::ops::{Form, InputDoc, OpDoc};
 use crate::spec::NodeSpec;
@@ -18,6 +19,8 @@ pub struct Args<'a> {
     pub named: bool,
     /// The parameters.
     pub params: &'a Map<String, Json>,
+    /// Contents of the files that parameters name; None while a graph is checked without them.
+    pub files: Option<&'a Files>,
 }
 
 impl<'a> Args<'a> {
@@ -113,6 +116,34 @@ impl<'a> Args<'a> {
         let json = self.require(name, accepted)?;
         let bad = || Fault::of(name, format!("{json} is not text"), format!("give {accepted}"));
         json.as_str().ok_or_else(bad)
+    }
+}
+
+impl<'a> Args<'a> {
+    /// The content of a file, if the parameter names one with this ending (`.npy`). What is in it
+    /// may be looked at in `bind` only: a graph is also checked without its files.
+    ///
+    /// # Errors
+    /// When the parameter is no text with this ending, or its content is not there.
+    pub fn file(&self, name: &str, ending: &str) -> Result<Option<Content>, Fault> {
+        let Some(json) = self.get(name) else { return Ok(None) };
+        let text = json.as_str().unwrap_or_default();
+        let (path, hash) = marked(text);
+        if !path.to_ascii_lowercase().ends_with(ending) {
+            let hint = format!("give the path of a {ending} file, as the manager sees it");
+            return Err(Fault::of(name, format!("{json} is not accepted"), hint));
+        }
+        let Some(files) = self.files else { return Ok(Some(Content::unread(path))) };
+        let bytes = hash.and_then(|hash| files.get(hash)).ok_or_else(|| {
+            let reason = format!("the content of {path:?} is not in the graph set");
+            Fault::of(name, reason, "apply the graph through the manager, which reads its files")
+        })?;
+        Ok(Some(Content::new(path, bytes)))
+    }
+
+    /// The place of an input among those that are wired.
+    pub fn input(&self, name: &str) -> Option<usize> {
+        self.names.iter().position(|n| n == name)
     }
 }
 

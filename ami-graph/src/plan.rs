@@ -19,9 +19,9 @@ use crate::types::Type;
 use crate::window::Window;
 use std::sync::Arc;
 
-/// Parts of validation that need no schema: names, cycles, ops, parameters, stages.
+/// Parts of validation that need no schema and no files: names, cycles, ops, parameters, stages.
 pub fn check(spec: &GraphSpec) -> Vec<SpecError> {
-    let mut graph = Graph::read(&spec.name, spec, None);
+    let mut graph = Graph::read(&spec.name, spec, None, None);
     cut(&mut graph);
     graph.errors
 }
@@ -116,7 +116,7 @@ pub(crate) struct Feature {
 /// A graph set made ready to run with a schema. Immutable; shared by all who run it.
 #[derive(Debug)]
 pub struct Plan {
-    set: Arc<GraphSet>,
+    pub(crate) set: Arc<GraphSet>,
     pub(crate) schema: Arc<Schema>,
     pub(crate) limits: Limits,
     pub(crate) errors: Vec<SpecError>,

@@ -36,7 +36,8 @@ struct Builder<'p> {
 impl Builder<'_> {
     fn graph(&mut self, name: &str, versioned: &VersionedGraph) {
         let schema = self.plan.schema.clone();
-        let mut graph = Graph::read(name, &versioned.spec, Some(&schema));
+        let set = self.plan.set.clone();
+        let mut graph = Graph::read(name, &versioned.spec, Some(&schema), Some(&set.files));
         let flows = cut(&mut graph);
         let base = self.plan.planned.len();
         self.plan.errors.append(&mut graph.errors);

@@ -6,10 +6,11 @@ mod merge;
 pub use diff::{changes, summary};
 
 use crate::commands::{refusal, short};
-use crate::files::{self, Files};
+use crate::files;
 use crate::history::{Entry, History, utc};
 use crate::validate::{Strictness, World};
 use ami_graph::error::{SpecError, nearest};
+use ami_graph::files::Files;
 use ami_graph::spec::{GraphSet, GraphSpec, VersionedGraph};
 use ami_proto::ctl_to_manager::{Command, Refusal};
 use std::collections::{BTreeMap, BTreeSet};

@@ -7,18 +7,15 @@
 
 use crate::validate::World;
 use ami_graph::error::{Fault, SpecError};
+use ami_graph::files::{Files, MARK};
 use ami_graph::spec::GraphSpec;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Most bytes of all files of a graph set together: they travel with every announcement.
 pub const MAX_FILES: usize = 64 << 20;
-const MARK: &str = "#sha256=";
 const ENDINGS: [&str; 2] = [".npy", ".geom"];
-
-/// File contents by hash.
-pub type Files = BTreeMap<String, Vec<u8>>;
 
 /// Hash of a content, as lowercase hexadecimal.
 pub fn hash(bytes: &[u8]) -> String {

@@ -16,10 +16,10 @@ mod tests;
 
 use crate::commands;
 use crate::edit::{Against, load_files};
-use crate::files::Files;
 use crate::history::{History, Record};
 use crate::members::Members;
 use crate::validate::World;
+use ami_graph::files::Files;
 use ami_graph::spec::GraphSet;
 use ami_proto::ctl_to_manager::Command;
 use ami_proto::manager_to_members::Announce;

@@ -2,6 +2,7 @@
 //! the tests all read [`OPS`]; adding an op is one file and one line here.
 
 mod array_stat;
+mod centroid;
 mod constant;
 mod count;
 mod expr;
@@ -33,6 +34,7 @@ pub static OPS: &[&dyn OpKind] = &[
     &roi::Roi,
     &array_stat::Project,
     &threshold::Threshold,
+    &centroid::Centroid,
     &count::Count,
     &sum::SUM,
     &sum::MEAN,
@@ -179,6 +181,12 @@ impl Prepared {
     /// A per-event node with one output `value`.
     pub fn per_event(body: impl PerEvent + 'static) -> Prepared {
         Prepared { outputs: vec!["value".into()], body: Body::PerEvent(Box::new(body)) }
+    }
+
+    /// A per-event node with these outputs.
+    pub fn per_event_with(outputs: &[&str], body: impl PerEvent + 'static) -> Prepared {
+        let outputs = outputs.iter().map(|&o| o.to_owned()).collect();
+        Prepared { outputs, body: Body::PerEvent(Box::new(body)) }
     }
 
     /// A reduction with its outputs.

@@ -2,6 +2,7 @@
 #![allow(dead_code)] // each test file uses its part
 
 use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
+use ami_graph::files::Files;
 use ami_graph::limits::Limits;
 use ami_graph::partial::Partial;
 use ami_graph::plan::Plan;
@@ -120,8 +121,14 @@ pub fn plan(json: &str) -> Arc<Plan> {
 }
 
 pub fn plan_with(json: &str, schema: Schema) -> Arc<Plan> {
+    plan_with_files(json, schema, Files::new())
+}
+
+/// A plan whose parameters name these files.
+pub fn plan_with_files(json: &str, schema: Schema, files: Files) -> Arc<Plan> {
     let spec = GraphSpec::parse(json).unwrap_or_else(|e| panic!("{e}"));
-    Arc::new(Plan::new(Arc::new(GraphSet::of(spec)), Arc::new(schema), &Limits::default()))
+    let set = GraphSet { files, ..GraphSet::of(spec) };
+    Arc::new(Plan::new(Arc::new(set), Arc::new(schema), &Limits::default()))
 }
 
 /// A plan of which every node runs.
@@ -167,6 +174,14 @@ pub fn once(json: &str, events: &[Event]) -> Vec<Published> {
 }
 
 /// An output of a published feature.
+/// Whether an output was published.
+pub fn has_output(published: &[Published], topic: &str, name: &str) -> bool {
+    published
+        .iter()
+        .filter(|p| p.topic == topic)
+        .any(|p| p.arrays.iter().any(|(n, _)| n == name) || p.values.iter().any(|(n, _)| n == name))
+}
+
 pub fn output(published: &[Published], topic: &str, name: &str) -> Value {
     let feature = published.iter().find(|p| p.topic == topic);
     let feature = feature.unwrap_or_else(|| {

@@ -1,40 +1,10 @@
-"""Records numpy's answers for tests/numpy.rs into tests/data/numpy.json.
-
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install numpy
-    /tmp/venv/bin/python ami-graph/tests/record_numpy.py
-
-Every number travels as the hexadecimal of its float64 bits, so nothing is rounded on the way.
-"""
-
-import json
-import pathlib
-import struct
+"""Records numpy's answers for the ops that were first."""
 
 import numpy as np
 
+from recording import case, save
+
 rng = np.random.default_rng(20240611)
-cases = []
-
-
-def bits(array):
-    return [struct.pack(">d", float(x)).hex() for x in np.asarray(array).astype(np.float64).ravel()]
-
-
-def packed(array):
-    array = np.asarray(array)
-    return {"dtype": str(array.dtype), "shape": list(array.shape), "bits": bits(array)}
-
-
-def case(node, inputs, outputs, exact=True):
-    """A node over events: `inputs` maps its inputs to arrays whose first axis is the event."""
-    cases.append(
-        {
-            "node": node,
-            "inputs": {name: packed(array) for name, array in inputs.items()},
-            "outputs": {name: packed(array) for name, array in outputs.items()},
-            "exact": exact,
-        }
-    )
 
 
 def hist(values, bins, low, high, weights=None):
@@ -172,6 +142,18 @@ def per_event():
     case({"op": "roi", "slices": ["::-2", "1:4"]}, {"value": image}, {"value": last[::-2, 1:4]})
     case({"op": "roi", "slices": ["...", "2"]}, {"value": image}, {"value": last[..., 2]})
     case({"op": "roi", "slices": [1, 2]}, {"value": image}, {"value": last[1, 2]})
+    for events in arrays[1], np.abs(arrays[3]), arrays[2][:, 0]:
+        newest = events[-1].astype(np.float64)
+        for threshold in None, 0.5, 300:
+            weights = newest if threshold is None else np.where(newest >= threshold, newest, 0)
+            axes = np.indices(newest.shape)
+            total = weights.sum()
+            position = np.array([(weights * i).sum() / total for i in axes])
+            sigma = np.array([np.sqrt((weights * (i - p) ** 2).sum() / total) for i, p in zip(axes, position)])
+            shape = (2,) if newest.ndim == 2 else ()
+            node = {"op": "centroid"} if threshold is None else {"op": "centroid", "threshold": threshold}
+            outputs = {"position": position.reshape(shape), "sigma": sigma.reshape(shape), "sum": total}
+            case(node, {"array": events}, outputs, exact=False)
     cube = arrays[2]
     case({"op": "roi", "slices": ["0:1", ":", "::2"]}, {"value": cube}, {"value": cube[-1][0:1, :, ::2]})
     case({"op": "threshold", "below": 1000, "above": 50000}, {"value": image}, {"value": np.where((last < 1000) | (last > 50000), 0, last).astype(np.uint16)})
@@ -183,6 +165,4 @@ histograms()
 reductions()
 profiles()
 per_event()
-path = pathlib.Path(__file__).parent / "data" / "numpy.json"
-path.write_text(json.dumps(cases, separators=(",", ":")) + "\n")
-print(f"{len(cases)} cases, {path.stat().st_size} bytes")
+save("core")
