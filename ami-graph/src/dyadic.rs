@@ -201,10 +201,10 @@ mod tests {
             a.add(&values[..split], None);
             values[split..].iter().for_each(|&x| b.add(&[x], None));
             assert!(a.merge(b));
-            assert_eq!(a.tally.counts(), {
+            assert_eq!(a.tally.counts(&[a.tally.bins()]), {
                 let mut all = Dyadic::new(4, false);
                 all.add(&values, None);
-                all.tally.counts()
+                all.tally.counts(&[all.tally.bins()])
             });
         }
     }

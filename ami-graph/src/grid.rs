@@ -6,11 +6,49 @@
 //! the edges of equal bins to float32, and so does [`Grid::single`].
 
 use crate::error::{DecodeError, Fault};
-use crate::params::{Args, as_number};
+use crate::ops::ParamDoc;
+use crate::params::{Args, as_number, as_whole};
 use crate::wire::{Reader, Writer};
+use serde_json::Value as Json;
 
 /// Most bins of one axis.
 pub const MAX_BINS: u64 = 1 << 22;
+
+/// The parameter `bins` of ops with one axis.
+pub const BINS: ParamDoc = ParamDoc {
+    name: "bins",
+    kind: "integer or list of edges",
+    default: "100",
+    unit: "",
+    range: "1 to 4194304 (from 2 where bins find themselves), or increasing edges",
+    doc: "number of bins, or their edges",
+};
+
+/// The parameter `range` of ops with one axis, with its default and type.
+pub const fn range_doc(kind: &'static str, default: &'static str) -> ParamDoc {
+    ParamDoc {
+        name: "range",
+        kind,
+        default,
+        unit: "of what is binned",
+        range: "low < high",
+        doc: "what the bins cover; left out when edges are given",
+    }
+}
+
+/// The number in `bins`, by default 100.
+///
+/// # Errors
+/// When it is none.
+pub fn number_of_bins(bins: Option<&Json>, least: u64) -> Result<usize, Fault> {
+    let Some(json) = bins else { return Ok(100) };
+    let number = as_whole(json).filter(|n| (least..=MAX_BINS).contains(n));
+    let bad = || {
+        let hint = format!("give a whole number from {least} to {MAX_BINS}, or a list of edges");
+        Fault::of("bins", format!("{json} is not accepted"), hint)
+    };
+    number.map(|n| n as usize).ok_or_else(bad)
+}
 
 /// Bins of one axis.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,9 +84,17 @@ impl Grid {
     ///
     /// # Errors
     /// When they do not make bins.
-    pub fn from_args(args: &Args<'_>, default: Option<u64>) -> Result<Grid, Fault> {
-        if let Some(serde_json::Value::Array(edges)) = args.get("bins") {
-            if args.get("range").is_some() {
+    pub fn from_args(args: &Args<'_>) -> Result<Grid, Fault> {
+        Grid::read(args.get("bins"), args.get("range"))
+    }
+
+    /// From what stands for one axis in `bins` and `range`.
+    ///
+    /// # Errors
+    /// When they do not make bins.
+    pub fn read(bins: Option<&Json>, range: Option<&Json>) -> Result<Grid, Fault> {
+        if let Some(Json::Array(edges)) = bins {
+            if range.is_some() {
                 let hint = "leave `range` out, the edges say it";
                 return Err(Fault::of("range", "edges are given in `bins`", hint));
             }
@@ -63,8 +109,8 @@ impl Grid {
                 edges.ok_or_else(|| Fault::of("bins", "the list is no list of edges", hint))?;
             return Ok(Grid { edges, per_unit: None });
         }
-        let bins = args.whole("bins", default, 1..=MAX_BINS)? as usize;
-        let json = args.require("range", "[low, high]")?;
+        let bins = number_of_bins(bins, 1)?;
+        let json = range.ok_or_else(|| Fault::of("range", "is missing", "give [low, high]"))?;
         let numbers: Option<Vec<f64>> =
             json.as_array().and_then(|pair| pair.iter().map(as_number).collect());
         match numbers.as_deref() {

@@ -47,20 +47,15 @@ impl<'a> Args<'a> {
         default: Option<u64>,
         range: RangeInclusive<u64>,
     ) -> Result<u64, Fault> {
-        let accepted = format!("a whole number from {} to {}", range.start(), range.end());
+        let accepted = || format!("a whole number from {} to {}", range.start(), range.end());
         let json = match (self.get(name), default) {
             (Some(json), _) => json,
             (None, Some(default)) => return Ok(default),
-            (None, None) => self.require(name, &accepted)?,
+            (None, None) => self.require(name, &accepted())?,
         };
-        // 50.0 is a whole number to people, and to many JSON writers.
-        let integral = json.as_f64().filter(|x| x.fract() == 0.0 && (0.0..=9e15).contains(x));
-        match json.as_u64().or(integral.map(|x| x as u64)) {
-            Some(n) if range.contains(&n) => Ok(n),
-            _ => {
-                Err(Fault::of(name, format!("{json} is not accepted"), format!("give {accepted}")))
-            }
-        }
+        as_whole(json).filter(|n| range.contains(n)).ok_or_else(|| {
+            Fault::of(name, format!("{json} is not accepted"), format!("give {}", accepted()))
+        })
     }
 
     /// A number, if given.
@@ -71,6 +66,27 @@ impl<'a> Args<'a> {
         let Some(json) = self.get(name) else { return Ok(None) };
         let bad = || Fault::of(name, format!("{json} is not a number"), "give a number");
         as_number(json).map(Some).ok_or_else(bad)
+    }
+
+    /// A number within bounds.
+    ///
+    /// # Errors
+    /// When it is something else.
+    pub fn real(
+        &self,
+        name: &str,
+        default: Option<f64>,
+        range: RangeInclusive<f64>,
+    ) -> Result<f64, Fault> {
+        let accepted = || format!("a number from {:e} to {:e}", range.start(), range.end());
+        let json = match (self.get(name), default) {
+            (Some(json), _) => json,
+            (None, Some(default)) => return Ok(default),
+            (None, None) => self.require(name, &accepted())?,
+        };
+        as_number(json).filter(|x| range.contains(x)).ok_or_else(|| {
+            Fault::of(name, format!("{json} is not accepted"), format!("give {}", accepted()))
+        })
     }
 
     /// true or false.
@@ -145,6 +161,13 @@ impl<'a> Args<'a> {
     pub fn input(&self, name: &str) -> Option<usize> {
         self.names.iter().position(|n| n == name)
     }
+}
+
+/// A JSON number that is whole and not negative. 50.0 is a whole number to people, and to many
+/// JSON writers.
+pub fn as_whole(json: &Json) -> Option<u64> {
+    let integral = json.as_f64().filter(|x| x.fract() == 0.0 && (0.0..=9e15).contains(x));
+    json.as_u64().or(integral.map(|x| x as u64))
 }
 
 /// A JSON number, or one of the texts that stand for those JSON lacks.

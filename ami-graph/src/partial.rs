@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 const MAX_MESSAGE: usize = 200;
 
 /// First byte of an encoded partial; changes with the layout.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// What went wrong in one node, and what it cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! too much memory, is switched off with its reason, and so are those that depend on it.
 
 use crate::error::SpecError;
+use crate::expr::Labels;
 use crate::graph::{Graph, Source};
 use crate::identity::Identity;
 use crate::limits::Limits;
@@ -73,6 +74,10 @@ pub(crate) struct Planned {
     pub flow: Flow,
     pub inputs: Vec<Type>,
     pub types: Vec<Type>,
+    /// Labels of enumerations among the inputs; empty for every other one.
+    pub input_labels: Vec<Labels>,
+    /// The same of the outputs.
+    pub labels: Vec<Labels>,
     pub identity: Identity,
     /// The reduction whose window its value is of; None: the heartbeat.
     pub carrier: Option<u32>,
@@ -88,6 +93,17 @@ impl Planned {
             Some(Body::Reduction(reduction)) => Some(reduction.as_ref()),
             _ => None,
         }
+    }
+
+    /// Labels of the outputs that hold single values of an input.
+    pub fn output_labels(&self) -> Vec<Labels> {
+        let input = |output| match &self.body {
+            Some(Body::Reduction(reduction)) => reduction.passes(output),
+            Some(Body::PerEvent(op)) => op.passes(output),
+            None => None,
+        };
+        let labels = |output| self.input_labels.get(input(output)?).cloned();
+        (0..self.outputs.len()).map(|output| labels(output).unwrap_or_default()).collect()
     }
 
     pub fn runs(&self) -> bool {

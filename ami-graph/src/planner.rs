@@ -2,6 +2,7 @@
 
 use crate::cost;
 use crate::error::Fault;
+use crate::expr::Labels;
 use crate::graph::{Graph, Source, TIMESTAMP, Topic};
 use crate::identity::{Identity, identity};
 use crate::ops::Body;
@@ -103,9 +104,11 @@ impl Builder<'_> {
             Some(Source::Timestamp | Source::Unknown) | None => (TIMESTAMP.as_bytes(), None),
         });
         let inputs: Vec<Type> = node.sources.iter().map(|s| self.type_of(base, *s)).collect();
+        let input_labels = node.sources.iter().map(|s| self.labels_of(base, *s)).collect();
         let node = &mut self.plan.planned[at];
         node.identity = identity;
         node.inputs = inputs;
+        node.input_labels = input_labels;
         if let Some(reason) = off {
             node.off.get_or_insert(reason);
         }
@@ -174,6 +177,17 @@ impl Builder<'_> {
         }
     }
 
+    fn labels_of(&self, base: usize, source: Source) -> Labels {
+        match source {
+            Source::Field(field) => self.plan.schema.fields[field].labels.clone(),
+            Source::Timestamp | Source::Unknown => Labels::new(),
+            Source::Node(other, output) => {
+                let labels = self.plan.planned[base + other].labels.get(output);
+                labels.cloned().unwrap_or_default()
+            }
+        }
+    }
+
     fn fail(&mut self, at: usize, fault: Fault) {
         let node = &mut self.plan.planned[at];
         let error = fault.at(&node.graph, &node.name);
@@ -192,9 +206,12 @@ impl Builder<'_> {
             ));
         }
         let node = &mut self.plan.planned[at];
+        node.labels = node.output_labels();
         match &node.body {
             None => {}
-            Some(Body::PerEvent(op)) => node.types = op.bind(&node.inputs)?.0,
+            Some(Body::PerEvent(op)) => {
+                node.types = op.bind_labelled(&node.inputs, &node.input_labels)?.0;
+            }
             Some(Body::Reduction(reduction)) => {
                 node.types = reduction.bind(&node.inputs)?;
                 let cost = cost::of(reduction.as_ref(), &node.inputs, node.window, limits);
@@ -281,6 +298,8 @@ fn planned(graph: &str, node: crate::graph::Node<'_>, flow: Flow) -> Planned {
         flow,
         inputs: Vec::new(),
         types: Vec::new(),
+        input_labels: Vec::new(),
+        labels: Vec::new(),
         identity: Identity::default(),
         carrier: None,
         state_bytes: 0,

@@ -1,5 +1,7 @@
 //! What leaves the engine: published values with their truth, and what they look like beforehand.
 
+use crate::plan::{Feature, Planned};
+use crate::state::Outputs;
 use crate::value::{Array, DType, Scalar, Value};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -132,4 +134,43 @@ pub struct NodeInfo {
     pub state_bytes: u64,
     /// Why it does not run, if it does not.
     pub off: Option<String>,
+}
+
+/// A feature of a heartbeat from its node's outputs; None when there is nothing to say.
+pub(crate) fn published(
+    node: &Planned,
+    feature: &Feature,
+    truth: Truth,
+    finished: &Result<Outputs, String>,
+) -> Option<Published> {
+    let mut published = Published {
+        topic: feature.topic.clone(),
+        graph: node.graph.clone(),
+        node: node.name.clone(),
+        version: feature.version,
+        op: node.op.clone(),
+        window: node.window.to_json(),
+        window_truth: truth,
+        arrays: Vec::new(),
+        values: Vec::new(),
+        error: None,
+    };
+    match finished {
+        Err(reason) => published.error = Some(reason.clone()),
+        Ok(outputs) => {
+            for &k in &feature.outputs {
+                let Some(Some(value)) = outputs.get(k) else { continue };
+                let name = node.outputs[k].clone();
+                match value.clone() {
+                    Value::Array(array) => published.arrays.push((name, array)),
+                    Value::Scalar(s) => published.values.push((name, ScalarOrText::Scalar(s))),
+                    Value::Str(text) => published.values.push((name, ScalarOrText::Text(text))),
+                }
+            }
+            if published.arrays.is_empty() && published.values.is_empty() {
+                return None;
+            }
+        }
+    }
+    Some(published)
 }

@@ -13,6 +13,7 @@ use crate::identity::Identity;
 use crate::ops::{Body, Kernel, last};
 use crate::partial::{NodeReport, Partial, read_reports, write_reports};
 use crate::plan::{Feature, Plan, Planned};
+use crate::published::published;
 pub use crate::published::{Frame, Published, ScalarOrText, Truth};
 use crate::slot::{Slot, Work};
 use crate::stage::Flow;
@@ -24,7 +25,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// First byte of a checkpoint; changes with the layout.
-const LAYOUT: u8 = 1;
+const LAYOUT: u8 = 2;
 
 /// A node's outputs in this heartbeat, or why there are none.
 type Finished = Result<Outputs, String>;
@@ -58,7 +59,7 @@ impl RootStage {
         };
         let kernel = |node: &Planned| match &node.body {
             Some(Body::PerEvent(op)) if node.runs() && node.flow != Flow::Worker => {
-                op.bind(&node.inputs).ok().map(|(_, kernel)| kernel)
+                op.bind_labelled(&node.inputs, &node.input_labels).ok().map(|(_, kernel)| kernel)
             }
             _ => None,
         };
@@ -115,12 +116,14 @@ impl RootStage {
             let node = &plan.planned[ordinal as usize];
             let finished = match node.reduction() {
                 Some(reduction) => {
-                    let slot = if node.flow == Flow::Root {
-                        self.absorb(ordinal, node, reduction, frame, &values)
+                    let (mut slot, events) = if node.flow == Flow::Root {
+                        (self.absorb(ordinal, node, reduction, frame, &values), 1)
                     } else {
-                        partial.slots.remove(&(ordinal, 0)).unwrap_or_default()
+                        let slot = partial.slots.remove(&(ordinal, 0)).unwrap_or_default();
+                        (slot, frame.truth.events)
                     };
-                    self.window(ordinal, reduction, frame, slot)
+                    slot.enter(reduction, node.inputs.len(), frame, events);
+                    self.window(ordinal, node, reduction, frame, slot)
                 }
                 None => Ok(self.compute(ordinal, node, &values)),
             };
@@ -146,7 +149,10 @@ impl RootStage {
             if node.flow == Flow::Worker
                 && let Some(window) = &mut self.windows[ordinal]
             {
-                let slot = partial.slots.remove(&(ordinal as u32, 0)).unwrap_or_default();
+                let mut slot = partial.slots.remove(&(ordinal as u32, 0)).unwrap_or_default();
+                if let Some(reduction) = node.reduction() {
+                    slot.enter(reduction, node.inputs.len(), frame, frame.truth.events);
+                }
                 window.late(frame, slot);
             }
         }
@@ -271,6 +277,7 @@ impl RootStage {
     fn window(
         &mut self,
         ordinal: u32,
+        node: &Planned,
         reduction: &dyn Reduction,
         frame: &Frame,
         slot: Slot,
@@ -279,7 +286,10 @@ impl RootStage {
         let before = window.evicted;
         window.push(frame, slot);
         let evicted = window.evicted - before;
-        let finished = window.total().finish(reduction);
+        let mut finished = window.total().finish(reduction);
+        if let Ok(outputs) = &mut finished {
+            reduction.label(&node.input_labels, outputs);
+        }
         let mut errors = EventErrors::default();
         if evicted > 0 {
             errors.record(|| {
@@ -334,36 +344,8 @@ impl RootStage {
     fn publish(&self, feature: &Feature, frame: &Frame, values: &[Finished]) -> Option<Published> {
         let node = &self.plan.planned[feature.ordinal as usize];
         let carrier = node.carrier.and_then(|c| self.windows[c as usize].as_ref());
-        let mut published = Published {
-            topic: feature.topic.clone(),
-            graph: node.graph.clone(),
-            node: node.name.clone(),
-            version: feature.version,
-            op: node.op.clone(),
-            window: node.window.to_json(),
-            window_truth: carrier.map_or_else(|| frame.truth.clone(), Windowed::truth),
-            arrays: Vec::new(),
-            values: Vec::new(),
-            error: None,
-        };
-        match &values[feature.ordinal as usize] {
-            Err(reason) => published.error = Some(reason.clone()),
-            Ok(outputs) => {
-                for &k in &feature.outputs {
-                    let Some(Some(value)) = outputs.get(k) else { continue };
-                    let name = node.outputs[k].clone();
-                    match value.clone() {
-                        Value::Array(array) => published.arrays.push((name, array)),
-                        Value::Scalar(s) => published.values.push((name, ScalarOrText::Scalar(s))),
-                        Value::Str(text) => published.values.push((name, ScalarOrText::Text(text))),
-                    }
-                }
-                if published.arrays.is_empty() && published.values.is_empty() {
-                    return None;
-                }
-            }
-        }
-        Some(published)
+        let truth = carrier.map_or_else(|| frame.truth.clone(), Windowed::truth);
+        published(node, feature, truth, &values[feature.ordinal as usize])
     }
 }
 

@@ -38,7 +38,10 @@ impl WorkerStage {
         let kernel = |ordinal: u32| {
             let node = &plan.planned[ordinal as usize];
             match &node.body {
-                Some(Body::PerEvent(op)) => op.bind(&node.inputs).ok().map(|(_, kernel)| kernel),
+                Some(Body::PerEvent(op)) => {
+                    let bound = op.bind_labelled(&node.inputs, &node.input_labels);
+                    bound.ok().map(|(_, kernel)| kernel)
+                }
                 _ => None,
             }
         };

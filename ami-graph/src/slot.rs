@@ -7,11 +7,13 @@ use crate::access::{Expanded, Mask, expand, selected};
 use crate::batch::Column;
 use crate::column::EventErrors;
 use crate::error::{DecodeError, MergeError};
+use crate::published::Frame;
 use crate::signature::{
     self as signatures, Signature, describe, events_in, is_arrays, mask_of, matches, signature_at,
     types_at,
 };
 use crate::state::{Events, Feed, Outputs, Reduction, Sense, State};
+use crate::value::DType;
 use crate::wire::{Reader, Writer};
 use std::collections::BTreeSet;
 use std::fmt;
@@ -203,6 +205,19 @@ impl Slot {
         };
         conflict.merge(other);
         *self = Slot::Conflict(conflict);
+    }
+
+    /// At the root, before a heartbeat's slot of a node with so many inputs joins its window; see
+    /// [`State::enter`].
+    pub fn enter(&mut self, reduction: &dyn Reduction, inputs: usize, frame: &Frame, events: u64) {
+        if self.is_empty() && reduction.counts_silence() {
+            let signature: Signature = vec![(DType::Bool, Vec::new()); inputs];
+            let state = reduction.start(&signature);
+            *self = Slot::Held { op: reduction.op(), signature, state };
+        }
+        if let Slot::Held { state, .. } = self {
+            state.enter(frame, events);
+        }
     }
 
     /// Takes in another slot of the same node.

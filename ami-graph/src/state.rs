@@ -5,6 +5,8 @@ use crate::access::Mask;
 use crate::batch::Column;
 use crate::column::EventErrors;
 use crate::error::Fault;
+use crate::expr::Labels;
+use crate::published::Frame;
 pub use crate::signature::Signature;
 use crate::types::Type;
 use crate::value::Value;
@@ -50,6 +52,11 @@ pub trait State: Any + Send + fmt::Debug {
     fn absorb(&mut self, feed: &mut Feed<'_>);
     /// Takes in another state of the same signature. False when its parameters differ.
     fn merge(&mut self, other: Box<dyn State>) -> bool;
+    /// At the root, before a heartbeat's state joins its window: what only the frame tells. In it
+    /// were so many events, or results, with and without a value.
+    fn enter(&mut self, frame: &Frame, events: u64) {
+        let _ = (frame, events);
+    }
     /// The outputs, or why there are none.
     ///
     /// # Errors
@@ -98,6 +105,21 @@ pub trait Reduction: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the op cannot work on these types.
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault>;
+    /// True when a heartbeat in which the inputs have no value counts, too; only for ops that
+    /// care for no input's type.
+    fn counts_silence(&self) -> bool {
+        false
+    }
+    /// Adds what the labels of the inputs say to the outputs; empty labels where an input is no
+    /// enumeration.
+    fn label(&self, labels: &[Labels], outputs: &mut Outputs) {
+        let _ = (labels, outputs);
+    }
+    /// Input of which an output holds single values, so that its labels stay true.
+    fn passes(&self, output: usize) -> Option<usize> {
+        let _ = output;
+        None
+    }
     /// Outputs over no events; an empty list when nothing is published then.
     fn nothing(&self) -> Outputs {
         Vec::new()

@@ -75,17 +75,17 @@ impl Tally {
         }
     }
 
-    /// Counts of the bins as an array: int64, or float64 for weights.
-    pub fn counts(&self) -> Value {
+    /// Counts of the bins as an array of a shape with so many: int64, or float64 for weights.
+    pub fn counts(&self, shape: &[usize]) -> Value {
         let bins = self.bins();
         Value::Array(match self {
             Tally::Counts(counts) => {
                 let counts: Vec<i64> = counts[..bins].iter().map(|&c| c as i64).collect();
-                Array::from_elements(&[bins], &counts)
+                Array::from_elements(shape, &counts)
             }
             Tally::Weights(sums) => {
                 let sums: Vec<f64> = sums[..bins].iter().map(|s| s.value()).collect();
-                Array::from_elements(&[bins], &sums)
+                Array::from_elements(shape, &sums)
             }
         })
     }

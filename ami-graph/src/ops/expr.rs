@@ -4,7 +4,7 @@ use super::{Class, Form, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, P
 use crate::batch::Column;
 use crate::column::{EventErrors, OwnedColumn};
 use crate::error::{Fault, nearest};
-use crate::expr::{Expr, Program};
+use crate::expr::{Expr, Labels, Program};
 use crate::params::Args;
 use crate::types::Type;
 
@@ -13,7 +13,8 @@ static DOC: OpDoc = OpDoc {
     summary: "a numpy-like expression of its inputs",
     text: "Arithmetic, comparisons, `and or not`, `a if c else b`, indexing and slicing, and \
            functions such as sqrt, exp, where, clip, sum, mean, max; types and broadcasting are \
-           numpy's. Names are those of the inputs: the keys of a map, or the sources' own names. \
+           numpy's. Text, and enumerations by their labels, are compared with == and !=: \
+           `shutter == \"open\"`. Names are those of the inputs: the keys of a map, or the sources' own names. \
            A mistake is reported with its column.",
     example: r#"{"op": "expr", "in": {"img": "image", "i0": "scalar"}, "expr": "sum(img) / (i0 + 1)"}"#,
     class: Class::PerEvent,
@@ -72,9 +73,20 @@ struct Formula {
 
 impl PerEvent for Formula {
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+        self.bind_labelled(inputs, &[])
+    }
+
+    fn bind_labelled(
+        &self,
+        inputs: &[Type],
+        labels: &[Labels],
+    ) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         let named: Vec<(String, Type)> =
             self.names.iter().cloned().zip(inputs.iter().cloned()).collect();
-        let program = self.expr.compile(&named).map_err(|e| mistake("expr", &e))?;
+        let labels: Vec<(String, Labels)> =
+            self.names.iter().cloned().zip(labels.iter().cloned()).collect();
+        let program =
+            self.expr.compile_labelled(&named, &labels).map_err(|e| mistake("expr", &e))?;
         Ok((vec![program.output().clone()], Box::new(Compiled(program))))
     }
 }

@@ -6,7 +6,7 @@ use crate::access::value_at;
 use crate::batch::Column;
 use crate::column::{EventErrors, OwnedColumn};
 use crate::error::Fault;
-use crate::expr::{Expr, Program};
+use crate::expr::{Expr, Labels, Program};
 use crate::items::with_items;
 use crate::params::Args;
 use crate::types::Type;
@@ -65,12 +65,29 @@ struct Condition {
 
 impl PerEvent for Condition {
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+        self.bind_labelled(inputs, &[])
+    }
+
+    fn passes(&self, output: usize) -> Option<usize> {
+        Some(output)
+    }
+
+    fn bind_labelled(
+        &self,
+        inputs: &[Type],
+        labels: &[Labels],
+    ) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         // Only what the expression mentions: it would else be absent where an image is.
         let used: Vec<usize> =
             (0..self.names.len()).filter(|&k| self.expr.names().contains(&self.names[k])).collect();
         let named: Vec<(String, Type)> =
             used.iter().map(|&k| (self.names[k].clone(), inputs[k].clone())).collect();
-        let program = self.expr.compile(&named).map_err(|e| mistake("when", &e))?;
+        let labels: Vec<(String, Labels)> = used
+            .iter()
+            .filter_map(|&k| Some((self.names[k].clone(), labels.get(k)?.clone())))
+            .collect();
+        let program =
+            self.expr.compile_labelled(&named, &labels).map_err(|e| mistake("when", &e))?;
         let output = program.output();
         if output.rank.is_some_and(|rank| rank > 0) || output.dtype == DType::Str {
             let reason = format!("the condition gives {output}, not one number or bool");

@@ -1,12 +1,12 @@
 //! `hist`: how often which values occur, in numpy's bins or in bins that find themselves.
 
 use super::sum::numbers_only;
-use super::{Class, Form, InputDoc, OpDoc, OpKind, OutputDoc, ParamDoc, Prepared};
+use super::{Class, Form, InputDoc, OpDoc, OpKind, OutputDoc, Prepared};
 use crate::access::{as_f64, blocks_f64, selected};
 use crate::column::EventErrors;
 use crate::dyadic::Dyadic;
 use crate::error::{DecodeError, Fault};
-use crate::grid::{Fall, Grid, MAX_BINS};
+use crate::grid::{BINS, Fall, Grid, number_of_bins, range_doc};
 use crate::items::{Items, with_items};
 use crate::params::Args;
 use crate::state::{Feed, Outputs, Reduction, Sense, Signature, State, same};
@@ -32,24 +32,7 @@ static DOC: OpDoc = OpDoc {
         InputDoc { name: "weights", doc: "scalar, or array of the value's shape", required: false },
     ]),
     with: false,
-    params: &[
-        ParamDoc {
-            name: "bins",
-            kind: "integer or list of edges",
-            default: "100",
-            unit: "",
-            range: "1 to 4194304 (auto: from 2), or increasing edges",
-            doc: "number of bins, or their edges",
-        },
-        ParamDoc {
-            name: "range",
-            kind: "[low, high] or \"auto\"",
-            default: "\"auto\"",
-            unit: "of the input",
-            range: "low < high",
-            doc: "what the bins cover; left out when edges are given",
-        },
-    ],
+    params: &[BINS, range_doc("[low, high] or \"auto\"", "\"auto\"")],
     outputs: &[
         OutputDoc { name: "edges", doc: "float64 [bins + 1]" },
         OutputDoc { name: "counts", doc: "int64 [bins], with weights float64" },
@@ -72,8 +55,8 @@ impl OpKind for Hist {
         let auto = !listed && args.get("range").is_none_or(|range| range.as_str() == Some("auto"));
         let weighted = args.names.len() > 1;
         let bins = match auto {
-            true => Bins::Auto(args.whole("bins", Some(100), 2..=MAX_BINS)? as usize),
-            false => Bins::Fixed(Grid::from_args(args, Some(100))?),
+            true => Bins::Auto(number_of_bins(args.get("bins"), 2)?),
+            false => Bins::Fixed(Grid::from_args(args)?),
         };
         let outputs = ["edges", "counts", "underflow", "overflow", "nan"];
         Ok(Prepared::reduction(&outputs, Binning { bins, weighted }))
@@ -167,7 +150,7 @@ impl Reduction for Binning {
 
 fn outputs(edges: &[f64], tally: &Tally) -> Outputs {
     let edges = Value::Array(Array::from_elements(&[edges.len()], edges));
-    [Some(edges), Some(tally.counts())].into_iter().chain(tally.beyond()).collect()
+    [Some(edges), Some(tally.counts(&[tally.bins()]))].into_iter().chain(tally.beyond()).collect()
 }
 
 #[derive(Debug, Clone)]

@@ -1,9 +1,9 @@
-//! `last` and `buffer`: the newest values in event order, tuples kept together.
+//! `last`, `buffer` and `sample`: values of some events, in event order, tuples kept together.
 
 use super::{Class, Form, OpDoc, OpKind, OutputDoc, ParamDoc, Prepared};
 use crate::error::{DecodeError, Fault};
 use crate::params::Args;
-use crate::rows::{MAX_ROWS, Rows};
+use crate::rows::{Choice, MAX_ROWS, Rows};
 use crate::state::{Feed, Outputs, Reduction, Sense, Signature, State, same};
 use crate::types::Type;
 use crate::value::{DType, MAX_RANK};
@@ -78,10 +78,36 @@ static BUFFER_DOC: OpDoc = OpDoc {
     ],
 };
 
+static SAMPLE_DOC: OpDoc = OpDoc {
+    name: "sample",
+    summary: "a uniform sample of n values",
+    text: "Every event is as likely to be in the sample as any other; which ones are depends on \
+           a hash of the event's time, host and number only, so it is the same sample for any \
+           split. One array per input, row i of all of them from the same event, from events in \
+           which all inputs are present; the first axis holds up to n rows, oldest first. Outputs \
+           are named as the inputs: `value` for one, `value0`, `value1` … for a list, the keys of \
+           a map. The sampled arrays must have one shape.",
+    example: r#"{"op": "sample", "in": {"x": "scalar", "y": "flag"}, "n": 200}"#,
+    class: Class::Reduction,
+    form: Form::Values,
+    with: false,
+    params: &[ParamDoc {
+        name: "n",
+        kind: "integer",
+        default: "",
+        unit: "events",
+        range: "1 to 1000000",
+        doc: "how many rows",
+    }],
+    outputs: &[OutputDoc { name: "value…", doc: "as the input with a new first axis" }],
+};
+
 /// The op `last`.
 pub struct Last;
 /// The op `buffer`.
 pub struct Buffer;
+/// The op `sample`.
+pub struct Sample;
 
 impl OpKind for Last {
     fn doc(&self) -> &'static OpDoc {
@@ -90,7 +116,8 @@ impl OpKind for Last {
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
         let n = args.whole("n", Some(1), 1..=MAX_ROWS)? as usize;
-        let newest = Newest { op: LAST_DOC.name, n, unique: false, times: false, stack: n > 1 };
+        let newest =
+            Newest { op: LAST_DOC.name, n, choice: Choice::Newest, times: false, stack: n > 1 };
         Ok(newest.prepared(args))
     }
 
@@ -110,13 +137,16 @@ impl OpKind for Buffer {
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
         let n = args.whole("n", Some(1000), 1..=MAX_ROWS)? as usize;
-        let unique = args.flag("unique", false)?;
+        let choice = match args.flag("unique", false)? {
+            true => Choice::Unique,
+            false => Choice::Newest,
+        };
         let times = args.flag("with_time", false)?;
         if times && args.names.iter().any(|name| name == "time") {
             let hint = "name the input otherwise";
             return Err(Fault::of("with_time", "an input is called \"time\" already", hint));
         }
-        Ok(Newest { op: BUFFER_DOC.name, n, unique, times, stack: true }.prepared(args))
+        Ok(Newest { op: BUFFER_DOC.name, n, choice, times, stack: true }.prepared(args))
     }
 
     fn decode(
@@ -128,16 +158,36 @@ impl OpKind for Buffer {
     }
 }
 
+impl OpKind for Sample {
+    fn doc(&self) -> &'static OpDoc {
+        &SAMPLE_DOC
+    }
+
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let n = args.whole("n", None, 1..=MAX_ROWS)? as usize;
+        let (op, choice) = (SAMPLE_DOC.name, Choice::Sample);
+        Ok(Newest { op, n, choice, times: false, stack: true }.prepared(args))
+    }
+
+    fn decode(
+        &self,
+        signature: &Signature,
+        reader: &mut Reader<'_>,
+    ) -> Result<Box<dyn State>, DecodeError> {
+        decode(SAMPLE_DOC.name, signature, reader)
+    }
+}
+
 /// The newest value of one output of a per-event node: what is published of it.
 pub fn newest_value() -> impl Reduction {
-    Newest { op: LAST_DOC.name, n: 1, unique: false, times: false, stack: false }
+    Newest { op: LAST_DOC.name, n: 1, choice: Choice::Newest, times: false, stack: false }
 }
 
 #[derive(Debug, Clone)]
 struct Newest {
     op: &'static str,
     n: usize,
-    unique: bool,
+    choice: Choice,
     times: bool,
     stack: bool,
 }
@@ -166,12 +216,16 @@ impl Reduction for Newest {
     }
 
     fn start(&self, signature: &Signature) -> Box<dyn State> {
-        let rows = Rows::new(self.n, self.unique, signature.iter().map(|(dtype, _)| *dtype));
+        let rows = Rows::new(self.n, self.choice, signature.iter().map(|(dtype, _)| *dtype));
         Box::new(Kept { op: self.op, times: self.times, stack: self.stack, rows })
     }
 
     fn size(&self, inputs: &Signature) -> u64 {
         Rows::size(self.n, inputs)
+    }
+
+    fn passes(&self, output: usize) -> Option<usize> {
+        (!self.stack).then_some(output)
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {

@@ -2,6 +2,7 @@
 //! the tests all read [`OPS`]; adding an op is one file and one line here.
 
 mod array_stat;
+mod by_key;
 mod centroid;
 mod constant;
 mod count;
@@ -9,16 +10,20 @@ mod expr;
 mod extreme;
 mod gate;
 mod hist;
+mod hist2d;
 pub(crate) mod last;
 mod profile;
+mod quantile;
 mod roi;
 mod stats;
 mod sum;
 mod threshold;
+mod unique;
 
 use crate::batch::Column;
 use crate::column::{EventErrors, OwnedColumn};
 use crate::error::{DecodeError, Fault};
+use crate::expr::Labels;
 use crate::params::Args;
 use crate::state::{Reduction, Signature, State};
 use crate::types::Type;
@@ -42,9 +47,15 @@ pub static OPS: &[&dyn OpKind] = &[
     &extreme::MIN,
     &extreme::MAX,
     &hist::Hist,
+    &hist2d::Hist2d,
     &profile::Profile,
     &last::Last,
     &last::Buffer,
+    &last::Sample,
+    &quantile::Quantile,
+    &by_key::ByKey,
+    &by_key::Scan,
+    &unique::Unique,
 ];
 
 /// The operation of this name.
@@ -203,6 +214,26 @@ pub trait PerEvent: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// When the op cannot work on these types or shapes.
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault>;
+
+    /// As [`bind`](Self::bind), for ops that know what to do with the labels of inputs that are
+    /// enumerations; empty for every other input.
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    fn bind_labelled(
+        &self,
+        inputs: &[Type],
+        labels: &[Labels],
+    ) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+        let _ = labels;
+        self.bind(inputs)
+    }
+
+    /// Input whose values an output holds unchanged, so that its labels stay true.
+    fn passes(&self, output: usize) -> Option<usize> {
+        let _ = output;
+        None
+    }
 }
 
 /// Computes a per-event op over the events of a batch.

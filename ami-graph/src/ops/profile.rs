@@ -1,20 +1,20 @@
 //! `profile`: the mean of one quantity in bins of another.
 
 use super::sum::numbers_only;
-use super::{Class, Form, InputDoc, OpDoc, OpKind, OutputDoc, ParamDoc, Prepared};
-use crate::access::{as_f64, dense, selected};
+use super::{Class, Form, InputDoc, OpDoc, OpKind, OutputDoc, Prepared};
+use crate::access::{as_f64, selected};
 use crate::batch::Column;
 use crate::buffer::Buffer;
 use crate::compensated::{Compensated, corrected};
 use crate::error::{DecodeError, Fault};
-use crate::grid::{Fall, Grid};
+use crate::grid::{BINS, Fall, Grid, range_doc};
 use crate::moments::{Moments, add_row, merge_rows, sem};
+use crate::pairs::scalars;
 use crate::params::Args;
 use crate::state::{Feed, Outputs, Reduction, Sense, Signature, State, same};
 use crate::types::Type;
 use crate::value::{Array, DType, MAX_RANK, Scalar, Value};
 use crate::wire::{Reader, Writer};
-use crate::with_type;
 
 static DOC: OpDoc = OpDoc {
     name: "profile",
@@ -31,24 +31,7 @@ static DOC: OpDoc = OpDoc {
         InputDoc { name: "value", doc: "scalar, or array of one shape", required: true },
     ]),
     with: false,
-    params: &[
-        ParamDoc {
-            name: "bins",
-            kind: "integer or list of edges",
-            default: "100",
-            unit: "",
-            range: "1 to 4194304, or increasing edges",
-            doc: "number of bins, or their edges",
-        },
-        ParamDoc {
-            name: "range",
-            kind: "[low, high]",
-            default: "",
-            unit: "of the key",
-            range: "low < high",
-            doc: "what the bins cover; left out when edges are given",
-        },
-    ],
+    params: &[BINS, range_doc("[low, high]", "")],
     outputs: &[
         OutputDoc { name: "edges", doc: "float64 [bins + 1]" },
         OutputDoc { name: "mean", doc: "float64 [bins, shape of the value…]" },
@@ -67,7 +50,7 @@ impl OpKind for Profile {
     }
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
-        let grid = Grid::from_args(args, Some(100))?;
+        let grid = Grid::from_args(args)?;
         Ok(Prepared::reduction(&["edges", "mean", "sem", "count", "outside"], Sorting(grid)))
     }
 
@@ -251,20 +234,10 @@ impl Bins {
     }
 }
 
-/// The numbers of a scalar column that take part, as float64.
-fn numbers(column: &Column<'_>, feed: &Feed<'_>) -> Vec<f64> {
-    match column {
-        Column::Scalars { dtype, data, .. } => with_type!(*dtype, T => {
-            dense::<T>(data, feed.mask).iter().map(|x| crate::access::Number::f64(*x)).collect()
-        }),
-        _ => Vec::new(),
-    }
-}
-
 impl State for Bins {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         let &[key, value] = feed.columns else { return };
-        let keys = numbers(key, feed);
+        let keys = scalars(key, feed);
         if keys.len() != feed.present {
             feed.errors.record(|| "the key is not a scalar".to_owned());
             return;
@@ -277,7 +250,7 @@ impl State for Bins {
                 self.absorb_arrays(&keys, &rows, *dtype, feed.scratch);
             }
             value => {
-                let values = numbers(value, feed);
+                let values = scalars(value, feed);
                 self.absorb_scalars(&keys, &values);
             }
         }

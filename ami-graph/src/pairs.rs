@@ -1,0 +1,72 @@
+//! Numbers of several inputs side by side: `hist2d`, `correlate`.
+
+use crate::access::{Number, as_f64, dense, selected};
+use crate::batch::Column;
+use crate::items::{Items, with_items};
+use crate::state::Feed;
+use crate::with_type;
+
+/// Hands the numbers of the first inputs (two or three) of the events that take part to `f`, side
+/// by side in blocks of one length: scalars event by event, arrays element by element. Arrays of
+/// one event must have one shape; a scalar beside an array counts for each of its elements.
+pub fn side_by_side(feed: &mut Feed<'_>, mut f: impl FnMut(&[&[f64]])) {
+    if feed.columns.iter().all(|c| matches!(c, Column::Scalars { .. })) {
+        let numbers: Vec<Vec<f64>> = feed.columns.iter().map(|c| scalars(c, feed)).collect();
+        let slices: Vec<&[f64]> = numbers.iter().map(Vec::as_slice).collect();
+        f(&slices);
+        return;
+    }
+    let mut blocks: Vec<Vec<f64>> = vec![Vec::new(); feed.columns.len()];
+    for event in selected(feed.mask, feed.events.timestamps.len()) {
+        match gather(feed, event, &mut blocks) {
+            Ok(()) => {
+                let slices: Vec<&[f64]> = blocks.iter().map(Vec::as_slice).collect();
+                f(&slices);
+            }
+            Err(shapes) => feed.errors.record(|| {
+                format!("inputs of shapes {shapes} do not go together; give one shape, or scalars")
+            }),
+        }
+    }
+}
+
+/// The scalars that take part, as float64.
+pub fn scalars(column: &Column<'_>, feed: &Feed<'_>) -> Vec<f64> {
+    match column {
+        Column::Scalars { dtype, data, .. } => with_type!(*dtype, T => {
+            dense::<T>(data, feed.mask).iter().map(|x| x.f64()).collect()
+        }),
+        _ => Vec::new(),
+    }
+}
+
+/// One event's numbers of each input, scalars spread out; or the shapes that do not fit.
+fn gather(feed: &Feed<'_>, event: usize, blocks: &mut [Vec<f64>]) -> Result<(), String> {
+    let mut shapes = Vec::new();
+    let mut scratch = Vec::new();
+    for (column, block) in feed.columns.iter().zip(&mut *blocks) {
+        block.clear();
+        let mut take = |items: &Items<'_>| {
+            if let Some(item) = items.get(event) {
+                shapes.push(item.dims);
+                block.extend_from_slice(as_f64(items.dtype, item.data, &mut scratch));
+            }
+        };
+        with_items(column, feed.events.timestamps.len(), &mut take);
+    }
+    let array = shapes.iter().find(|dims| !dims.axes().is_empty());
+    let fits = shapes.iter().all(|dims| dims.axes().is_empty() || Some(dims) == array);
+    if !fits || shapes.len() != blocks.len() {
+        let texts: Vec<String> = shapes.iter().map(|dims| format!("{:?}", dims.axes())).collect();
+        return Err(texts.join(" and "));
+    }
+    let length = array.and_then(|dims| dims.count()).unwrap_or(1);
+    for (block, dims) in blocks.iter_mut().zip(&shapes) {
+        if dims.axes().is_empty() {
+            let number = block[0];
+            block.clear();
+            block.resize(length, number);
+        }
+    }
+    Ok(())
+}
