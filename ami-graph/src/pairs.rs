@@ -60,7 +60,7 @@ fn gather(feed: &Feed<'_>, event: usize, blocks: &mut [Vec<f64>]) -> Result<(), 
         let texts: Vec<String> = shapes.iter().map(|dims| format!("{:?}", dims.axes())).collect();
         return Err(texts.join(" and "));
     }
-    let length = array.and_then(|dims| dims.count()).unwrap_or(1);
+    let length = array.and_then(crate::batch::Dims::count).unwrap_or(1);
     for (block, dims) in blocks.iter_mut().zip(&shapes) {
         if dims.axes().is_empty() {
             let number = block[0];
