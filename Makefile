@@ -7,7 +7,7 @@ DURATION ?= 0
 PROFILE ?= release
 VENV := .venv
 
-.PHONY: demo test build prerequisites python lint doc clean
+.PHONY: demo test build bench prerequisites python lint doc clean
 
 demo: prerequisites
 	$(CARGO) build --locked --profile $(PROFILE) --workspace --bins
@@ -21,6 +21,10 @@ test: prerequisites python
 
 build: prerequisites
 	$(CARGO) build --locked --release --workspace --bins
+
+# All cases of `ami-ctl bench`; the table goes to target/bench.md.
+bench: build
+	target/release/ami-ctl bench --table target/bench.md
 
 prerequisites:
 	@deploy/prerequisites.sh

@@ -1,5 +1,6 @@
 //! Arguments → command → exit code.
 
+use crate::bench;
 use crate::commands;
 use crate::failure;
 use crate::print;
@@ -43,6 +44,8 @@ enum Command {
     Record(commands::record::Args),
     /// Check this machine and this system; says what to do
     Doctor(commands::doctor::Args),
+    /// Measure this machine: events/s, GB/s, latency, fraction of the machine's limits
+    Bench(bench::Args),
     /// Completions for a shell
     Completions(commands::completions::Args),
 }
@@ -77,6 +80,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Top(args) => commands::top::run(&args, &system()?),
         Command::Record(args) => commands::record::run(&args, &system()?),
         Command::Doctor(args) => commands::doctor::run(&args, &system()?),
+        Command::Bench(args) => bench::run(&args, globals.json),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }
@@ -125,6 +129,8 @@ mod tests {
             "top --once",
             "record out.xtc2 --seconds 3 --events 100",
             "doctor",
+            "bench P1 --json",
+            "bench --table t.md",
             "completions bash",
         ] {
             let words = std::iter::once("ami-ctl").chain(line.split(' '));

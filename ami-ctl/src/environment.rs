@@ -12,6 +12,11 @@ pub fn runtime_dir() -> Option<PathBuf> {
     std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_dir())
 }
 
+/// The Python of `AMI_PYTHON`, for clients that measure.
+pub fn python() -> Option<PathBuf> {
+    std::env::var_os("AMI_PYTHON").filter(|v| !v.is_empty()).map(PathBuf::from)
+}
+
 /// Directories that commands are looked for in.
 pub fn path() -> Vec<PathBuf> {
     std::env::var_os("PATH").map_or_else(Vec::new, |p| std::env::split_paths(&p).collect())

@@ -24,6 +24,7 @@
 //! ```
 
 pub mod array;
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod commands;

@@ -16,7 +16,7 @@ const MAY: [(&str, &[&str]); 9] = [
     ("ami-collector", &["ami-graph", "ami-proto"]),
     ("ami-manager", &["ami-graph", "ami-proto"]),
     ("ami-store", &["ami-proto"]),
-    ("ami-ctl", &["ami-graph", "ami-proto"]),
+    ("ami-ctl", &["ami-graph", "ami-proto", "ami-shm"]),
 ];
 
 #[test]

@@ -92,13 +92,14 @@ pub fn end(config: &Config, hosts: usize) -> Receiver<()> {
 
 /// How far the end has come, over several status documents.
 #[derive(Debug, Default)]
-struct Progress {
+pub struct Progress {
     /// When the last ventilator reported that all its flushes are decided.
     drained_ns: Option<f64>,
 }
 
 impl Progress {
-    fn done(&mut self, status: &Value, hosts: usize) -> bool {
+    /// Whether a status document says that every source has ended and all is published.
+    pub fn done(&mut self, status: &Value, hosts: usize) -> bool {
         let of = |role: &'static str| {
             members(status).filter(move |m| m.text("role") == role && m.alive())
         };

@@ -4,7 +4,7 @@
 //! held until its workers are there, so every graph sees the first event. And what feeds is
 //! stopped before what it feeds.
 
-mod control;
+pub mod control;
 mod layout;
 mod run;
 

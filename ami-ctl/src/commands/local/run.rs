@@ -50,6 +50,8 @@ struct Run<'a> {
     started: Instant,
     phase: Phase,
     failure: Option<Failure>,
+    /// When each process was started first, and how long until it was ready, s.
+    starts: Vec<(Option<Instant>, Option<f64>)>,
 }
 
 /// Runs until the end, a signal, or a failure.
@@ -81,6 +83,7 @@ pub fn run(layout: &Layout, dir: &RunDir, options: Options) -> Result<(), Failur
         started: Instant::now(),
         phase: Phase::Boot,
         failure: None,
+        starts: vec![(None, None); layout.daemons.len()],
     };
     run.start(false);
     while !run.supervisor.stopped() {
@@ -130,6 +133,8 @@ impl Run<'_> {
         for index in 0..self.processes.len() {
             if self.processes[index].heard_ready() {
                 self.supervisor.ready(index);
+                let (begun, took) = &mut self.starts[index];
+                *took = took.or(begun.map(|b| b.elapsed().as_secs_f64()));
             }
             if let Some(exit) = self.processes[index].ended() {
                 let actions = self.supervisor.exited(index, exit, self.now());
@@ -158,6 +163,7 @@ impl Run<'_> {
     }
 
     fn spawn(&mut self, index: usize) {
+        self.starts[index].0.get_or_insert_with(Instant::now);
         if let Err(error) = self.processes[index].spawn() {
             self.fatal(index, &format!("cannot be started: {error}"), 1);
         }
@@ -242,6 +248,9 @@ impl Run<'_> {
         let config = &self.layout.config;
         let pids: Map<String, Value> =
             self.processes.iter().map(|p| (p.name().to_string(), p.pid().into())).collect();
+        let name = |index: usize| self.processes[index].name().to_string();
+        let starts: Map<String, Value> =
+            self.starts.iter().enumerate().map(|(i, s)| (name(i), s.1.into())).collect();
         json!({
             "ready": true,
             "run_dir": self.dir.path(),
@@ -251,6 +260,7 @@ impl Run<'_> {
             "logs": self.dir.path().join("logs"),
             "pid": std::process::id(),
             "pids": pids,
+            "start_s": starts,
         })
     }
 

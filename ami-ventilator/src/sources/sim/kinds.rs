@@ -60,6 +60,7 @@ pub enum FieldKind {
     Uniform(Uniform),
     Poisson(Poisson),
     Cycle(Cycle),
+    Clock(Clock),
     StepValue(StepValue),
     Response(Response),
     String(Text),
@@ -120,6 +121,8 @@ kinds! {
         #[serde(default = "unit")]
         high: f64,
     }
+    /// The wall clock when the event was made, ns since 1970: for measuring how long it takes.
+    Clock {}
     /// Poisson distributed.
     Poisson {
         /// Mean.

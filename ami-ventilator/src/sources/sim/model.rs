@@ -241,7 +241,7 @@ impl Builder<'_> {
         presence: Presence,
     ) -> anyhow::Result<()> {
         let default = match scalar {
-            Scalar::Counter { .. } => DType::U64,
+            Scalar::Counter { .. } | Scalar::Clock => DType::U64,
             _ => DType::F64,
         };
         let dtype = common.dtype.unwrap_or(default);

@@ -5,6 +5,7 @@ use super::math::{exp, step};
 use super::random::{Stream, poisson_floor};
 use super::timeline::Timeline;
 use ami_graph::value::{DType, Element};
+use ami_proto::daemon::now_ns;
 
 /// Element types that simulated numbers are turned into: integers rounded and cut to their range.
 pub trait Sample: Element {
@@ -103,6 +104,8 @@ pub enum Scalar {
     Poisson(Stream, f64, f64),
     /// Values, and events that each lasts.
     Cycle(Vec<f64>, u64),
+    /// Wall clock, ns; the one thing here that does not depend on the event's number.
+    Clock,
     /// Values of a scan's steps, and noise.
     StepValue(Stream, Vec<f64>, f64),
     /// A laser's effect.
@@ -162,6 +165,7 @@ impl Scalar {
                 anyhow::ensure!(c.hold > 0, "hold must be at least 1");
                 Scalar::Cycle(c.values.clone(), c.hold)
             }
+            FieldKind::Clock(_) => Scalar::Clock,
             FieldKind::StepValue(c) => Scalar::StepValue(stream, names.scan(&c.of)?, c.jitter),
             FieldKind::Response(c) => {
                 anyhow::ensure!(c.tau > 0.0 && c.rise > 0.0, "tau and rise must be above 0");
@@ -193,6 +197,7 @@ impl Scalars {
             Scalar::Uniform(stream, low, range) => low + range * stream.uniform(i),
             Scalar::Poisson(stream, mean, floor) => stream.poisson(i, *mean, *floor),
             Scalar::Cycle(values, hold) => cycled(values, i / hold),
+            Scalar::Clock => now_ns() as f64,
             Scalar::StepValue(stream, values, jitter) => {
                 cycled(values, self.timeline.step(i)) + jitter * stream.normal(i)
             }
@@ -211,6 +216,7 @@ impl Scalars {
                     *o = T::wrap(begin.wrapping_add(step.wrapping_mul(i)));
                 }
             }
+            Scalar::Clock => out.fill(T::wrap(now_ns())),
             &Scalar::Normal(stream, mean, sigma, None) => {
                 for (o, i) in out.iter_mut().zip(events) {
                     *o = T::of(mean + 0.0 + sigma * stream.normal(i));

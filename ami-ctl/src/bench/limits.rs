@@ -1,0 +1,210 @@
+//! What the machine can do at most, measured in the same run: so that a result is a ratio.
+
+use super::BenchError;
+use ami_proto::socket::{self, PollEvents, Queue};
+use ami_shm::{RingConfig, RingReader, RingWriter};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+/// Larger than any cache.
+const LARGE: usize = 256 << 20;
+/// Rounds, of which the best counts: a disturbance makes slower, nothing makes faster.
+const ROUNDS: usize = 5;
+/// How long one round takes.
+const ROUND: Duration = Duration::from_millis(120);
+/// Distinct frames that are copied in turn, as many as the simulated source has.
+const POOL: usize = 8;
+
+/// Memory and hand-over rates of this machine.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Values by name.
+    pub values: Map<String, Value>,
+}
+
+impl Limits {
+    /// Measures; a few seconds.
+    ///
+    /// # Errors
+    /// When there is no room in shared memory.
+    pub fn measure() -> Result<Limits, BenchError> {
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let (read, copy) = memory(1);
+        let (read_all, copy_all) = memory(cores);
+        let mut values = Map::new();
+        let mut put = |key: &str, value: Value| values.insert(key.to_string(), value);
+        put("cores", json!(cores));
+        put("read_gb_s_one_core", json!(round(read)));
+        put("copy_gb_s_one_core", json!(round(copy)));
+        put("read_gb_s_all_cores", json!(round(read_all)));
+        put("copy_gb_s_all_cores", json!(round(copy_all)));
+        put("zeromq_messages_per_s", json!(zeromq()?.round()));
+        put("ring_handovers_per_s", json!(handovers()?.round()));
+        Ok(Limits { values })
+    }
+}
+
+fn round(x: f64) -> f64 {
+    (x * 100.0).round() / 100.0
+}
+
+/// Read and copy bandwidth of so many threads together, GB/s of bytes read, or copied once.
+fn memory(threads: usize) -> (f64, f64) {
+    let each = |_| {
+        std::thread::spawn(|| {
+            let from = vec![1u64; LARGE / 8 / 2];
+            let mut to = vec![0u64; LARGE / 8 / 2];
+            let read = best(|| {
+                let lanes = from.chunks_exact(16).fold([0u64; 16], |mut sums, chunk| {
+                    sums.iter_mut().zip(chunk).for_each(|(s, x)| *s = s.wrapping_add(*x));
+                    sums
+                });
+                std::hint::black_box(lanes);
+            });
+            let copy = best(|| {
+                let bytes = bytemuck::cast_slice_mut(&mut to);
+                ami_shm::copy(bytes, bytemuck::cast_slice(&from));
+                std::hint::black_box(&to);
+            });
+            let gb = (LARGE / 2) as f64 / 1e9;
+            (gb / read, gb / copy)
+        })
+    };
+    let running: Vec<_> = (0..threads).map(each).collect();
+    let rates = running.into_iter().filter_map(|t| t.join().ok());
+    rates.fold((0.0, 0.0), |sum, rate| (sum.0 + rate.0, sum.1 + rate.1))
+}
+
+fn best(mut work: impl FnMut()) -> f64 {
+    let times = (0..ROUNDS).map(|_| {
+        let begun = Instant::now();
+        work();
+        begun.elapsed().as_secs_f64()
+    });
+    times.fold(f64::INFINITY, f64::min)
+}
+
+/// A ring that is removed again.
+fn ring(bytes: u64) -> Result<RingWriter, BenchError> {
+    let dir = PathBuf::from("/dev/shm");
+    let path = dir.join(format!("ami-bench-{}.ring", std::process::id()));
+    let config = RingConfig {
+        capacity: bytes as usize,
+        lanes: 1,
+        journal: 4096,
+        huge_pages: false,
+        populate: true,
+    };
+    let failed = |reason: String| BenchError::Ring { dir: dir.clone(), bytes, reason };
+    RingWriter::create(&path, 1, &config).map_err(|e| failed(e.to_string()))
+}
+
+/// Frames per second that one core copies into a ring of this size, with whichever of the two ways
+/// to copy is faster.
+///
+/// # Errors
+/// When there is no room for the ring.
+pub fn frames_per_s(frame_bytes: u64, ring_bytes: u64) -> Result<f64, BenchError> {
+    let mut ring = ring(ring_bytes)?;
+    let pool: Vec<Vec<u8>> = (0..POOL).map(|i| vec![i as u8 + 1; frame_bytes as usize]).collect();
+    let mut most: f64 = 0.0;
+    for way in 0..2 * ROUNDS {
+        let (begun, mut frames) = (Instant::now(), 0);
+        while begun.elapsed() < ROUND {
+            for frame in &pool {
+                let Some(at) = ring.reserve(frame.len()) else { continue };
+                match way % 2 {
+                    0 => ami_shm::copy(ring.bytes_mut(at, frame.len()), frame),
+                    _ => ring.bytes_mut(at, frame.len()).copy_from_slice(frame),
+                }
+                ring.publish();
+                let next = ring.next_position();
+                ring.free_to(next);
+                frames += 1;
+            }
+        }
+        most = most.max(f64::from(frames) / begun.elapsed().as_secs_f64());
+    }
+    let _ = ring.remove();
+    Ok(most)
+}
+
+/// Messages of 100 bytes from thread to thread through ZeroMQ over ipc, per second.
+fn zeromq() -> Result<f64, BenchError> {
+    const MESSAGES: u64 = 300_000;
+    let context = zmq::Context::new();
+    let dir = crate::environment::runtime_dir().unwrap_or_else(std::env::temp_dir);
+    let path = dir.join(format!("ami-bench-{}.sock", std::process::id()));
+    let address = format!("ipc://{}", path.display());
+    let queue = Queue::Bounded(10_000);
+    let pull = socket::bind(&context, zmq::PULL, queue, &address, "measurement")?;
+    let other = context.clone();
+    let sender = std::thread::spawn(move || -> Result<(), BenchError> {
+        let push = socket::connect(&other, zmq::PUSH, queue, &address, "measurement")?;
+        for _ in 0..MESSAGES {
+            while !socket::send(&push, [vec![7u8; 100]])? {
+                socket::wait(&mut [push.as_poll_item(PollEvents::POLLOUT)], ROUND)?;
+            }
+        }
+        Ok(())
+    });
+    let (mut frames, mut received, mut begun) = (Vec::new(), 0u64, None);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while received < MESSAGES && Instant::now() < deadline {
+        if socket::receive(&pull, &mut frames)? {
+            begun.get_or_insert_with(Instant::now);
+            received += 1;
+        } else {
+            socket::wait(&mut [pull.as_poll_item(PollEvents::POLLIN)], ROUND)?;
+        }
+    }
+    let seconds = begun.map_or(f64::INFINITY, |b| b.elapsed().as_secs_f64());
+    if let Ok(result) = sender.join() {
+        result?;
+    }
+    let _ = std::fs::remove_file(path);
+    Ok(received as f64 / seconds)
+}
+
+/// Records of one cache line that a writer hands to a reader on another core through the ring, per
+/// second.
+fn handovers() -> Result<f64, BenchError> {
+    let mut ring = ring(1 << 20)?;
+    let path = ring.path().to_path_buf();
+    let failed = |e: ami_shm::RingError| BenchError::Ring {
+        dir: path.clone(),
+        bytes: 1 << 20,
+        reason: e.to_string(),
+    };
+    let reader = RingReader::open(&path).map_err(failed)?;
+    let taken = AtomicU64::new(0);
+    let end = Instant::now() + ROUND * 3;
+    let handed = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut position = 0;
+            while Instant::now() < end {
+                let head = reader.head();
+                while position < head {
+                    std::hint::black_box(reader.bytes(position, 8).map_or(0, |b| b[0]));
+                    position += 64;
+                }
+                taken.store(position, Ordering::Release);
+            }
+        });
+        let mut handed = 0u64;
+        while Instant::now() < end {
+            for _ in 0..64 {
+                let Some(at) = ring.reserve(64) else { break };
+                ring.bytes_mut(at, 8).fill(1);
+                ring.publish();
+                handed += 1;
+            }
+            ring.free_to(taken.load(Ordering::Acquire).min(ring.head()));
+        }
+        handed
+    });
+    let _ = ring.remove();
+    Ok(handed as f64 / (ROUND * 3).as_secs_f64())
+}

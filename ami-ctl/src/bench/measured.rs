@@ -1,0 +1,256 @@
+//! A run's numbers: rates, latency, cost; and whether they meet the goals.
+
+use super::cases::Case;
+use super::limits::Limits;
+use super::system::Outcome;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// A heartbeat's latency at the beginning of a run speaks of the start, not of the run.
+const WARM_UP: f64 = 0.1;
+
+/// Order statistics of latencies, ms.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Latency {
+    /// Median.
+    pub p50: f64,
+    /// 99th percentile.
+    pub p99: f64,
+    /// Greatest.
+    pub max: f64,
+    /// How many.
+    pub count: usize,
+}
+
+impl Latency {
+    /// Of heartbeats with ns, without the first tenth.
+    pub fn of(latencies: &[(u64, u64)]) -> Latency {
+        let skip = (latencies.len() as f64 * WARM_UP).ceil() as usize;
+        let mut ns: Vec<u64> = latencies.iter().skip(skip).map(|l| l.1).collect();
+        ns.sort_unstable();
+        let at = |q: f64| {
+            let index = ((ns.len() as f64 * q).ceil() as usize).saturating_sub(1);
+            ns.get(index).map_or(f64::NAN, |ns| *ns as f64 / 1e6)
+        };
+        Latency { p50: at(0.5), p99: at(0.99), max: at(1.0), count: ns.len() }
+    }
+}
+
+/// One goal, and what came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Goal {
+    /// What is measured, with its unit.
+    pub what: &'static str,
+    /// To be reached, or not to be passed where less is better.
+    pub goal: f64,
+    /// What was measured.
+    pub value: f64,
+    /// Whether more is better.
+    pub more: bool,
+}
+
+impl Goal {
+    pub(super) fn at_least(what: &'static str, goal: f64, value: f64) -> Goal {
+        Goal { what, goal, value, more: true }
+    }
+
+    pub(super) fn at_most(what: &'static str, goal: f64, value: f64) -> Goal {
+        Goal { what, goal, value, more: false }
+    }
+
+    /// How well: 1 is just reached, more is better.
+    pub fn ratio(&self) -> f64 {
+        if self.more { self.value / self.goal } else { self.goal / self.value }
+    }
+
+    /// Whether it is reached. Nothing measured reaches nothing.
+    pub fn met(&self) -> bool {
+        self.ratio() >= 1.0
+    }
+
+    /// As it stands in the document.
+    pub fn document(&self) -> Value {
+        let goal = format!("{} {}", if self.more { "≥" } else { "≤" }, self.goal);
+        json!({"what": self.what, "goal": goal, "value": number(self.value),
+               "ratio": number(self.ratio()), "met": self.met()})
+    }
+}
+
+/// A run's numbers.
+#[derive(Debug)]
+pub struct Measured {
+    /// Which run.
+    pub case: Case,
+    /// Events per second, at the client.
+    pub events_per_s: f64,
+    /// Latency from the last event of a heartbeat to its whole frame in the client.
+    pub latency: Latency,
+    /// Processor time per event by process, µs.
+    pub cpu_us: BTreeMap<String, f64>,
+    /// Greatest resident memory by process, MiB.
+    pub rss_mib: BTreeMap<String, f64>,
+    /// Frames per second that one core copies into such a ring.
+    pub copy_per_s: Option<f64>,
+    /// All else.
+    pub outcome: Outcome,
+    /// Goals of this run.
+    pub goals: Vec<Goal>,
+}
+
+impl Measured {
+    /// From a run.
+    pub fn new(case: Case, outcome: Outcome, copy_per_s: Option<f64>) -> Measured {
+        let events = case.events as f64;
+        let rate = match (outcome.seen.first, outcome.seen.last) {
+            (Some((t0, n0)), Some((t1, n1))) if t1 > t0 => {
+                (n1 - n0) as f64 * 1e9 / (t1 - t0) as f64
+            }
+            _ => f64::NAN,
+        };
+        let by = |table: &BTreeMap<String, u64>, unit: f64| {
+            table.iter().map(|(name, n)| (name.clone(), *n as f64 / unit)).collect()
+        };
+        let mut measured = Measured {
+            events_per_s: rate,
+            latency: Latency::of(&outcome.seen.latencies),
+            cpu_us: by(&outcome.usage.cpu_ns, 1e3 * events),
+            rss_mib: by(&outcome.usage.resident, 1024.0 * 1024.0),
+            copy_per_s,
+            goals: Vec::new(),
+            case,
+            outcome,
+        };
+        measured.goals = measured.own_goals();
+        measured
+    }
+
+    /// Fraction of heartbeats that were complete.
+    pub fn complete(&self) -> f64 {
+        let (all, complete) = self.outcome.heartbeats;
+        complete as f64 / all as f64
+    }
+
+    fn own_goals(&self) -> Vec<Goal> {
+        let rate = |goal| Goal::at_least("events/s", goal, self.events_per_s);
+        let complete =
+            |goal| Goal::at_least("fraction of heartbeats complete", goal, self.complete());
+        let copied = || {
+            let part = self.events_per_s / self.copy_per_s.unwrap_or(f64::NAN);
+            Goal::at_least("of the rate at which a core copies such frames", 0.75, part)
+        };
+        match self.case.name {
+            "P1" => vec![rate(10e6), complete(1.0)],
+            "P1b" => vec![rate(1e6), complete(1.0)],
+            "P2" | "P3" => vec![copied(), rate(2500.0), complete(1.0)],
+            "P3b" => vec![rate(300e3), complete(1.0)],
+            "P4" => {
+                let p50 = match self.case.workers {
+                    1 => 0.5,
+                    2 => 0.6,
+                    _ => 0.7,
+                };
+                vec![
+                    Goal::at_most("latency p50, ms", p50, self.latency.p50),
+                    Goal::at_most("latency p99, ms", 1.5, self.latency.p99),
+                ]
+            }
+            "P5" => vec![complete(0.9999)],
+            "P8" => {
+                let most = |t: &BTreeMap<String, f64>| t.values().copied().fold(0.0, f64::max);
+                vec![
+                    Goal::at_most("MiB per daemon", 20.0, most(&self.rss_mib)),
+                    Goal::at_most("s until a daemon is ready", 0.3, most(&self.outcome.start_s)),
+                ]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// One document with stable keys.
+    pub fn document(&self, limits: &Limits) -> Map<String, Value> {
+        let table = |t: &BTreeMap<String, f64>| -> Map<String, Value> {
+            t.iter().map(|(k, v)| (k.clone(), number(*v))).collect()
+        };
+        let mut limits = limits.values.clone();
+        if let Some(rate) = self.copy_per_s {
+            limits.insert("frames_copied_into_ring_per_s".into(), number(rate));
+        }
+        let (l, (heartbeats, complete)) = (self.latency, self.outcome.heartbeats);
+        let mut document = Map::new();
+        let mut put = |key: &str, value: Value| document.insert(key.to_string(), value);
+        put("case", self.case.name.into());
+        put("variant", self.case.variant.clone().into());
+        put("what", self.case.what.into());
+        put("workers", self.case.workers.into());
+        put("ring_bytes", self.case.ring_bytes.into());
+        put("events", self.case.events.into());
+        put("counts", json!(self.outcome.counts));
+        put("events_per_s", number(self.events_per_s));
+        put("gb_per_s", number(self.events_per_s * self.case.event_bytes as f64 / 1e9));
+        put("heartbeats", heartbeats.into());
+        put("complete_heartbeats", complete.into());
+        put(
+            "latency_ms",
+            json!({"p50": number(l.p50), "p99": number(l.p99), "max": number(l.max),
+                                 "heartbeats": l.count, "client": self.outcome.client}),
+        );
+        put("cpu_us_per_event", Value::Object(table(&self.cpu_us)));
+        put("rss_mib", Value::Object(table(&self.rss_mib)));
+        put("start_s", Value::Object(table(&self.outcome.start_s)));
+        if self.case.clients > 0 {
+            let (received, missed) = self.outcome.crowd;
+            put(
+                "clients",
+                json!({"number": self.case.clients, "received": received, "missed": missed}),
+            );
+        }
+        put("limits", Value::Object(limits));
+        goals(&self.goals, &mut document);
+        document
+    }
+}
+
+/// Adds `goals`, and of the one that is furthest from being met `goal` and `ratio`; `met` is of all.
+pub fn goals(goals: &[Goal], document: &mut Map<String, Value>) {
+    let worst = goals.iter().min_by(|a, b| a.ratio().total_cmp(&b.ratio()));
+    document.insert("goals".into(), goals.iter().map(Goal::document).collect());
+    let of = |key: &str| worst.map_or(Value::Null, |g| g.document()[key].clone());
+    document.insert("goal".into(), of("goal"));
+    document.insert("ratio".into(), of("ratio"));
+    document.insert("met".into(), goals.iter().all(Goal::met).into());
+}
+
+/// Four significant digits; null for what was not measured.
+pub fn number(x: f64) -> Value {
+    if !x.is_finite() {
+        return Value::Null;
+    }
+    let text = format!("{x:.3e}");
+    let rounded = text.parse().unwrap_or(x);
+    if rounded >= 1e4 { json!(x.round() as u64) } else { json!(rounded) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_leave_out_the_start() {
+        let latencies: Vec<(u64, u64)> =
+            (0..1000).map(|i| (i, if i < 100 { 9_000_000_000 } else { i * 1_000_000 })).collect();
+        let l = Latency::of(&latencies);
+        assert_eq!((l.p50, l.p99, l.max, l.count), (549.0, 990.0, 999.0, 900));
+        assert!(Latency::of(&[]).p50.is_nan());
+    }
+
+    #[test]
+    fn what_was_not_measured_meets_no_goal() {
+        assert!(!Goal::at_most("x", 1.0, f64::NAN).met());
+        assert!(!Goal::at_least("x", 1.0, f64::NAN).met());
+        assert!(Goal::at_least("x", 1.0, 1.0).met() && Goal::at_most("x", 1.0, 0.5).ratio() == 2.0);
+        assert_eq!(
+            (number(f64::NAN), number(0.123_456), number(12_345_678.9)),
+            (Value::Null, json!(0.1235), json!(12_345_679))
+        );
+    }
+}

@@ -1,0 +1,161 @@
+//! `ami-ctl bench`: measures this machine with the real processes on generated data.
+//!
+//! Every case is a bounded run of the whole system as `ami-ctl local` starts it. Events are counted
+//! at both ends and at every stage between; a run whose counts do not add up has failed. Beside
+//! each result stands what the machine could do at most, measured in the same run. Clocks: a field
+//! of the source tells when an event was made, and clients compare it with their own on the same
+//! machine.
+
+mod cases;
+mod error;
+mod limits;
+mod measured;
+mod observer;
+mod report;
+mod system;
+mod usage;
+
+use cases::Case;
+pub use error::BenchError;
+use limits::Limits;
+use measured::{Goal, Measured};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::failure::Failure;
+use crate::print;
+
+/// Arguments.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// P1, P1b, P2, P3, P3b, P4, P5, P6, P8 or P9; all without it
+    #[arg(value_name = "CASE")]
+    case: Option<String>,
+    /// Writes the table, as Markdown, to this file, too
+    #[arg(long, value_name = "FILE")]
+    table: Option<PathBuf>,
+}
+
+/// Measures.
+///
+/// # Errors
+/// When there is no such case, the system does not run, or an event is lost.
+pub fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    let names: Vec<&str> = match &args.case {
+        None => cases::NAMES.into(),
+        Some(name) => {
+            let known = cases::NAMES.into_iter().find(|n| n.eq_ignore_ascii_case(name));
+            vec![known.ok_or_else(|| {
+                Failure::usage(
+                    format!("no case {name:?}"),
+                    format!("one of {}", cases::NAMES.join(", ")),
+                )
+            })?]
+        }
+    };
+    let mut bench = Bench { limits: Limits::measure()?, copies: BTreeMap::new(), quiet: json };
+    let mut documents = Vec::new();
+    for name in names {
+        documents.push(bench.case(name)?);
+    }
+    let table = report::table(&documents, &bench.limits);
+    if let Some(file) = &args.table {
+        std::fs::write(file, &table)?;
+    }
+    match (json, args.case.is_some()) {
+        (false, _) => print::line(&table)?,
+        (true, true) => print::json(&documents.remove(0))?,
+        (true, false) => print::json(&json!({
+            "met": documents.iter().all(|d| d["met"] == true),
+            "limits": bench.limits.values,
+            "cases": documents,
+        }))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+struct Bench {
+    limits: Limits,
+    /// Copy limits by bytes of a frame and of the ring.
+    copies: BTreeMap<(u64, u64), f64>,
+    quiet: bool,
+}
+
+impl Bench {
+    /// A case's document: the numbers of its first run, and those of all in `runs`.
+    fn case(&mut self, name: &str) -> Result<Map<String, Value>, BenchError> {
+        let mut runs = Vec::new();
+        for case in cases::of(name).unwrap_or_default() {
+            runs.push(self.measure(case)?);
+        }
+        let mut goals: Vec<Goal> = Vec::new();
+        if name == "P6" {
+            goals.extend(self.crowds(&mut runs)?);
+        }
+        if name == "P9" {
+            goals.extend(scaling(&runs));
+        }
+        goals.extend(runs.iter().flat_map(|r| r.goals.clone()));
+        let mut document = runs.first().map(|r| r.document(&self.limits)).unwrap_or_default();
+        measured::goals(&goals, &mut document);
+        if runs.len() > 1 {
+            let all = runs.iter().map(|r| Value::Object(r.document(&self.limits)));
+            document.insert("runs".into(), all.collect());
+        }
+        Ok(document)
+    }
+
+    fn measure(&mut self, case: Case) -> Result<Measured, BenchError> {
+        if !self.quiet {
+            print::error(&format!("{} {} …", case.name, case.variant));
+        }
+        let copy = match case.frames {
+            true => Some(self.copy_limit(case.event_bytes, case.ring_bytes)?),
+            false => None,
+        };
+        let outcome = system::run(&case)?;
+        Ok(Measured::new(case, outcome, copy))
+    }
+
+    fn copy_limit(&mut self, frame: u64, ring: u64) -> Result<f64, BenchError> {
+        if let Some(rate) = self.copies.get(&(frame, ring)) {
+            return Ok(*rate);
+        }
+        let rate = limits::frames_per_s(frame, ring)?;
+        self.copies.insert((frame, ring), rate);
+        Ok(rate)
+    }
+
+    /// Runs with ever more clients at half of the capacity that the first run found.
+    fn crowds(&mut self, runs: &mut Vec<Measured>) -> Result<Vec<Goal>, BenchError> {
+        let capacity = runs.first().map_or(0.0, |r| r.events_per_s);
+        let rate = (capacity / 2.0).clamp(10.0, 100_000.0) as u32;
+        let mut goals = Vec::new();
+        for clients in [1, 10, 100] {
+            let run = self.measure(cases::p6(clients, rate))?;
+            let kept = run.events_per_s / f64::from(rate);
+            goals.push(Goal::at_least("of the source's rate merged", 0.98, kept));
+            goals.push(Goal::at_least("fraction of heartbeats complete", 1.0, run.complete()));
+            runs.push(run);
+        }
+        Ok(goals)
+    }
+}
+
+/// Throughput with more workers than cores, against the best with fewer.
+fn scaling(runs: &[Measured]) -> Vec<Goal> {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    ["P1", "P2"]
+        .into_iter()
+        .map(|base| {
+            let of = runs.iter().filter(|r| r.case.variant.starts_with(&format!("{base} ")));
+            let (few, many): (Vec<_>, Vec<_>) =
+                of.partition(|r| usize::from(r.case.workers) <= cores);
+            let best = few.iter().map(|r| r.events_per_s).fold(0.0, f64::max);
+            let worst = many.iter().map(|r| r.events_per_s).fold(f64::INFINITY, f64::min);
+            Goal::at_least("of the throughput kept with more workers than cores", 0.9, worst / best)
+        })
+        .collect()
+}

@@ -1,0 +1,75 @@
+//! The table of results, as Markdown.
+
+use super::limits::Limits;
+use crate::print::short;
+use serde_json::{Map, Value};
+use std::fmt::Write;
+
+/// Limits, a row per run, a row per goal.
+pub fn table(documents: &[Map<String, Value>], limits: &Limits) -> String {
+    let mut text = String::from("Machine:");
+    for (name, value) in &limits.values {
+        let _ = write!(text, " {name} {};", short(value.as_f64().unwrap_or(0.0)));
+    }
+    text += "\n\n| case | work | events/s | GB/s | CPU µs per event: ventilator, workers, all | latency p50 / p99 / max ms | heartbeats complete | largest MiB |\n|---|---|---|---|---|---|---|---|\n";
+    for document in documents {
+        let own = vec![Value::Object(document.clone())];
+        for run in document.get("runs").and_then(Value::as_array).unwrap_or(&own) {
+            text += &row(run);
+        }
+    }
+    text += "\n| case | goal | measured | ratio | met |\n|---|---|---|---|---|\n";
+    for document in documents {
+        for goal in document["goals"].as_array().into_iter().flatten() {
+            let met = if goal["met"] == true { "yes" } else { "**no**" };
+            let _ = writeln!(
+                text,
+                "| {} | {} {} | {} | {} | {met} |",
+                plain(&document["case"]),
+                plain(&goal["what"]),
+                plain(&goal["goal"]),
+                plain(&goal["value"]),
+                plain(&goal["ratio"]),
+            );
+        }
+    }
+    text.trim_end().to_string()
+}
+
+fn row(run: &Value) -> String {
+    let cpu = |of: &dyn Fn(&str) -> bool| -> f64 {
+        let table = run["cpu_us_per_event"].as_object().into_iter().flatten();
+        table.filter(|(name, _)| of(name)).filter_map(|(_, v)| v.as_f64()).sum()
+    };
+    let most = run["rss_mib"].as_object().into_iter().flatten().filter_map(|(_, v)| v.as_f64());
+    let latency = |key: &str| plain(&run["latency_ms"][key]);
+    let rate = run["events_per_s"].as_f64().map_or_else(|| "–".into(), short);
+    format!(
+        "| {} {} | {} | {rate} | {} | {:.3}, {:.3}, {:.3} | {} / {} / {} ({}) | {} of {} | {:.1} |\n",
+        plain(&run["case"]),
+        plain(&run["variant"]),
+        plain(&run["what"]),
+        plain(&run["gb_per_s"]),
+        cpu(&|name| name.starts_with("ventilator")),
+        cpu(&|name| name.starts_with("worker")),
+        cpu(&|_| true),
+        latency("p50"),
+        latency("p99"),
+        latency("max"),
+        latency("client"),
+        plain(&run["complete_heartbeats"]),
+        plain(&run["heartbeats"]),
+        most.fold(0.0, f64::max),
+    )
+}
+
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => "–".into(),
+        Value::String(text) => text.clone(),
+        Value::Number(n) if n.as_f64().is_some_and(|x| x >= 1e4) => {
+            short(n.as_f64().unwrap_or(0.0))
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,229 @@
+//! One run: the whole system as `ami-ctl local` starts it, clients, and the counts at both ends.
+
+use super::BenchError;
+use super::cases::Case;
+use super::observer::{Crowd, Observer, Python, Seen};
+use super::usage::{Pids, Usage};
+use crate::client::Client;
+use crate::commands::local::control::Progress;
+use crate::meters::{Member, members};
+use crate::store::Store;
+use crate::system::assignment;
+use ami_proto::config::Config;
+use ami_proto::ctl_to_manager::Command as Question;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A run that takes longer has failed.
+const LONGEST: Duration = Duration::from_secs(120);
+/// How often the processes are looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// Counts that do not add up so long after the end never will.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// What a run came to.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Events, as each stage counted them.
+    pub counts: BTreeMap<&'static str, u64>,
+    /// Heartbeats published, and complete ones, as the root counted them.
+    pub heartbeats: (u64, u64),
+    /// What the client saw.
+    pub seen: Seen,
+    /// Whose the latencies are: `python` or `rust`.
+    pub client: &'static str,
+    /// Processor time and memory.
+    pub usage: Usage,
+    /// Seconds until each daemon was ready.
+    pub start_s: BTreeMap<String, f64>,
+    /// Messages that the crowd received and missed.
+    pub crowd: (u64, u64),
+}
+
+/// A directory that goes with the run.
+struct Dir(PathBuf);
+
+impl Dir {
+    fn make() -> Result<Dir, BenchError> {
+        let parent = crate::environment::runtime_dir().unwrap_or_else(std::env::temp_dir);
+        let path = parent.join(format!("ami-bench-{}", std::process::id()));
+        std::fs::create_dir_all(&path).map_err(|e| BenchError::directory(&path, e))?;
+        Ok(Dir(path))
+    }
+
+    fn file(&self, name: &str, text: &str) -> Result<PathBuf, BenchError> {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).map_err(|e| BenchError::directory(&path, e))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The child that runs the system.
+struct System {
+    child: Child,
+    pids: Pids,
+    start_s: BTreeMap<String, f64>,
+}
+
+impl System {
+    fn start(case: &Case, dir: &Dir) -> Result<System, BenchError> {
+        let source = dir.file("source.toml", case.source)?;
+        let graph = dir.file("graph.json", case.graph)?;
+        let more = if case.options.is_empty() { "" } else { "&" };
+        let url = format!("sim:{}?events={}{more}{}", source.display(), case.events, case.options);
+        let own = std::env::current_exe().map_err(BenchError::start)?;
+        let mut command = Command::new(own);
+        command.args(["local", "--json", "--source", &url, "--run-dir"]).arg(&dir.0);
+        command.args(["--workers", &case.workers.to_string(), "--graph"]).arg(graph);
+        command.args(["--set", &format!("ventilator.ring_bytes={}", case.ring_bytes)]);
+        for set in &case.set {
+            command.args(["--set", set]);
+        }
+        let mut child = command
+            .env_remove("AMI_RUN_DIR")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(BenchError::start)?;
+        let mut line = String::new();
+        if let Some(out) = child.stdout.take() {
+            let _ = BufReader::new(out).read_line(&mut line);
+        }
+        let mut system = System { child, pids: Pids::new(), start_s: BTreeMap::new() };
+        let Ok(ready) = serde_json::from_str::<Value>(&line) else {
+            return Err(BenchError::Refused(system.last_words(&line)));
+        };
+        let table = |key: &str| ready[key].as_object().cloned().unwrap_or_default();
+        let pid = |(n, p): (String, Value)| Some((n, p.as_u64()? as u32));
+        system.pids = table("pids").into_iter().filter_map(pid).collect();
+        let second = |(n, s): (String, Value)| Some((n, s.as_f64()?));
+        system.start_s = table("start_s").into_iter().filter_map(second).collect();
+        Ok(system)
+    }
+
+    fn last_words(&mut self, line: &str) -> String {
+        let mut text = line.to_string();
+        if let Some(mut error) = self.child.stderr.take() {
+            let _ = std::io::Read::read_to_string(&mut error, &mut text);
+        }
+        text.trim().to_string()
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.child.id() as i32) {
+            let _ = kill_process(pid, Signal::TERM);
+        }
+        // `local` kills what does not stop, so this ends.
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a case.
+///
+/// # Errors
+/// When the system does not start, does not come to an end, or loses an event.
+pub fn run(case: &Case) -> Result<Outcome, BenchError> {
+    let dir = Dir::make()?;
+    let set = [assignment("instance.run_dir", &dir.0.display().to_string())];
+    let config = Config::load(None, &set)?;
+    let python = if case.python { Python::start(&config) } else { None };
+    let observer = Observer::start(&config)?;
+    let crowd = Crowd::start(&config, case.clients)?;
+    let system = System::start(case, &dir)?;
+    let mut usage = Usage::default();
+    usage.begin(&system.pids);
+    let counts = follow(case, &config, &system.pids, &mut usage);
+    usage.end(&system.pids);
+    let python = python.map(Python::stop);
+    let crowd = crowd.stop()?;
+    let mut seen = observer.stop()?;
+    let counts = counts.map_err(|e| e.with_logs(&dir.0))?;
+    let client = if python.is_some() { "python" } else { "rust" };
+    if let Some(latencies) = python {
+        seen.latencies = latencies;
+    }
+    let start_s = system.start_s.clone();
+    let (counts, heartbeats) = counts;
+    Ok(Outcome { counts, heartbeats, seen, client, usage, start_s, crowd })
+}
+
+type Counted = (BTreeMap<&'static str, u64>, (u64, u64));
+
+/// Waits for the end, then for the counts to add up.
+fn follow(
+    case: &Case,
+    config: &Config,
+    pids: &Pids,
+    usage: &mut Usage,
+) -> Result<Counted, BenchError> {
+    let (client, store) = (Client::new(config), Store::new(config));
+    let (begun, mut progress, mut ended) = (Instant::now(), Progress::default(), None);
+    loop {
+        std::thread::sleep(LOOK);
+        usage.look(pids);
+        // A manager that is starved by the load is asked again.
+        let Ok(status) = client.command(&Question::Status) else { continue };
+        if progress.done(&status, 1) {
+            let at = *ended.get_or_insert_with(Instant::now);
+            let (counts, heartbeats) = count(&status, &store);
+            if counts.values().all(|n| *n == case.events) {
+                return Ok((counts, heartbeats));
+            }
+            if at.elapsed() > SETTLED {
+                return Err(BenchError::Counts { events: case.events, counts });
+            }
+        }
+        if begun.elapsed() > LONGEST {
+            let (counts, _) = count(&status, &store);
+            return Err(BenchError::Slow { events: case.events, counts });
+        }
+    }
+}
+
+/// Events as each stage counts them, and heartbeats as the root does.
+fn count(status: &Value, store: &Store) -> Counted {
+    let sum = |role: &str, name: &str| -> u64 {
+        let of = members(status).filter(|m| m.text("role") == role);
+        of.filter_map(|m: Member<'_>| m.metric(name)).sum::<f64>() as u64
+    };
+    let mut counts = BTreeMap::new();
+    for (stage, role) in
+        [("source", "ventilator"), ("workers", "worker"), ("host", "collector"), ("root", "root")]
+    {
+        counts.insert(stage, sum(role, "ami_events_total"));
+    }
+    let newest = store.get("bench/n").ok();
+    let value = newest.as_ref().and_then(crate::feature::Feature::scalar);
+    counts.insert("value", value.unwrap_or(0.0) as u64);
+    counts.insert("label", newest.and_then(|f| f.number("window_events")).unwrap_or(0));
+    let heartbeats =
+        (sum("root", "ami_heartbeats_total"), sum("root", "ami_complete_heartbeats_total"));
+    (counts, heartbeats)
+}
+
+/// The last lines of every log.
+pub fn logs(dir: &Path) -> String {
+    let mut text = String::new();
+    for entry in std::fs::read_dir(dir.join("logs")).into_iter().flatten().flatten() {
+        let log = std::fs::read_to_string(entry.path()).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        for line in &lines[lines.len().saturating_sub(3)..] {
+            text += &format!("\n  {}: {line}", entry.file_name().display());
+        }
+    }
+    text
+}
