@@ -34,6 +34,9 @@ pub struct Seen {
     pub latencies: Vec<(u64, u64)>,
 }
 
+/// Topic and header of a message.
+type Head<'a> = (&'a [u8], &'a [u8]);
+
 /// A subscription to everything of the graph `bench`.
 struct Subscriber {
     socket: Socket,
@@ -54,7 +57,7 @@ impl Subscriber {
     }
 
     /// The next message, if one comes soon.
-    fn next(&mut self) -> Result<Option<(&[u8], &[u8])>, BenchError> {
+    fn next(&mut self) -> Result<Option<Head<'_>>, BenchError> {
         if !socket::receive(&self.socket, &mut self.frames)? {
             let mut items = [self.socket.as_poll_item(PollEvents::POLLIN)];
             socket::wait(&mut items, Duration::from_millis(50))?;
