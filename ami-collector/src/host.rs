@@ -70,7 +70,7 @@ struct Host {
 
 impl Host {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Host> {
-        let context = zmq::Context::new();
+        let context = daemon.context.clone();
         let connect = |kind, endpoint: Endpoint, what| {
             socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
         };

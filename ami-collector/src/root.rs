@@ -97,7 +97,7 @@ struct Counts {
 
 impl Root {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Root> {
-        let context = zmq::Context::new();
+        let context = daemon.context.clone();
         let dir = match config.root.state_dir.as_os_str().is_empty() {
             true => &config.instance.run_dir,
             false => &config.root.state_dir,

@@ -46,6 +46,9 @@ enum Command {
     Doctor(commands::doctor::Args),
     /// Measure this machine: events/s, GB/s, latency, fraction of the machine's limits
     Bench(bench::Args),
+    /// Keys of daemons and people: make, allow, list, revoke
+    #[command(subcommand)]
+    Keys(commands::keys::Keys),
     /// Completions for a shell
     Completions(commands::completions::Args),
 }
@@ -81,6 +84,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Record(args) => commands::record::run(&args, &system()?),
         Command::Doctor(args) => commands::doctor::run(&args, &system()?),
         Command::Bench(args) => bench::run(&args, globals.json),
+        Command::Keys(args) => commands::keys::run(&args, &system()?),
         Command::Completions(args) => commands::completions::run(&args),
     }
 }
@@ -131,6 +135,11 @@ mod tests {
             "doctor",
             "bench P1 --json",
             "bench --table t.md",
+            "keys new ann --dir /tmp",
+            "keys list",
+            "keys allow ann view",
+            "keys revoke ann",
+            "status --key ann.key_secret --server-key ami.key",
             "completions bash",
         ] {
             let words = std::iter::once("ami-ctl").chain(line.split(' '));

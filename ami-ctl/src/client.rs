@@ -25,7 +25,7 @@ pub enum ClientError {
     },
     /// Nobody answered.
     #[error(
-        "no answer from the {who} at {address} within {seconds} s: is ami-{who} running? start it with `ami-ctl local …` or `systemctl start ami.target`, or name its run directory with --run-dir"
+        "no answer from the {who} at {address} within {seconds} s: is ami-{who} running? start it with `ami-ctl local …` or `systemctl start ami.target`, or name its run directory with --run-dir{keys}"
     )]
     NoAnswer {
         /// Who was asked.
@@ -34,6 +34,8 @@ pub enum ClientError {
         address: String,
         /// For how long.
         seconds: f64,
+        /// What else it may be where keys are asked for.
+        keys: &'static str,
     },
     /// It said no.
     #[error("{}", crate::failure::text(.0))]

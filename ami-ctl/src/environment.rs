@@ -7,6 +7,12 @@ pub fn run_dir() -> Option<PathBuf> {
     std::env::var_os("AMI_RUN_DIR").filter(|v| !v.is_empty()).map(PathBuf::from)
 }
 
+/// The files of a person's own pair and of the system's public key: `AMI_KEY`, `AMI_SERVER_KEY`.
+pub fn keys() -> [Option<PathBuf>; 2] {
+    let file = |v| std::env::var_os(v).filter(|v| !v.is_empty()).map(PathBuf::from);
+    [file("AMI_KEY"), file("AMI_SERVER_KEY")]
+}
+
 /// Where run directories are made that nobody asked for.
 pub fn runtime_dir() -> Option<PathBuf> {
     std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|p| p.is_dir())

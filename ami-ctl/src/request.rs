@@ -3,7 +3,8 @@
 use crate::client::ClientError;
 use ami_proto::config::Config;
 use ami_proto::endpoint::Endpoint;
-use ami_proto::socket::{self, PollEvents, Queue};
+use ami_proto::metrics::Metrics;
+use ami_proto::socket::{self, Context, PollEvents, Queue};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -14,7 +15,7 @@ pub const PATIENCE: Duration = Duration::from_secs(3);
 /// Where questions go.
 #[derive(Clone)]
 pub struct Requester {
-    context: zmq::Context,
+    context: Context,
     address: String,
     who: &'static str,
     run_dir: PathBuf,
@@ -30,16 +31,30 @@ impl Requester {
     /// For an endpoint of a system.
     pub fn new(config: &Config, endpoint: Endpoint, who: &'static str) -> Requester {
         Requester {
-            context: zmq::Context::new(),
+            context: Context::new(config, Metrics::default()),
             address: endpoint.connect(config),
             who,
             run_dir: config.instance.run_dir.clone(),
         }
     }
 
+    /// Where its sockets are made.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Where it asks.
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    fn keys_hint(&self) -> &'static str {
+        match self.context.security() {
+            Ok(Some(_)) if self.address.starts_with("tcp://") => {
+                "; if it runs, it refused your key or --server-key is not its own: its log tells"
+            }
+            _ => "",
+        }
     }
 
     /// Sends the question and waits for the answer's frames.
@@ -64,6 +79,7 @@ impl Requester {
                     who: self.who,
                     address: self.address.clone(),
                     seconds: timeout.as_secs_f64(),
+                    keys: self.keys_hint(),
                 });
             }
             socket::wait(&mut [socket.as_poll_item(PollEvents::POLLIN)], left)?;

@@ -5,7 +5,7 @@ use crate::feature::Feature;
 use crate::request::{PATIENCE, Requester};
 use ami_proto::config::Config;
 use ami_proto::endpoint::Endpoint;
-use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Context, PollEvents, Queue, Socket};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -90,7 +90,7 @@ impl Store {
     /// # Errors
     /// When the address is senseless.
     pub fn subscribe(&self, prefixes: &[String]) -> Result<Subscription, ClientError> {
-        let context = zmq::Context::new();
+        let context = self.requester.context().clone();
         // XSUB, because the shared way to connect a SUB subscribes it to everything.
         let queue = Queue::Bounded(1000);
         let socket = socket::connect(&context, zmq::XSUB, queue, &self.publications, "store")?;
@@ -127,7 +127,7 @@ fn kind(value: &Value) -> &'static str {
 pub struct Subscription {
     socket: Socket,
     // The socket lives in it.
-    _context: zmq::Context,
+    _context: Context,
     frames: Vec<Message>,
 }
 

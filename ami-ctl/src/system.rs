@@ -23,6 +23,12 @@ pub struct Globals {
     /// Overrides one option of the configuration; may be repeated
     #[arg(long, value_name = "section.key=value", global = true)]
     pub set: Vec<String>,
+    /// Your own pair, for a system that asks for keys [env: AMI_KEY] [default: security.key]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub key: Option<PathBuf>,
+    /// The public key of that system [env: AMI_SERVER_KEY] [default: security.server_key]
+    #[arg(long, value_name = "FILE", global = true)]
+    pub server_key: Option<PathBuf>,
     /// One JSON document instead of text for people
     #[arg(long, global = true)]
     pub json: bool,
@@ -57,6 +63,7 @@ impl System {
         if let Some(dir) = &run_dir {
             set.push(assignment("instance.run_dir", &dir.display().to_string()));
         }
+        set.extend(keys(globals));
         let config = Config::load(file.as_deref(), &set)?;
         Ok(System { config, file, set, json: globals.json })
     }
@@ -76,6 +83,23 @@ impl System {
         let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
         environment::who(&host)
     }
+}
+
+/// Assignments for the keys of a person.
+fn keys(globals: &Globals) -> Vec<String> {
+    let [key, server_key] = environment::keys();
+    let named = [
+        ("security.key", globals.key.clone().or(key)),
+        ("security.server_key", globals.server_key.clone().or(server_key)),
+    ];
+    let mut set: Vec<String> = named
+        .into_iter()
+        .filter_map(|(option, file)| Some(assignment(option, &file?.display().to_string())))
+        .collect();
+    if !set.is_empty() {
+        set.push(assignment("security.mode", "curve"));
+    }
+    set
 }
 
 /// The run directory that was asked for. What stands on the command line goes before the

@@ -3,6 +3,7 @@
 
 use ami_graph::error::nearest;
 use ami_proto::ctl_to_manager::{Command, Edit, Refusal};
+use ami_proto::keys::Role;
 use serde_json::Value;
 
 /// Largest request, in bytes.
@@ -147,6 +148,23 @@ pub fn edit(command: &Command) -> Option<(Option<&str>, &Edit)> {
         | Command::Reset { graph, edit, .. } => Some((Some(graph), edit)),
         _ => None,
     }
+}
+
+/// As [`edit`], to be changed.
+pub fn edit_mut(command: &mut Command) -> Option<&mut Edit> {
+    match command {
+        Command::Apply { edit, .. }
+        | Command::Set { edit, .. }
+        | Command::Remove { edit, .. }
+        | Command::Rollback { edit, .. }
+        | Command::Reset { edit, .. } => Some(edit),
+        _ => None,
+    }
+}
+
+/// What a key must allow for a command.
+pub fn need(command: &Command) -> Role {
+    if edit(command).is_some() { Role::Edit } else { Role::View }
 }
 
 #[cfg(test)]

@@ -12,7 +12,8 @@ use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::member_to_manager::Report;
 use ami_proto::metrics::Metrics;
-use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Context, PollEvents, Queue, Socket};
+use ami_proto::throttle::Throttle;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -66,6 +67,7 @@ pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
 }
 
 struct Manager {
+    context: Context,
     commands: Socket,
     graphs: Socket,
     reports: Socket,
@@ -82,11 +84,13 @@ struct Manager {
     requests: u64,
     bad: u64,
     unsent: u64,
+    denied: u64,
+    throttle: Throttle,
 }
 
 impl Manager {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Manager> {
-        let context = zmq::Context::new();
+        let context = daemon.context.clone();
         let bind = |kind, queue, endpoint: Endpoint, what| {
             socket::bind(&context, kind, queue, &endpoint.bind(config), what)
         };
@@ -115,6 +119,7 @@ impl Manager {
         let (state, effects) = State::new(0, start);
         let now = Instant::now();
         let mut manager = Manager {
+            context,
             commands,
             graphs,
             reports,
@@ -130,6 +135,8 @@ impl Manager {
             requests: 0,
             bad: 0,
             unsent: 0,
+            denied: 0,
+            throttle: Throttle::new(20, Duration::from_secs(1)),
         };
         manager.perform(effects);
         Ok(manager)
@@ -195,12 +202,21 @@ impl Manager {
         }
     }
 
+    fn denied(&mut self, reason: &str) {
+        self.denied += 1;
+        if let Some(unsaid) = self.throttle.pass(Instant::now()) {
+            tracing::warn!(reason, total = self.denied, unsaid, "request denied");
+        }
+    }
+
     /// A request is `[identity, (empty,) JSON]`; REQ sends the empty frame, DEALER need not.
     fn request(&mut self) {
         self.requests += 1;
+        // Any frame of a message tells who sent it, but for the identity, which the router adds.
+        let peer = self.frames.last_mut().map(|f| self.context.peer(f));
         let Some((identity, rest)) = self.frames.split_first() else { return };
         let delimited = rest.first().is_some_and(|f| f.is_empty());
-        let client = Client { identity: identity.to_vec(), delimited };
+        let client = Client { identity: identity.to_vec(), delimited, peer: peer.flatten() };
         match &rest[usize::from(delimited)..] {
             [body] => {
                 // One byte beyond the limit is refused like all of them, without a copy of them.
@@ -240,6 +256,7 @@ impl Manager {
                 }
                 Effect::Rewrite => self.rewrite(),
                 Effect::Ignored(reason) => self.ignored(&reason),
+                Effect::Denied(reason) => self.denied(&reason),
             }
         }
     }
@@ -302,6 +319,7 @@ impl Manager {
         self.metrics.set("ami_manager_requests_total", self.requests as f64);
         self.metrics.set("ami_manager_bad_messages_total", self.bad as f64);
         self.metrics.set("ami_manager_unsent_total", self.unsent as f64);
+        self.metrics.set("ami_manager_denied_total", self.denied as f64);
         let broken = self.journal.broken().is_some();
         self.metrics.set("ami_manager_journal_ok", if broken { 0.0 } else { 1.0 });
     }

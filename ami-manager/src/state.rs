@@ -11,6 +11,29 @@
 
 mod documents;
 mod rollout;
+/// Whether the client may, and under the name of its key.
+fn allowed(client: &Client, command: &mut Command) -> Result<(), Refusal> {
+    let Some(peer) = &client.peer else {
+        let hint = "ask who runs the system for `ami-ctl keys allow NAME ROLE`";
+        return Err(commands::refusal("your key is no longer allowed", hint));
+    };
+    let need = commands::need(command);
+    if !peer.role.permits(need) {
+        let name = peer.name.as_deref().unwrap_or_default();
+        let (role, need) = (peer.role.name(), need.name());
+        let error = format!("the key {name:?} has the role {role}; this needs {need}");
+        let hint = format!("ask who runs the system for `ami-ctl keys allow {name} {need}`");
+        return Err(commands::refusal(error, hint));
+    }
+    // What a key proves goes before what a client says; the system's own key is nobody's name.
+    if let (Some(name), Some(edit)) = (&peer.name, commands::edit_mut(command))
+        && peer.role != Role::System
+    {
+        edit.who.clone_from(name);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests;
 
@@ -21,9 +44,11 @@ use crate::members::Members;
 use crate::validate::World;
 use ami_graph::files::Files;
 use ami_graph::spec::GraphSet;
-use ami_proto::ctl_to_manager::Command;
+use ami_proto::ctl_to_manager::{Command, Refusal};
+use ami_proto::keys::Role;
 use ami_proto::manager_to_members::Announce;
 use ami_proto::member_to_manager::Report;
+use ami_proto::security::Peer;
 use rollout::{Rollout, Settling, Waiter, Withdrawal};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -34,13 +59,15 @@ pub const MAX_QUEUE: usize = 64;
 /// Versions are numbers that JSON readers of every language hold exactly.
 const MAX_VERSION: u64 = 1 << 53;
 
-/// Who asked: nothing here looks into it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+/// Who asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Client {
     /// The socket's name for the connection.
     pub identity: Vec<u8>,
     /// Whether it puts an empty frame before the request, as REQ does.
     pub delimited: bool,
+    /// Whose key opened the connection; None where it is no longer allowed.
+    pub peer: Option<Peer>,
 }
 
 /// What happened.
@@ -92,6 +119,8 @@ pub enum Effect {
     Rewrite,
     /// A report was not taken: log and count it.
     Ignored(String),
+    /// A request was not allowed: log and count it.
+    Denied(String),
 }
 
 /// How the journal is.
@@ -260,13 +289,18 @@ impl State {
         wall_ns: u64,
         out: &mut Vec<Effect>,
     ) {
-        let command = match commands::parse(bytes) {
+        let mut command = match commands::parse(bytes) {
             Ok(command) => command,
             Err(refusal) => {
                 let document = commands::document(&refusal);
                 return out.push(Effect::Reply { client, document, edit: false });
             }
         };
+        if let Err(refusal) = allowed(&client, &mut command) {
+            out.push(Effect::Denied(refusal.error.clone()));
+            let document = commands::document(&refusal);
+            return out.push(Effect::Reply { client, document, edit: false });
+        }
         if commands::edit(&command).is_none() {
             let document = self.document(now_ns, &command);
             return out.push(Effect::Reply { client, document, edit: false });

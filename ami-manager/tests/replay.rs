@@ -10,6 +10,7 @@ use ami_manager::state::{Client, Effect, Input, JournalHealth, Start, State};
 use ami_manager::validate::World;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::{Prepared, Report, Role};
+use ami_proto::security::Peer;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -157,7 +158,7 @@ impl Run {
     fn request(&mut self, state: &mut State, bytes: Vec<u8>) {
         self.asked += 1;
         let identity = self.asked.to_le_bytes().to_vec();
-        let client = Client { identity, delimited: false };
+        let client = Client { identity, delimited: false, peer: Some(Peer::LOCAL) };
         self.input(state, Input::Request { client, bytes, wall_ns: self.now });
     }
 
@@ -257,7 +258,7 @@ proptest! {
             format!(r#"{{"cmd":"graph.apply","spec":{{"name":"g","nodes":{{"n":{{"op":"x","v":{nested}}}}}}}}}"#),
         ] {
             run.asked += 1;
-            let client = Client { identity: run.asked.to_le_bytes().to_vec(), delimited: false };
+            let client = Client { identity: run.asked.to_le_bytes().to_vec(), delimited: false, peer: Some(Peer::LOCAL) };
             let effects = state.on(3_000_000_000, Input::Request { client, bytes: body.into_bytes(), wall_ns: 0 });
             run.take_answers(effects);
         }

@@ -10,8 +10,9 @@ use ami_proto::daemon::Daemon;
 use ami_proto::endpoint::Endpoint;
 use ami_proto::manager_to_members::{Announce, Phase};
 use ami_proto::member_to_manager::Role;
+use ami_proto::metrics::Metrics;
 use ami_proto::reporter::Reporter;
-use ami_proto::socket::{self, Queue, Socket};
+use ami_proto::socket::{self, Context, Queue, Socket};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +30,7 @@ struct Running {
 
 fn start(config: &Config) -> Running {
     let config = config.clone();
-    let mut daemon = Daemon::test();
+    let mut daemon = Daemon::test(&config);
     let stop = daemon.stop_flag();
     Running { stop, thread: std::thread::spawn(move || run(&config, &mut daemon)) }
 }
@@ -41,7 +42,7 @@ impl Running {
     }
 }
 
-fn client(context: &zmq::Context, kind: zmq::SocketType, config: &Config) -> Socket {
+fn client(context: &Context, kind: zmq::SocketType, config: &Config) -> Socket {
     let address = Endpoint::Manager.connect(config);
     let socket = socket::connect(context, kind, Queue::Bounded(16), &address, "manager").unwrap();
     socket.set_rcvtimeo(20_000).unwrap();
@@ -57,8 +58,8 @@ fn ask(socket: &Socket, command: &Value) -> Value {
 fn member(config: &Config, stop: Arc<AtomicBool>) -> JoinHandle<Vec<(Announce, u64)>> {
     let config = config.clone();
     std::thread::spawn(move || {
-        let daemon = Daemon::test();
-        let context = zmq::Context::new();
+        let daemon = Daemon::test(&config);
+        let context = Context::new(&config, Metrics::default());
         let mut reporter = Reporter::new(&context, &config, &daemon, Role::Worker, "w1").unwrap();
         reporter.state("running");
         let mut seen = Vec::new();
@@ -100,7 +101,7 @@ fn member_is_listed(socket: &Socket) -> bool {
 fn edits_reach_members_and_outlive_the_manager() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    let context = zmq::Context::new();
+    let context = Context::new(&config, Metrics::default());
     let manager = start(&config);
     let end = Arc::new(AtomicBool::new(false));
     let worker = member(&config, end.clone());
@@ -139,7 +140,7 @@ fn edits_reach_members_and_outlive_the_manager() {
 fn wrong_messages_are_answered_or_counted_and_disturb_nobody() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    let context = zmq::Context::new();
+    let context = Context::new(&config, Metrics::default());
     let manager = start(&config);
     let dealer = client(&context, zmq::DEALER, &config);
     let frames = |parts: &[&[u8]]| -> Value {
@@ -166,7 +167,7 @@ fn wrong_messages_are_answered_or_counted_and_disturb_nobody() {
 fn a_journal_that_cannot_be_written_is_confessed() {
     let dir = tempfile::tempdir().unwrap();
     let config = config(&dir);
-    let context = zmq::Context::new();
+    let context = Context::new(&config, Metrics::default());
     let manager = start(&config);
     let req = client(&context, zmq::REQ, &config);
     ask(&req, &json!({ "cmd": "status" }));

@@ -68,7 +68,7 @@ sections! {
     Config {
         instance: Instance, endpoints: Endpoints, heartbeat: Heartbeat, ventilator: Ventilator,
         worker: Worker, collector: Collector, root: Root, manager: Manager, store: Store,
-        metrics: Metrics,
+        security: Security, metrics: Metrics,
     }
     /// `[instance]`
     Instance { name: String, run_dir: PathBuf, host: String }
@@ -99,6 +99,8 @@ sections! {
     Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: u64 }
     /// `[store]`
     Store { history: usize, history_bytes: usize, client_queue: i32, client_bytes: usize }
+    /// `[security]`
+    Security { mode: String, key: PathBuf, server_key: PathBuf, allowed: PathBuf }
     /// `[metrics]`
     Metrics { port: i32 }
 }
@@ -163,6 +165,11 @@ impl Config {
         if !["", "block", "drop"].contains(&overload.as_str()) {
             let (key, reason) = ("ventilator.overload", "must be \"block\", \"drop\" or empty");
             return Err(ConfigError::Value { key, value: overload.clone(), reason });
+        }
+        if !["off", "curve"].contains(&self.security.mode.as_str()) {
+            let (key, reason) = ("security.mode", "must be \"off\" or \"curve\"");
+            let value = self.security.mode.clone();
+            return Err(ConfigError::Value { key, value, reason });
         }
         if self.ventilator.ring_bytes < 1 << 20 {
             let (key, reason) = ("ventilator.ring_bytes", "must be at least 1048576 (1 MiB)");

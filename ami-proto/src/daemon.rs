@@ -3,7 +3,8 @@
 
 use crate::config::Config;
 use crate::metrics::{self, Metrics};
-use crate::socket::RoleLock;
+use crate::security::Security;
+use crate::socket::{self, RoleLock};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -21,6 +22,8 @@ pub struct Daemon {
     stop: Arc<AtomicBool>,
     /// The daemon's numbers.
     pub metrics: Metrics,
+    /// Where its sockets are made.
+    pub context: socket::Context,
     /// Its life: start time, ns since the Unix epoch. Increases from one life to the next.
     pub life: u64,
     /// Port of `/metrics`, 0 if none.
@@ -39,10 +42,12 @@ pub fn now_ns() -> u64 {
 
 impl Daemon {
     /// For a loop inside a test.
-    pub fn test() -> Daemon {
+    pub fn test(config: &Config) -> Daemon {
+        let metrics = Metrics::default();
         Daemon {
             stop: Arc::default(),
-            metrics: Metrics::default(),
+            context: socket::Context::new(config, metrics.clone()),
+            metrics,
             life: now_ns(),
             metrics_port: 0,
             watchdog: None,
@@ -163,7 +168,8 @@ pub fn start(definition: Definition, matches: &ArgMatches) -> ExitCode {
         Ok(config) => config,
         Err(error) => return fail(&error.into(), USAGE),
     };
-    if let Err(error) = (definition.check)(&config) {
+    let keys = Security::load(&config.security).map_err(Into::into);
+    if let Err(error) = keys.and_then(|_| (definition.check)(&config)) {
         return fail(&error, USAGE);
     }
     if matches.get_flag("check") {
@@ -182,6 +188,8 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
 }
 
 fn launch(definition: Definition, config: &Config) -> anyhow::Result<()> {
+    // Sockets and files are for this user alone.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         // A second signal ends a process that does not stop.
@@ -196,6 +204,7 @@ fn launch(definition: Definition, config: &Config) -> anyhow::Result<()> {
     };
     let mut daemon = Daemon {
         stop,
+        context: socket::Context::new(config, metrics.clone()),
         metrics,
         life: now_ns(),
         metrics_port,

@@ -1,6 +1,7 @@
 //! The one table of addresses: who binds what, and its place in the run directory.
 
 use crate::config::Config;
+use crate::keys::Role;
 
 /// An address of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,15 @@ impl Endpoint {
     /// Name of its ipc file in the run directory.
     pub fn file(self) -> &'static str {
         ENDPOINTS.iter().find(|e| e.0 == self).map_or("", |e| e.1)
+    }
+
+    /// What a peer's key must allow where security is on. What a client of the manager may do is
+    /// decided command by command.
+    pub const fn need(self) -> Role {
+        match self {
+            Endpoint::Store | Endpoint::Query | Endpoint::Manager => Role::View,
+            _ => Role::Daemon,
+        }
     }
 
     /// Where its owner binds.

@@ -30,7 +30,7 @@ impl Reporter {
     /// # Errors
     /// When an address is senseless.
     pub fn new(
-        context: &zmq::Context,
+        context: &socket::Context,
         config: &Config,
         daemon: &Daemon,
         role: Role,

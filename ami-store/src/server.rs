@@ -41,9 +41,9 @@ struct Server {
 
 impl Server {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Server> {
-        let context = zmq::Context::new();
+        let context = &daemon.context;
         let bind = |kind, queue, endpoint: Endpoint, what| {
-            socket::bind(&context, kind, queue, &endpoint.bind(config), what)
+            socket::bind(context, kind, queue, &endpoint.bind(config), what)
         };
         let clients = bind(
             zmq::XPUB,
@@ -55,7 +55,7 @@ impl Server {
         clients.set_xpub_verbose(true)?;
         let results = Endpoint::Results.connect(config);
         let results =
-            socket::connect(&context, zmq::XSUB, Queue::Protocol, &results, "root's results")?;
+            socket::connect(context, zmq::XSUB, Queue::Protocol, &results, "root's results")?;
         // Everything: said again by ZeroMQ itself to a root that was restarted.
         socket::send(&results, [&[1u8][..]])?;
         Ok(Server {
@@ -68,7 +68,7 @@ impl Server {
                 Endpoint::Query,
                 "queries",
             )?,
-            reporter: Reporter::new(&context, config, daemon, Role::Store, "store")?,
+            reporter: Reporter::new(context, config, daemon, Role::Store, "store")?,
             frames: Vec::new(),
             bound: ByteBound::new(config.store.client_bytes, config.store.client_queue),
             refused: 0,

@@ -13,6 +13,7 @@ use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{self, now_ns};
 use ami_proto::endpoint::Endpoint;
+use ami_proto::metrics::Metrics;
 use ami_proto::socket::{self, PollEvents, Queue, Socket};
 use ami_proto::to_ventilator::{Purpose, ToVentilator};
 use ami_proto::transition::TransitionKind;
@@ -122,7 +123,7 @@ impl Recorder {
                 path.display()
             )
         })?;
-        let context = zmq::Context::new();
+        let context = socket::Context::new(config, Metrics::default());
         let endpoint =
             config.instance.run_dir.join(format!("lane-{}-{:x}", std::process::id(), now_ns()));
         let address = format!("ipc://{}", endpoint.display());

@@ -25,7 +25,7 @@ pub struct Seat {
 
 /// All seats, by lane.
 pub struct Seats {
-    context: zmq::Context,
+    context: socket::Context,
     seats: BTreeMap<u32, Seat>,
     lanes: u32,
     generation: u64,
@@ -34,7 +34,7 @@ pub struct Seats {
 
 impl Seats {
     /// No seats, of so many lanes.
-    pub fn new(context: zmq::Context, lanes: usize, deadline: Duration) -> Seats {
+    pub fn new(context: socket::Context, lanes: usize, deadline: Duration) -> Seats {
         Seats { context, seats: BTreeMap::new(), lanes: lanes as u32, generation: 0, deadline }
     }
 

@@ -109,7 +109,7 @@ impl Ventilator {
         let number = host_number(&host);
         let source = sources::open(&spec, number, &host)?;
         let epoch = daemon.life;
-        let context = zmq::Context::new();
+        let context = daemon.context.clone();
         let connect = |kind, endpoint: Endpoint, what| {
             socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
         };

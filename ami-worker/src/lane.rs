@@ -22,7 +22,7 @@ impl Intake {
     /// # Errors
     /// When the run directory cannot be used.
     pub fn bind(
-        context: &zmq::Context,
+        context: &socket::Context,
         run_dir: &Path,
         name: &str,
         life: u64,

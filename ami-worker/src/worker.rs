@@ -46,7 +46,7 @@ pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
 struct Worker {
     name: String,
     run_dir: std::path::PathBuf,
-    context: zmq::Context,
+    context: socket::Context,
     ventilator: Socket,
     collector: Socket,
     reporter: Reporter,
@@ -66,7 +66,7 @@ struct Worker {
 
 impl Worker {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Worker> {
-        let context = zmq::Context::new();
+        let context = daemon.context.clone();
         let name = match config.worker.name.as_str() {
             "" => format!("worker-{}", std::process::id()),
             name => name.to_string(),

@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod features;
 pub mod get;
 pub mod graph;
+pub mod keys;
 pub mod local;
 pub mod ops;
 pub mod record;

@@ -50,6 +50,8 @@ impl crate::validate::World for World {
 }
 
 struct Bench {
+    /// Who asks from now on.
+    peer: Option<Peer>,
     state: State,
     now: u64,
     clients: u8,
@@ -105,7 +107,15 @@ impl Bench {
     fn new(records: Vec<Record>) -> Bench {
         let (state, effects) = State::new(0, start(records.clone()));
         let (announced, replies) = (Vec::new(), Vec::new());
-        let mut bench = Bench { state, now: 0, clients: 0, journal: records, announced, replies };
+        let mut bench = Bench {
+            state,
+            now: 0,
+            clients: 0,
+            journal: records,
+            announced,
+            replies,
+            peer: Some(Peer::LOCAL),
+        };
         bench.take(effects);
         bench.now = 2 * GRACE_NS;
         bench
@@ -143,7 +153,8 @@ impl Bench {
     /// Sends a command as a new client, whose number is returned.
     fn send(&mut self, command: Value) -> u8 {
         self.clients += 1;
-        let client = Client { identity: vec![self.clients], delimited: true };
+        let client =
+            Client { identity: vec![self.clients], delimited: true, peer: self.peer.clone() };
         let wall_ns = 1_700_000_000_000_000_000 + self.now;
         self.on(Input::Request { client, bytes: command.to_string().into_bytes(), wall_ns });
         self.clients
@@ -592,4 +603,32 @@ fn members_come_go_and_are_bounded() {
     assert!(b.state.members.all().any(|m| m.report.name == "new"));
     b.after(crate::members::FORGET_NS);
     assert_eq!(b.state.members.all().count(), 0);
+}
+
+#[test]
+fn a_key_edits_as_far_as_its_role_goes_and_under_its_name() {
+    use ami_proto::keys::Role;
+    let mut b = Bench::with_members();
+    let as_role = |role| Some(Peer { name: Some("bob".into()), role });
+    b.peer = as_role(Role::View);
+    let graph = apply(json!({ "n": { "op": "count", "in": "a:b:c" } }));
+    let answer = |b: &mut Bench, command: Value| {
+        let client = b.send(command);
+        b.reply(client).cloned().unwrap()
+    };
+    let refusal = answer(&mut b, graph.clone());
+    assert!(refusal["error"].as_str().unwrap().contains("role view"), "{refusal}");
+    assert!(b.state.queue.is_empty() && b.journal.iter().all(|r| matches!(r, Record::Life(_))));
+    assert!(b.accept(json!({ "cmd": "graph.list" }))["graphs"].is_array(), "reading goes");
+    b.peer = None;
+    assert!(
+        answer(&mut b, json!({ "cmd": "status" }))["error"].as_str().unwrap().contains("no longer")
+    );
+    b.peer = as_role(Role::Edit);
+    b.send(graph);
+    let who = b.journal.iter().find_map(|r| match r {
+        Record::Version(entry) => Some(entry.who.clone()),
+        _ => None,
+    });
+    assert_eq!(who.as_deref(), Some("bob"), "not what the command claims");
 }

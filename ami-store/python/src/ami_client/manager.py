@@ -12,6 +12,7 @@ from typing import Any, Dict, List, Mapping, Optional, Type, Union
 
 from .address import Address, manager_endpoint
 from .errors import AmiError
+from .keys import KeyFile, load_keys
 from .request import Requester, decode
 
 #: A graph: a dict, the JSON text of one, or the path of a file with it.
@@ -36,6 +37,8 @@ class Manager:
         timeout: float = 5.0,
         edit_timeout: float = 30,
         who: Optional[str] = None,
+        key: KeyFile = None,
+        server_key: KeyFile = None,
     ) -> None:
         """Connects; nothing is asked yet.
 
@@ -44,12 +47,14 @@ class Manager:
                 AMI_RUN_DIR unless given.
             timeout: longest wait for an answer, seconds.
             edit_timeout: longest wait for a version to be in effect, seconds.
-            who: stands in the history; user@host unless given.
+            who: stands in the history, unless a key says who you are; user@host unless given.
+            key: your own pair (NAME.key_secret), for a system that asks for keys. AMI_KEY unless given.
+            server_key: the system's public key. AMI_SERVER_KEY unless given.
         """
         self.endpoint = manager_endpoint(run_dir_or_address)
         self.who = who or _who()
         self._edit_timeout = edit_timeout
-        self._requests = Requester(self.endpoint, timeout, "ami-manager")
+        self._requests = Requester(self.endpoint, timeout, "ami-manager", load_keys(key, server_key))
 
     def status(self) -> Document:
         """Every daemon and the versions: members, version, in_effect, under_way, queued, journal."""

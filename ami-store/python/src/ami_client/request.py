@@ -10,13 +10,15 @@ import numpy as np
 import zmq
 
 from .errors import AmiError
+from .keys import Keys
 
 
 class Requester:
     """Asks one daemon, one request at a time; threads may share it."""
 
-    def __init__(self, endpoint: str, timeout: float, daemon: str) -> None:
+    def __init__(self, endpoint: str, timeout: float, daemon: str, keys: Optional[Keys] = None) -> None:
         self.endpoint = endpoint
+        self.keys = keys
         self.timeout = timeout
         self.daemon = daemon
         self._lock = threading.Lock()
@@ -36,7 +38,7 @@ class Requester:
             if self._closed:
                 raise AmiError(f"the connection to {self.endpoint} was closed", "make a new one")
             if self._socket is None:
-                self._socket = connect(zmq.REQ, self.endpoint)
+                self._socket = connect(zmq.REQ, self.endpoint, self.keys)
             socket, answered = self._socket, False
             try:
                 socket.setsockopt(zmq.SNDTIMEO, int(timeout * 1000))
@@ -54,9 +56,11 @@ class Requester:
                     # A late answer must not be taken for that of the next request.
                     socket.close(linger=0)
                     self._socket = None
+        refused = "; it may refuse your key: its log tells" if self.endpoint.startswith("tcp://") else ""
         raise AmiError(
             f"no answer from {self.endpoint} within {timeout:g} s",
-            f"is {self.daemon} running? `ami-ctl status` tells; the address or AMI_RUN_DIR may be another system's",
+            f"is {self.daemon} running? `ami-ctl status` tells; the address or AMI_RUN_DIR may be another system's"
+            + refused,
         )
 
     def close(self) -> None:
@@ -67,13 +71,15 @@ class Requester:
                 self._socket = None
 
 
-def connect(kind: int, endpoint: str) -> zmq.Socket[bytes]:
+def connect(kind: int, endpoint: str, keys: Optional[Keys] = None) -> zmq.Socket[bytes]:
     """A socket that connects, and that never delays the end of the process."""
     socket = zmq.Context.instance().socket(kind)
     try:
         socket.setsockopt(zmq.LINGER, 0)
         if "[" in endpoint:
             socket.setsockopt(zmq.IPV6, 1)
+        if keys is not None and endpoint.startswith("tcp://"):
+            keys.secure(socket)
         socket.connect(endpoint)
     except zmq.ZMQError as error:
         socket.close(linger=0)

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Optional, Type
 from .address import Address, store_endpoints
 from .errors import AmiError
 from .feature import Feature
+from .keys import KeyFile, load_keys
 from .request import Requester, decode
 from .subscription import Subscription
 
@@ -20,7 +21,14 @@ class Store:
     Threads may share a store; each needs a subscription of its own.
     """
 
-    def __init__(self, run_dir_or_address: Address = None, query: Optional[str] = None, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        run_dir_or_address: Address = None,
+        query: Optional[str] = None,
+        timeout: float = 5.0,
+        key: KeyFile = None,
+        server_key: KeyFile = None,
+    ) -> None:
         """Connects; nothing is asked yet.
 
         Args:
@@ -29,9 +37,12 @@ class Store:
             query: endpoint of the queries, if not the usual one beside the features: `store.query`
                 in the same directory, or the next port.
             timeout: longest wait for an answer, seconds.
+            key: your own pair (NAME.key_secret), for a system that asks for keys. AMI_KEY unless given.
+            server_key: the system's public key. AMI_SERVER_KEY unless given.
         """
+        self._keys = load_keys(key, server_key)
         self.pub_endpoint, self.query_endpoint = store_endpoints(run_dir_or_address, query)
-        self._requests = Requester(self.query_endpoint, timeout, "ami-store")
+        self._requests = Requester(self.query_endpoint, timeout, "ami-store", self._keys)
         self._subscriptions: "weakref.WeakSet[Subscription]" = weakref.WeakSet()
 
     def get(self, topic: str) -> Feature:
@@ -74,7 +85,7 @@ class Store:
         Raises:
             AmiError: there is no store to subscribe to.
         """
-        subscription = Subscription(self.pub_endpoint, topics or ("",), timeout)
+        subscription = Subscription(self.pub_endpoint, topics or ("",), timeout, self._keys)
         try:
             # A PUB socket never says that nobody is there; an answer to a query does.
             self._requests.ask({"list": "\x00"})

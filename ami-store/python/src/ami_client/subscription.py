@@ -11,19 +11,22 @@ import zmq
 
 from .errors import AmiError
 from .feature import Feature
+from .keys import Keys
 from .request import connect
 
 
 class Subscription:
     """Iterates over features; made by `Store.subscribe`. Belongs to one thread."""
 
-    def __init__(self, endpoint: str, topics: Sequence[str], timeout: Optional[float]) -> None:
+    def __init__(
+        self, endpoint: str, topics: Sequence[str], timeout: Optional[float], keys: Optional[Keys] = None
+    ) -> None:
         self._exact = {t for t in topics if not _is_prefix(t)}
         self._prefixes = tuple(t.rstrip("*") for t in topics if _is_prefix(t))
         self._timeout = timeout
         self._seen: Dict[str, Tuple[Any, ...]] = {}
         self._closed = False
-        self._socket = connect(zmq.SUB, endpoint)
+        self._socket = connect(zmq.SUB, endpoint, keys)
         for topic in {*self._exact, *self._prefixes}:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
 
