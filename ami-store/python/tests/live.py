@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from typing import Any, Dict, Optional
+from typing import Any, Dict, Optional, Sequence
 
 REPO = Path(__file__).resolve().parents[3]
 BIN = Path(os.environ.get("AMI_BIN_DIR") or REPO / "target" / "debug")
@@ -27,11 +27,13 @@ def missing() -> Optional[str]:
 class System:
     """`ami-ctl local` from its ready line until `stop`."""
 
-    def __init__(self, source: str, graph: Optional[Dict[str, Any]] = None, workers: int = 2) -> None:
+    def __init__(self, source: str, graph: Optional[Dict[str, Any]] = None, workers: int = 2, options: Sequence[str] = ()) -> None:
         # Short: an ipc path has at most 107 bytes.
         self.run_dir = Path(tempfile.mkdtemp(prefix="ami-py-", dir="/tmp"))
         command = [str(BIN / "ami-ctl"), "local", "--source", source, "--workers", str(workers), "--json"]
         command += ["--run-dir", str(self.run_dir)]
+        for option in options:
+            command += ["--set", option]
         if graph is not None:
             path = self.run_dir / "graph.json"
             path.write_text(json.dumps(graph))

@@ -1,5 +1,6 @@
 //! `ami-ctl doctor`: is this machine fit, and how is this system? Each finding says what to do.
 
+mod keys;
 mod machine;
 mod place;
 
@@ -61,6 +62,7 @@ impl Grade {
 /// When stdout cannot be written.
 pub fn run(_args: &Args, system: &System) -> anyhow::Result<ExitCode> {
     let mut findings = machine::findings(&system.config);
+    findings.extend(keys::findings(&system.config));
     findings.extend(place::findings(system));
     if system.json {
         print::json(&document(&findings))?;
