@@ -51,7 +51,7 @@ def test_a_key_reads_and_edits_as_its_role_says(site):
     with Manager(at["manager"], key=where / "bob.key_secret", **keys) as manager:
         assert manager.graphs()
         with pytest.raises(AmiError, match="role view"):
-            manager.rm("k")
+            manager.remove("k")
     with Manager(at["manager"], key=where / "ann.key_secret", **keys) as manager:
         manager.reset("k")
 
