@@ -63,6 +63,25 @@ impl Context {
         Context { inner: Arc::new(inner) }
     }
 
+    /// For sockets that stay on this machine, without a system.
+    pub fn ipc() -> Context {
+        let inner = Inner {
+            guard: Mutex::default(),
+            zmq: zmq::Context::new(),
+            config: crate::config::Security {
+                mode: "off".into(),
+                key: PathBuf::new(),
+                server_key: PathBuf::new(),
+                allowed: PathBuf::new(),
+            },
+            security: OnceLock::new(),
+            needs: Vec::new(),
+            largest: i64::MAX,
+            metrics: Metrics::default(),
+        };
+        Context { inner: Arc::new(inner) }
+    }
+
     /// The keys in use; None where security is off.
     ///
     /// # Errors

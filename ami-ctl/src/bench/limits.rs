@@ -134,7 +134,7 @@ pub fn frames_per_s(frame_bytes: u64, ring_bytes: u64) -> Result<f64, BenchError
 /// Messages of 100 bytes from thread to thread through ZeroMQ over ipc, per second.
 fn zeromq() -> Result<f64, BenchError> {
     const MESSAGES: u64 = 300_000;
-    let context = zmq::Context::new();
+    let context = socket::Context::ipc();
     let dir = crate::environment::runtime_dir().unwrap_or_else(std::env::temp_dir);
     let path = dir.join(format!("ami-bench-{}.sock", std::process::id()));
     let address = format!("ipc://{}", path.display());

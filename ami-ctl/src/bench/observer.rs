@@ -4,7 +4,8 @@ use super::BenchError;
 use ami_proto::config::Config;
 use ami_proto::daemon::now_ns;
 use ami_proto::endpoint::Endpoint;
-use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::metrics::Metrics;
+use ami_proto::socket::{self, Context, PollEvents, Queue, Socket};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -41,13 +42,13 @@ type Head<'a> = (&'a [u8], &'a [u8]);
 struct Subscriber {
     socket: Socket,
     // The socket lives in it.
-    _context: zmq::Context,
+    _context: Context,
     frames: Vec<Message>,
 }
 
 impl Subscriber {
     fn new(config: &Config) -> Result<Subscriber, BenchError> {
-        let context = zmq::Context::new();
+        let context = Context::new(config, Metrics::default());
         let address = Endpoint::Store.connect(config);
         let queue = Queue::Bounded(1000);
         let socket = socket::connect(&context, zmq::XSUB, queue, &address, "store")?;
