@@ -71,9 +71,9 @@ pub fn run(keys: &Keys, system: &System) -> anyhow::Result<ExitCode> {
         }
     };
     if system.json {
-        print::json(&document)?
+        print::json(&document)?;
     } else {
-        print::line(&text)?
+        print::line(&text)?;
     }
     Ok(ExitCode::SUCCESS)
 }
