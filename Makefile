@@ -7,7 +7,7 @@ DURATION ?= 0
 PROFILE ?= release
 VENV := .venv
 
-.PHONY: demo test build bench prerequisites python lint doc clean
+.PHONY: demo test build bench prerequisites python chaos lint doc clean
 
 demo: prerequisites
 	$(CARGO) build --locked --profile $(PROFILE) --workspace --bins
@@ -37,6 +37,13 @@ $(VENV)/.installed: ami-store/python/pyproject.toml tests/python/requirements.tx
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ./ami-store/python
 	touch $@
+
+# Kills, freezes, restarts and insults a running system for long; a failure names its seed.
+MINUTES ?= 10
+SEED ?= 1
+CHAOS ?=
+chaos: build
+	target/release/ami-chaos --minutes $(MINUTES) --seed $(SEED) $(CHAOS)
 
 lint:
 	$(CARGO) fmt --all --check

@@ -1,13 +1,14 @@
 //! Encoding of the messages between daemons; the only file that names the codec.
 //!
-//! A header frame is: `b"ami"`, the protocol version, then the message in bincode (little-endian,
-//! fixed-width integers). Arrays travel beside it as raw frames, never through it.
+//! A header frame is: `b"ami"`, the protocol version, a checksum of the rest (u32), then the message
+//! in bincode (little-endian, fixed-width integers). Arrays travel beside it as raw frames, never
+//! through it. The checksum keeps a damaged message from being understood as another one.
 
 use bincode::Options;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Raised with every change of a message's bytes.
-pub const PROTOCOL_VERSION: u8 = 1;
+pub const PROTOCOL_VERSION: u8 = 2;
 
 /// Largest header accepted. Schemas of a thousand fields take some 100 KiB.
 pub const MAX_HEADER: u64 = 64 << 20;
@@ -39,9 +40,22 @@ fn options() -> impl Options {
 /// # Panics
 /// When the message is larger than [`MAX_HEADER`]: senders bound what they put in.
 pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
-    let mut bytes = PREFIX.to_vec();
+    let mut bytes = [&PREFIX[..], &[0; 4]].concat();
     options().serialize_into(&mut bytes, message).expect("messages have a bounded size");
+    seal(&mut bytes);
     bytes
+}
+
+/// Makes the checksum of a header right.
+pub fn seal(header: &mut [u8]) {
+    if let Some((head, body)) = header.split_first_chunk_mut::<8>() {
+        head[4..].copy_from_slice(&checksum(body).to_le_bytes());
+    }
+}
+
+/// FNV-1a: of two bodies that differ in one byte it is never the same.
+fn checksum(body: &[u8]) -> u32 {
+    body.iter().fold(0x811c_9dc5, |h: u32, b| (h ^ u32::from(*b)).wrapping_mul(0x0100_0193))
 }
 
 /// Decodes a header, whatever the bytes are.
@@ -50,9 +64,12 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
 /// When they are no message of type `T`.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     match bytes.split_first_chunk::<4>() {
-        Some((prefix, body)) if *prefix == PREFIX => {
-            options().deserialize(body).map_err(|e| CodecError::Damaged(e.to_string()))
-        }
+        Some((prefix, rest)) if *prefix == PREFIX => match rest.split_first_chunk::<4>() {
+            Some((sum, body)) if u32::from_le_bytes(*sum) == checksum(body) => {
+                options().deserialize(body).map_err(|e| CodecError::Damaged(e.to_string()))
+            }
+            _ => Err(CodecError::Damaged("its checksum is wrong".into())),
+        },
         Some((prefix, _)) if prefix[..3] == PREFIX[..3] => Err(CodecError::Version(prefix[3])),
         _ => Err(CodecError::Foreign(bytes.len())),
     }
@@ -72,7 +89,9 @@ mod tests {
         assert_eq!(decode::<(u32, String)>(&old), Err(CodecError::Version(0)));
         assert!(matches!(decode::<(u32, String)>(&good[..9]), Err(CodecError::Damaged(_))));
         let mut huge = good;
-        huge[8..16].copy_from_slice(&u64::MAX.to_le_bytes());
+        huge[12..20].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(decode::<(u32, String)>(&huge).unwrap_err().to_string().contains("checksum"));
+        seal(&mut huge);
         assert!(matches!(decode::<(u32, String)>(&huge), Err(CodecError::Damaged(_))));
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::lane::{Intake, Seat};
 use crate::plans::Plans;
-use crate::work::{Done, Work, WorkError};
+use crate::work::{Done, Work};
 use ami_graph::limits::Limits;
 use ami_graph::spec::GraphSet;
 use ami_proto::codec;
@@ -153,8 +153,10 @@ impl Worker {
         };
         match self.follow(message) {
             Ok(()) => Ok(()),
-            Err(error) if error.is::<WorkError>() => self.give_up(&error),
-            Err(error) => Err(error),
+            Err(error) if error.is::<zmq::Error>() => Err(error),
+            // A unit, a ring, a graph set that cannot be read: whatever said so, a new lane says
+            // all again.
+            Err(error) => self.give_up(&error),
         }
     }
 

@@ -56,10 +56,15 @@ impl Feature {
 
 /// One request, all frames of the answer: JSON where they are JSON.
 pub fn request_frames(address: &str, json: &str) -> Option<Vec<Vec<u8>>> {
+    request_within(address, json, Duration::from_secs(45))
+}
+
+/// As [`request_frames`], of somebody who may be away.
+pub fn request_within(address: &str, json: &str, time: Duration) -> Option<Vec<Vec<u8>>> {
     let context = zmq::Context::new();
     let socket = context.socket(zmq::REQ).unwrap();
     socket.set_linger(0).unwrap();
-    socket.set_rcvtimeo(45_000).unwrap();
+    socket.set_rcvtimeo(time.as_millis() as i32).unwrap();
     socket.connect(address).unwrap();
     socket.send(json, 0).unwrap();
     socket.recv_multipart(0).ok()
@@ -74,7 +79,12 @@ pub fn request(address: &str, json: &str) -> Vec<Value> {
 
 /// The newest value of a feature; None when there is none yet.
 pub fn get(address: &str, topic: &str) -> Option<Feature> {
-    let frames = request_frames(address, &serde_json::json!({ "get": topic }).to_string())?;
+    get_within(address, topic, Duration::from_secs(45))
+}
+
+/// As [`get`], of a store that may be away.
+pub fn get_within(address: &str, topic: &str, time: Duration) -> Option<Feature> {
+    let frames = request_within(address, &serde_json::json!({ "get": topic }).to_string(), time)?;
     let header: Value = serde_json::from_slice(&frames[0]).unwrap();
     header.get("error").is_none().then(|| Feature::new(header, &frames[1..]))
 }

@@ -4,14 +4,16 @@
 //! Every system lives in a run directory of its own with ipc sockets, so that tests run in parallel.
 //! Waiting is for a condition, with a deadline that only a broken system reaches.
 
+pub mod chaos;
 pub mod client;
+pub mod random;
 
 use client::{Feature, Subscriber, request};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 /// Nothing that works takes so long, even on a loaded machine.
@@ -22,9 +24,10 @@ pub fn bin_dir() -> PathBuf {
     if let Some(dir) = std::env::var_os("AMI_BIN_DIR") {
         return dir.into();
     }
-    // target/debug/deps/test-… → target/debug
+    // target/debug/deps/test-… → target/debug; a command of ours lies there itself.
     let exe = std::env::current_exe().unwrap();
-    exe.parent().and_then(Path::parent).unwrap().to_path_buf()
+    let dir = exe.parent().unwrap();
+    if dir.ends_with("deps") { dir.parent().unwrap().to_path_buf() } else { dir.to_path_buf() }
 }
 
 /// Path of a built command; says how to build it when it is not there.
@@ -178,6 +181,50 @@ impl System {
         self.children.remove(name).unwrap().wait().unwrap();
     }
 
+    /// Waits until a daemon that was asked to stop is gone, and kills it if it takes too long:
+    /// whether it ended with success.
+    pub fn wait_exit(&mut self, name: &str) -> bool {
+        let Some(mut child) = self.children.remove(name) else { return false };
+        let start = Instant::now();
+        loop {
+            match child.try_wait().unwrap() {
+                Some(status) => return status.success(),
+                None if start.elapsed() < DEADLINE => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                None => {
+                    child.kill().unwrap();
+                    child.wait().unwrap();
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// Daemons that are gone, with how they ended; those that were asked to stop are not looked at.
+    pub fn exits(&mut self, leaving: &BTreeSet<String>) -> Vec<(String, ExitStatus)> {
+        let ended = |child: &mut Child| child.try_wait().ok().flatten();
+        let gone: Vec<(String, ExitStatus)> = self
+            .children
+            .iter_mut()
+            .filter(|(n, _)| !leaving.contains(*n))
+            .filter_map(|(n, c)| Some((n.clone(), ended(c)?)))
+            .collect();
+        self.children.retain(|name, _| !gone.iter().any(|(n, _)| n == name));
+        gone
+    }
+
+    /// The end of what every daemon logged.
+    pub fn logs(&self) -> String {
+        let tail = |name: &String| {
+            let log = self.log(name);
+            let lines: Vec<&str> = log.lines().collect();
+            let newest = &lines[lines.len().saturating_sub(60)..];
+            format!("--- {name}\n{}\n", newest.join("\n"))
+        };
+        self.children.keys().map(tail).collect()
+    }
+
     /// What a daemon logged.
     pub fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default()
@@ -246,7 +293,7 @@ impl System {
         let mut fine = true;
         for name in order {
             self.signal(&name, Signal::TERM);
-            fine &= self.children.remove(&name).unwrap().wait().unwrap().success();
+            fine &= self.wait_exit(&name);
         }
         fine
     }
