@@ -144,7 +144,7 @@ fn garbage_on_every_socket_is_survived() {
         socket.set_linger(200).unwrap();
         socket.connect(&system.address(file)).unwrap();
         for n in 0..200u8 {
-            let bytes = [b"ami\x01".to_vec(), vec![n; n as usize], vec![0xff; 40]].concat();
+            let bytes = [b"ami\x02".to_vec(), vec![n; n as usize], vec![0xff; 40]].concat();
             socket.send(bytes, 0).unwrap();
             socket.send_multipart([vec![], vec![n], vec![]], 0).unwrap();
         }
