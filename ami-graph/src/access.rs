@@ -13,6 +13,8 @@ const BLOCK: usize = 2048;
 pub trait Number: Pod + PartialOrd + Send + Sync {
     /// As float64, as numpy's `astype(float64)`.
     fn f64(self) -> f64;
+    /// As float32, as numpy's `astype(float32)`.
+    fn f32(self) -> f32;
     /// True for the not-a-numbers of floats.
     fn nan(self) -> bool;
     /// As a scalar of an element type of the same size.
@@ -24,6 +26,8 @@ macro_rules! number {
         impl Number for $t {
             #[inline(always)]
             fn f64(self) -> f64 { self as f64 }
+            #[inline(always)]
+            fn f32(self) -> f32 { self as f32 }
             #[inline(always)]
             #[allow(clippy::eq_op)] // only NaN differs from itself
             fn nan(self) -> bool { self != self }
@@ -119,6 +123,18 @@ pub fn as_f64<'a>(dtype: DType, data: &'a [u8], scratch: &'a mut Vec<f64>) -> &'
     }
     scratch.clear();
     with_type!(dtype, T => scratch.extend(typed::<T>(data).iter().map(|x| x.f64())));
+    scratch
+}
+
+/// Numbers as float32, in `scratch` unless they are float32 already.
+pub fn as_f32<'a>(dtype: DType, data: &'a [u8], scratch: &'a mut Vec<f32>) -> &'a [f32] {
+    if dtype == DType::F32
+        && let Ok(numbers) = bytemuck::try_cast_slice(data)
+    {
+        return numbers;
+    }
+    scratch.clear();
+    with_type!(dtype, T => scratch.extend(typed::<T>(data).iter().map(|x| x.f32())));
     scratch
 }
 

@@ -3,7 +3,7 @@
 //! An op gives its output types and an [`Each`], which sees one event at a time; scalars are
 //! arrays without axes. Buffers are those of the columns, so nothing is allocated per event.
 
-use crate::access::{Expanded, as_f64, expand};
+use crate::access::{Expanded, as_f32, as_f64, expand};
 use crate::batch::{ArrayRef, Column, Dims};
 use crate::column::{EventErrors, OwnedColumn};
 use crate::items::Filling;
@@ -41,6 +41,14 @@ impl<'a> Item<'a> {
         'a: 's,
     {
         as_f64(self.dtype, self.data, scratch)
+    }
+
+    /// All elements as float32, in `scratch` unless they are float32 already.
+    pub fn f32<'s>(&self, scratch: &'s mut Vec<f32>) -> &'s [f32]
+    where
+        'a: 's,
+    {
+        as_f32(self.dtype, self.data, scratch)
     }
 }
 

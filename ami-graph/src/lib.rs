@@ -46,6 +46,7 @@ mod cells;
 pub mod column;
 mod compensated;
 mod cost;
+mod detector;
 mod dyadic;
 mod each;
 pub mod error;

@@ -12,6 +12,7 @@ mod gate;
 mod hist;
 mod hist2d;
 pub(crate) mod last;
+mod peakfinder8;
 mod profile;
 mod quantile;
 mod roi;
@@ -40,6 +41,7 @@ pub static OPS: &[&dyn OpKind] = &[
     &array_stat::Project,
     &threshold::Threshold,
     &centroid::Centroid,
+    &peakfinder8::Peakfinder8,
     &count::Count,
     &sum::SUM,
     &sum::MEAN,
