@@ -30,6 +30,15 @@ fn events(n: u64) -> Vec<Event> {
     (0..n).map(one).collect()
 }
 
+/// The same with waveforms of one length.
+fn even_events(n: u64) -> Vec<Event> {
+    let mut events = events(n);
+    for (i, event) in events.iter_mut().enumerate() {
+        event.waveform = Some((0..4).map(|k| i as i32 * k - 3).collect());
+    }
+    events
+}
+
 #[test]
 fn the_table_is_complete_and_its_examples_run() {
     for op in OPS {
@@ -41,7 +50,7 @@ fn the_table_is_complete_and_its_examples_run() {
         assert_eq!(node["op"], doc.name);
         assert_eq!(node.get("in").is_none(), doc.form == Form::None, "{}", doc.name);
         let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
-        let published = once(&graph, &events(10));
+        let published = once(&graph, &even_events(10));
         assert_eq!(published.len(), 1, "{}", doc.name);
         assert_eq!(published[0].op, doc.name);
         assert_eq!(published[0].error, None, "{}", doc.name);
@@ -60,7 +69,7 @@ fn features_say_beforehand_what_is_published() {
         let node: serde_json::Value = serde_json::from_str(op.doc().example).unwrap();
         let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
         let features = good_plan(&graph).features();
-        let published = once(&graph, &events(10));
+        let published = once(&graph, &even_events(10));
         // Labels are there for texts and enumerations only.
         for info in features[0].outputs.iter().filter(|info| info.name != "labels") {
             let value = output(&published, "g/n", &info.name);

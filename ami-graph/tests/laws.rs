@@ -42,6 +42,13 @@ fn variants() -> Vec<Json> {
         json!({"op": "scan", "in": "image", "stat": "sum"}),
         json!({"op": "quantile", "in": "waveform", "q": 0.25, "accuracy": 0.2}),
         json!({"op": "quantile", "in": "image", "q": [0, 0.1, 1]}),
+        json!({"op": "ewma", "in": "image", "tau": 0.05}),
+        json!({"op": "ewma", "in": "scalar", "tau": 1e-5}),
+        json!({"op": "correlate", "in": ["scalar", "scalar"]}),
+        json!({"op": "covariance", "in": "pair"}),
+        json!({"op": "covariance", "in": {"x": "pair", "y": "waveform3", "partial": "scalar"}}),
+        json!({"op": "covariance", "in": {"x": "pair"}, "limit": 3}),
+        json!({"op": "rate", "in": "waveform"}),
         json!({"op": "sample", "in": "waveform", "n": 1}),
         json!({"op": "sample", "in": ["scalar", "image"], "n": 5}),
         json!({"op": "unique", "in": "scalar", "limit": 4}),
@@ -76,6 +83,8 @@ fn graph() -> String {
     uses.extend(variants());
     let mut nodes = serde_json::Map::new();
     nodes.insert("waveform3".into(), json!({"op": "const", "value": [1, 2, 3]}));
+    let pair = json!({"op": "expr", "in": {"w": "waveform"}, "expr": "w[:2] * 1.5"});
+    nodes.insert("pair".into(), pair);
     for (i, mut node) in uses.into_iter().enumerate() {
         for (w, window) in windows().into_iter().enumerate() {
             node["window"] = window;
@@ -165,8 +174,11 @@ fn run(plan: &Arc<Plan>, beats: &[Vec<Event>], split: Option<(usize, &[usize])>)
 enum Law {
     /// The same bits for any split.
     Exact,
-    /// Sums of floats: to 1e-12 of the sum of magnitudes.
+    /// Sums of floats: to 1e-12 of the sum of magnitudes, or of the number itself, which may be a
+    /// ratio of sums.
     Adds,
+    /// Sums of products: to 1e-12 of the square of that.
+    Multiplies,
 }
 
 /// Every reduction of the table must be here: an op without a law fails the tests.
@@ -176,7 +188,8 @@ fn law_of(op: &str) -> Law {
             Law::Exact
         }
         "sum" | "mean" | "stats" | "profile" | "hist" | "hist2d" | "by_key" | "scan" | "ewma"
-        | "correlate" | "covariance" => Law::Adds,
+        | "correlate" => Law::Adds,
+        "covariance" => Law::Multiplies,
         other => panic!("say in law_of() which law holds for {other:?}"),
     }
 }
@@ -202,7 +215,10 @@ fn assert_same(plan: &Plan, one: &[Published], other: &[Published], scale: Scale
             let (x, y) = (pick(a), pick(b));
             let tolerance = match law_of(&a.op) {
                 Law::Adds if x.dtype() == DType::F64 => 1e-12 * scale.of(plan, &a.node),
-                Law::Adds | Law::Exact => 0.0,
+                Law::Multiplies if x.dtype() == DType::F64 => {
+                    1e-12 * scale.of(plan, &a.node).powi(2)
+                }
+                Law::Adds | Law::Multiplies | Law::Exact => 0.0,
             };
             assert_close(&x, &y, tolerance, &format!("{} {name}", a.topic));
         }
@@ -216,22 +232,28 @@ fn assert_close(x: &Value, y: &Value, tolerance: f64, what: &str) {
     }
     for (x, y) in numbers(x).into_iter().zip(numbers(y)) {
         let same = x.to_bits() == y.to_bits() || (x.is_nan() && y.is_nan());
+        let tolerance = tolerance.max(if tolerance > 0.0 { 1e-12 * x.abs() } else { 0.0 });
         assert!(same || (x - y).abs() <= tolerance, "{what}: {x:e} and {y:e}");
     }
 }
 
-/// Sums of magnitudes of what float ops add up: the scalars, and the pixels of images. Waveforms
-/// are integers, and only weighted by scalars.
+/// Sums of magnitudes of what float ops add up: the scalars, the pixels of images, and the
+/// elements of waveforms, which are integers where they are only weighted by scalars.
 #[derive(Debug, Clone, Copy)]
 struct Scale {
     scalars: f64,
     pixels: f64,
+    elements: f64,
 }
 
 impl Scale {
     fn of(&self, plan: &Plan, node: &str) -> f64 {
         let inputs = plan.set().graphs["laws"].spec.nodes[node].inputs.clone();
-        if inputs.sources().contains(&"image") { self.pixels } else { self.scalars }
+        match inputs.sources().as_slice() {
+            sources if sources.contains(&"image") => self.pixels,
+            sources if sources.contains(&"pair") => self.elements + self.scalars,
+            _ => self.scalars,
+        }
     }
 }
 
@@ -241,6 +263,12 @@ fn magnitude(beats: &[Vec<Event>]) -> Scale {
     Scale {
         // Three elements of a waveform share their event's weight.
         scalars: 1.0 + events().map(|e| 3.0 * finite(e.scalar.unwrap_or(0.0))).sum::<f64>(),
+        elements: 1.0
+            + events()
+                .filter_map(|e| e.waveform.as_ref())
+                .flatten()
+                .map(|&x| f64::from(x).abs())
+                .sum::<f64>(),
         pixels: 1.0 + events().filter_map(|e| e.image).flatten().map(f64::from).sum::<f64>(),
     }
 }

@@ -101,7 +101,10 @@ fn check(case: &Json) {
     let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
     let plan = plan_with_files(&graph, Schema { fields }, files(case));
     assert!(plan.errors().is_empty(), "{}: {}", case["node"], plan.errors()[0]);
-    let times: Vec<u64> = (0..count as u64).collect();
+    let times: Vec<u64> = match case["times"].as_array() {
+        Some(times) => times.iter().map(|t| t.as_u64().unwrap()).collect(),
+        None => (0..count as u64).collect(),
+    };
     let mut worker = WorkerStage::new(plan.clone());
     worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &times, columns });
     let published = RootStage::new(plan.clone()).close(&frame(1, count as u64), worker.take());
@@ -131,6 +134,7 @@ fn compare(case: &Json, name: &str, found: &Value, expected: &Value, scale: f64)
     let tolerance = case.get("tolerance").map_or(default, |t| t.as_f64().unwrap());
     for (x, y) in numbers(found).into_iter().zip(numbers(expected)) {
         let same = x == y || (x.is_nan() && y.is_nan());
+        let tolerance = case["relative"].as_f64().map_or(tolerance, |r| r * y.abs());
         assert!(same || (!exact && (x - y).abs() <= tolerance), "{what}: {x:e}, numpy {y:e}");
     }
 }

@@ -5,7 +5,10 @@ mod array_stat;
 mod by_key;
 mod centroid;
 mod constant;
+mod correlate;
 mod count;
+mod covariance;
+mod ewma;
 mod expr;
 mod extreme;
 mod gate;
@@ -15,6 +18,7 @@ pub(crate) mod last;
 mod peakfinder8;
 mod profile;
 mod quantile;
+mod rate;
 mod roi;
 mod stats;
 mod sum;
@@ -58,6 +62,10 @@ pub static OPS: &[&dyn OpKind] = &[
     &by_key::ByKey,
     &by_key::Scan,
     &unique::Unique,
+    &ewma::Ewma,
+    &correlate::Correlate,
+    &covariance::Covariance,
+    &rate::Rate,
 ];
 
 /// The operation of this name.

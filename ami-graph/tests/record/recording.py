@@ -26,12 +26,15 @@ def packed(array):
     return {"dtype": str(array.dtype), "shape": list(array.shape), "bits": bits(array)}
 
 
-def case(node, inputs, outputs, exact=True, present=None, files=None, tolerance=None):
+def case(
+    node, inputs, outputs, exact=True, present=None, files=None, tolerance=None, relative=None, times=None
+):
     """A node over events: `inputs` maps its inputs to arrays whose first axis is the event.
 
     Of a per-event op, `outputs` are the last event's. `exact` compares bit for bit, with element
     types; otherwise up to `tolerance` (1e-12 of the last input's sum of magnitudes).
     `present` maps inputs to flags per event; an output of None must be absent.
+    `relative` is a tolerance in units of the answer; `times` are the events' times in ns.
     `files` are those that parameters name, by `named`.
     """
     each = {name: packed(array) for name, array in inputs.items()}
@@ -47,6 +50,10 @@ def case(node, inputs, outputs, exact=True, present=None, files=None, tolerance=
         recorded["files"] = files
     if tolerance is not None:
         recorded["tolerance"] = tolerance
+    if relative is not None:
+        recorded["relative"] = relative
+    if times is not None:
+        recorded["times"] = [int(t) for t in times]
     cases.append(recorded)
 
 
