@@ -216,7 +216,8 @@ impl State for Varied {
             rows += 1;
             if rows == Comatrix::BLOCK {
                 matrix.add(rows, &xs, if self.inputs.y { &ys } else { &xs });
-                (xs.clear(), ys.clear());
+                xs.clear();
+                ys.clear();
                 rows = 0;
             }
         }
