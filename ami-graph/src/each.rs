@@ -161,7 +161,8 @@ impl Kernel for EachKernel {
     }
 }
 
-fn item<'a>(column: &Column<'a>, event: usize) -> Option<Item<'a>> {
+/// One event's value of a column without constants; None where it is absent, or text.
+pub fn item<'a>(column: &Column<'a>, event: usize) -> Option<Item<'a>> {
     match column {
         Column::Scalars { dtype, data, present } => {
             let size = dtype.size();

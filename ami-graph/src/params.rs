@@ -170,6 +170,55 @@ pub fn as_whole(json: &Json) -> Option<u64> {
     json.as_u64().or(integral.map(|x| x as u64))
 }
 
+impl Args<'_> {
+    /// A whole number that may be negative, if given.
+    ///
+    /// # Errors
+    /// When it is something else, or out of range.
+    pub fn integer(&self, name: &str, range: RangeInclusive<i64>) -> Result<Option<i64>, Fault> {
+        let Some(json) = self.get(name) else { return Ok(None) };
+        let accepted = as_integer(json).filter(|n| range.contains(n));
+        accepted.map(Some).ok_or_else(|| {
+            let hint = format!("give a whole number from {} to {}", range.start(), range.end());
+            Fault::of(name, format!("{json} is not accepted"), hint)
+        })
+    }
+
+    /// Whole numbers, if given; one alone counts as a list of one.
+    ///
+    /// # Errors
+    /// When there is something else among them, one is out of range, or not so many are given.
+    pub fn integers(
+        &self,
+        name: &str,
+        count: RangeInclusive<usize>,
+        range: RangeInclusive<i64>,
+    ) -> Result<Option<Vec<i64>>, Fault> {
+        let Some(json) = self.get(name) else { return Ok(None) };
+        let one = |json: &Json| as_integer(json).filter(|n| range.contains(n));
+        let numbers: Option<Vec<i64>> = match json {
+            Json::Array(items) => items.iter().map(one).collect(),
+            single => one(single).map(|n| vec![n]),
+        };
+        numbers.filter(|numbers| count.contains(&numbers.len())).map(Some).ok_or_else(|| {
+            let hint = format!(
+                "give {} to {} whole numbers, each from {} to {}",
+                count.start(),
+                count.end(),
+                range.start(),
+                range.end()
+            );
+            Fault::of(name, format!("{json} is not accepted"), hint)
+        })
+    }
+}
+
+/// A whole number; 3.0 is one to people, and to many JSON writers.
+fn as_integer(json: &Json) -> Option<i64> {
+    let whole = json.as_f64().filter(|x| x.fract() == 0.0 && x.abs() <= 9e15);
+    json.as_i64().or(whole.map(|x| x as i64))
+}
+
 /// A JSON number, or one of the texts that stand for those JSON lacks.
 pub fn as_number(json: &Json) -> Option<f64> {
     match json.as_str() {

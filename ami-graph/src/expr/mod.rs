@@ -60,6 +60,7 @@ mod sums;
 
 pub use functions::{FUNCTIONS, Function};
 pub use program::Program;
+pub(crate) use promote::promote;
 
 use crate::types::Type;
 use crate::value::DType;

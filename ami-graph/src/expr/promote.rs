@@ -12,7 +12,7 @@ pub(super) enum Py {
 }
 
 /// The type both convert to. Neither may be text.
-pub(super) fn promote(a: DType, b: DType) -> DType {
+pub(crate) fn promote(a: DType, b: DType) -> DType {
     use DType::{Bool, F32, F64, I16, I32, I64};
     match (a, b) {
         (a, b) if a == b => a,

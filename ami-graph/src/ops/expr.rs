@@ -47,7 +47,11 @@ impl OpKind for ExprOp {
 
 /// Parses the expression in a parameter and looks its names up among the inputs.
 pub fn parse(args: &Args<'_>, parameter: &str) -> Result<Expr, Fault> {
-    let text = args.text(parameter, "an expression of the inputs")?;
+    parse_text(args, parameter, args.text(parameter, "an expression of the inputs")?)
+}
+
+/// Parses an expression that stands somewhere in a parameter.
+pub fn parse_text(args: &Args<'_>, parameter: &str, text: &str) -> Result<Expr, Fault> {
     let expr = Expr::parse(text).map_err(|e| mistake(parameter, &e))?;
     let unknown = expr.names().iter().find(|name| !args.names.contains(name));
     match unknown {
@@ -57,6 +61,25 @@ pub fn parse(args: &Args<'_>, parameter: &str) -> Result<Expr, Fault> {
             Err(Fault::of(parameter, format!("there is no input {name:?}"), hint))
         }
     }
+}
+
+/// An op that is a fixed expression of its inputs.
+///
+/// # Errors
+/// When it has no meaning for them.
+pub fn compiled(
+    text: &str,
+    names: &[&str],
+    inputs: &[Type],
+) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+    let named: Vec<(String, Type)> =
+        names.iter().map(|&name| name.to_owned()).zip(inputs.iter().cloned()).collect();
+    let expr = Expr::parse(text).map_err(|e| mistake("in", &e))?;
+    let program = expr.compile(&named).map_err(|e| {
+        let all: Vec<String> = inputs.iter().map(ToString::to_string).collect();
+        Fault::of("in", e.message, format!("the inputs are {}", all.join(", ")))
+    })?;
+    Ok((vec![program.output().clone()], Box::new(Compiled(program))))
 }
 
 /// A mistake in an expression as a fault of its parameter.

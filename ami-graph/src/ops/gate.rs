@@ -136,7 +136,7 @@ impl Kernel for Gating {
 }
 
 /// Opens the events in which the condition is not zero.
-fn decide(condition: &Column<'_>, events: usize, open: &mut [u8], errors: &mut EventErrors) {
+pub fn decide(condition: &Column<'_>, events: usize, open: &mut [u8], errors: &mut EventErrors) {
     if let Column::Scalars { dtype: DType::Bool, data, present } = condition {
         match present {
             None => open.iter_mut().zip(*data).for_each(|(o, &d)| *o = u8::from(d != 0)),

@@ -4,6 +4,7 @@
 mod array_stat;
 mod by_key;
 mod centroid;
+mod combinations;
 mod constant;
 mod correlate;
 mod count;
@@ -14,15 +15,25 @@ mod extreme;
 mod gate;
 mod hist;
 mod hist2d;
+mod interp;
+mod join;
 pub(crate) mod last;
+mod normalize;
 mod peakfinder8;
+mod pixel;
 mod profile;
 mod quantile;
 mod rate;
+mod rebin;
 mod roi;
+mod running;
+mod select;
+mod split;
 mod stats;
 mod sum;
+mod take;
 mod threshold;
+mod turn;
 mod unique;
 
 use crate::batch::Column;
@@ -40,10 +51,25 @@ pub static OPS: &[&dyn OpKind] = &[
     &constant::Const,
     &expr::ExprOp,
     &gate::Gate,
+    &select::Select,
     &array_stat::ArrayStat,
     &roi::Roi,
+    &pixel::Pixel,
+    &take::Take,
+    &join::Stack,
+    &join::Concat,
+    &split::Split,
+    &turn::Rot90,
+    &turn::Flip,
+    &turn::Transpose,
+    &rebin::Rebin,
     &array_stat::Project,
     &threshold::Threshold,
+    &normalize::Normalize,
+    &running::Running::Diff,
+    &running::Running::Cumsum,
+    &interp::Interp,
+    &combinations::Combinations,
     &centroid::Centroid,
     &peakfinder8::Peakfinder8,
     &count::Count,
