@@ -2,6 +2,7 @@
 
 use ami_graph::partial::Partial;
 use ami_graph::published::Truth;
+use ami_proto::ventilator_to_worker::StepValues;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What parts of a heartbeat belong together on all hosts. Ordered as time goes.
@@ -32,6 +33,8 @@ pub struct Pending {
     pub late: u64,
     /// Newest timestamp, ns.
     pub timestamp_ns: u64,
+    /// What BeginStep set, as the first host has it.
+    pub step_values: StepValues,
     /// Segment of the first contribution.
     pub segment: u64,
     /// Hosts whose share is whole.

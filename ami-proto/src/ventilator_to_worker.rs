@@ -4,7 +4,9 @@
 use crate::ids::{Conditions, Key};
 use crate::transition::TransitionKind;
 use ami_graph::schema::{Held, Schema};
+use ami_graph::value::Value;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a unit lies in the ring.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +34,12 @@ pub struct Context {
     pub conditions: Conditions,
     /// Values of held fields.
     pub held: Held,
+    /// What the newest BeginStep of the run set, by name; arrays and long texts left out.
+    pub step_values: StepValues,
 }
+
+/// Values that BeginStep set, by name.
+pub type StepValues = BTreeMap<String, Value>;
 
 /// One message on a lane's stream.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use ami_proto::chunk::Sealed;
 use ami_proto::ids::{Conditions, Key};
 use ami_proto::to_collector::{Manifest, ToCollector};
 use ami_proto::transition::TransitionKind;
-use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage};
+use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage, StepValues};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
@@ -141,9 +141,9 @@ impl Flow {
     }
 
     /// A new context; units from here on carry it.
-    pub fn context(&mut self, conditions: Conditions, held: Held) -> u32 {
+    pub fn context(&mut self, conditions: Conditions, held: Held, step_values: StepValues) -> u32 {
         let number = self.contexts.last_key_value().map_or(0, |(n, _)| n + 1);
-        self.contexts.insert(number, Context { number, conditions, held });
+        self.contexts.insert(number, Context { number, conditions, held, step_values });
         self.tell_lanes(number);
         number
     }

@@ -13,6 +13,7 @@ use ami_graph::schema::{Held, Schema};
 use ami_proto::chunk::{ChunkWriter, Staging};
 use ami_proto::ids::{Conditions, Key};
 use ami_proto::transition::TransitionKind;
+use ami_proto::ventilator_to_worker::StepValues;
 use ami_shm::RingWriter;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,6 +85,8 @@ pub struct Pump {
     schema: Option<Arc<Schema>>,
     conditions: Conditions,
     held: Held,
+    /// What the newest BeginStep of the run set.
+    step_values: StepValues,
     context: u32,
     segment: u64,
     steps: u32,
@@ -118,6 +121,7 @@ impl Pump {
             schema: None,
             conditions: Conditions { schema: 0, version: 0, run: 0, step: 0 },
             held: Held::new(),
+            step_values: StepValues::new(),
             context: 0,
             segment: 0,
             steps: 0,
@@ -175,7 +179,7 @@ impl Pump {
     fn apply(&mut self, version: u64) {
         self.conditions.version = version;
         self.segment += 1;
-        self.context = self.flow.context(self.conditions, self.held.clone());
+        self.new_context();
         self.flow.transition(TransitionKind::GraphUpdate, self.event_ns);
         self.change.applied(version, self.flow.oldest_version());
     }

@@ -15,8 +15,19 @@ use ami_proto::root_to_hosts::RootMessage;
 use ami_proto::socket;
 use ami_proto::to_collector::Manifest;
 use ami_proto::ventilator_to_worker::Context;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
+
+/// What a flush belongs to on all hosts.
+fn frame_key(manifest: &Manifest, context: &Context) -> FrameKey {
+    let conditions = context.conditions;
+    FrameKey {
+        heartbeat: manifest.key.heartbeat,
+        run: conditions.run,
+        step: conditions.step,
+        version: conditions.version,
+    }
+}
 
 impl Root {
     pub(super) fn on_forward(
@@ -42,18 +53,12 @@ impl Root {
                 return Ok(());
             }
         };
-        let conditions = context.conditions;
-        let key = FrameKey {
-            heartbeat: manifest.key.heartbeat,
-            run: conditions.run,
-            step: conditions.step,
-            version: conditions.version,
-        };
+        let key = frame_key(manifest, &context);
         let mark = Mark { key, last: manifest.last, end: manifest.end };
         match self.builder.forward(host, epoch, flush, base, mark) {
             None => self.counts.known += 1,
             Some(passed) => {
-                self.merge(host, key, manifest, merged, units, partial);
+                self.merge(host, context, manifest, merged, units, partial);
                 for mark in passed {
                     self.frames.passed(host, mark.key, mark.last, mark.end);
                 }
@@ -80,17 +85,21 @@ impl Root {
     fn merge(
         &mut self,
         host: &str,
-        key: FrameKey,
+        context: Context,
         manifest: &Manifest,
         merged: u64,
         units: (u32, u32),
         partial: Partial,
     ) {
+        let key = frame_key(manifest, &context);
         self.counts.events += merged;
         let Some(pending) = self.frames.open(key, now_ns()) else {
-            self.merge_late(key, manifest, merged, partial);
+            self.merge_late(context, manifest, merged, partial);
             return;
         };
+        if pending.step_values.is_empty() {
+            pending.step_values = context.step_values;
+        }
         if units.1 > 0 {
             pending.segment = pending.segment.max(manifest.key.segment);
             pending.timestamp_ns = pending.timestamp_ns.max(manifest.timestamp_ns);
@@ -110,13 +119,15 @@ impl Root {
     }
 
     /// Data of a heartbeat that was published without them: they join what is accumulated.
-    fn merge_late(&mut self, key: FrameKey, manifest: &Manifest, merged: u64, partial: Partial) {
+    fn merge_late(&mut self, context: Context, manifest: &Manifest, merged: u64, partial: Partial) {
+        let key = frame_key(manifest, &context);
         self.counts.late += merged;
         let pending = Pending {
             events: merged,
             dropped: manifest.dropped.clone(),
             segment: manifest.key.segment,
             timestamp_ns: manifest.timestamp_ns,
+            step_values: context.step_values,
             ..Default::default()
         };
         let ready = Ready { key, pending, hosts: (0, 0) };
@@ -164,7 +175,7 @@ impl Root {
             timestamp_ns: ready.pending.timestamp_ns,
             period_ns,
             truth: ready.pending.truth(whole),
-            step_values: BTreeMap::new(),
+            step_values: ready.pending.step_values.clone(),
         }
     }
 

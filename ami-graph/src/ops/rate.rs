@@ -113,8 +113,9 @@ impl State for Hits {
 
     fn enter(&mut self, frame: &Frame, events: u64) {
         self.events = self.events.saturating_add(events);
-        self.begin = self.begin.min(frame.timestamp_ns);
-        self.end = self.end.max(frame.timestamp_ns.saturating_add(frame.period_ns));
+        let begin = frame.heartbeat.saturating_mul(frame.period_ns);
+        self.begin = self.begin.min(begin);
+        self.end = self.end.max(begin.saturating_add(frame.period_ns));
     }
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {

@@ -13,7 +13,7 @@ fn conditions() -> Conditions {
 fn flow(lanes: u32) -> Flow {
     let mut flow = Flow::new(7, LIMITS);
     flow.schema(Arc::new(Schema::default()));
-    flow.context(conditions(), Held::new());
+    flow.context(conditions(), Held::new(), StepValues::new());
     (0..lanes).for_each(|l| flow.join(l, Work));
     flow.effects();
     flow

@@ -2,10 +2,15 @@
 
 use super::{Pump, Step};
 use crate::source::Transition;
-use ami_graph::schema::{Held, Schema};
+use ami_graph::schema::Schema;
+use ami_graph::value::Value;
 use ami_proto::chunk::Staging;
 use ami_proto::transition::TransitionKind;
+use ami_proto::ventilator_to_worker::StepValues;
 use std::sync::Arc;
+
+/// Longest text that travels as a step's value, in bytes.
+const LONGEST_STEP_TEXT: usize = 256;
 
 impl Pump {
     pub(super) fn on_transition(&mut self, now_ns: u64) -> anyhow::Result<Step> {
@@ -39,19 +44,40 @@ impl Pump {
             T::BeginRun => {
                 self.conditions.run = transition.run.unwrap_or(self.conditions.run + 1);
                 (self.conditions.step, self.steps) = (0, 0);
+                self.step_values.clear();
             }
             T::BeginStep => {
                 self.conditions.step = self.steps;
                 self.steps += 1;
+                self.step_values = self.named(&transition.held);
             }
             _ => {}
         }
         let changed = self.conditions != before || !transition.held.is_empty();
         self.held.extend(transition.held);
         if changed {
-            self.context = self.flow.context(self.conditions, self.held.clone());
+            self.new_context();
         }
         self.flow.transition(transition.kind, transition.timestamp);
+    }
+
+    /// From here on events are seen with the present conditions and values.
+    pub(super) fn new_context(&mut self) {
+        let (held, step_values) = (self.held.clone(), self.step_values.clone());
+        self.context = self.flow.context(self.conditions, held, step_values);
+    }
+
+    /// What a scan can go by: numbers and short texts, under their names.
+    fn named(&self, held: &[(u32, Value)]) -> StepValues {
+        let fields = self.schema.as_ref().map_or(&[][..], |schema| &schema.fields);
+        let name = |field: &u32| fields.get(*field as usize).map(|f| f.name.clone());
+        let short = |value: &Value| match value {
+            Value::Scalar(_) => true,
+            Value::Str(text) => text.len() <= LONGEST_STEP_TEXT,
+            Value::Array(_) => false,
+        };
+        let values = held.iter().filter(|&(_, value)| short(value));
+        values.filter_map(|(field, value)| Some((name(field)?, value.clone()))).collect()
     }
 
     fn configure(&mut self, schema: Arc<Schema>) {
@@ -63,7 +89,8 @@ impl Pump {
         let index = self.options.chunk_events * (8 + per_event) + schema.fields.len() * 192;
         self.margin = (index + 4096).min(self.ring.capacity() / 8);
         self.held.clear();
-        self.context = self.flow.context(self.conditions, Held::new());
+        self.step_values.clear();
+        self.new_context();
         self.schema = Some(schema);
     }
 }

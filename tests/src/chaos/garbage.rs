@@ -173,7 +173,7 @@ fn key() -> Key {
 
 fn context() -> Context {
     let conditions = Conditions { schema: 0, version: 1, run: 1, step: 1 };
-    Context { number: 4, conditions, held: Default::default() }
+    Context { number: 4, conditions, held: Default::default(), step_values: Default::default() }
 }
 
 fn manifest() -> Manifest {
