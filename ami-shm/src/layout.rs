@@ -16,6 +16,8 @@ pub const LAYOUT_VERSION: u32 = 1;
 pub const ALIGN: usize = 64;
 /// How many counters a ring has.
 pub const COUNTERS: usize = 64;
+/// Words of the tally's two halves together.
+pub(crate) const TALLY: usize = 128;
 /// The most lanes a ring can have.
 pub const MAX_LANES: usize = 4096;
 /// The cursor of a lane that works on nothing.
@@ -63,6 +65,15 @@ pub(crate) struct Header {
     pub head: Line,
     pub tail: Line,
     pub counters: [AtomicU64; COUNTERS],
+    pub tally: [AtomicU64; TALLY],
+}
+
+impl Header {
+    /// The two halves of the tally, to be written and read as a journal is.
+    pub(crate) fn tally(&self) -> [&[AtomicU64]; 2] {
+        let (first, second) = self.tally.split_at(TALLY / 2);
+        [first, second]
+    }
 }
 
 /// An atomic with a cache line pair of its own: head and tail are read by every worker.

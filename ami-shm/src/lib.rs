@@ -14,7 +14,7 @@
 //! Positions are *virtual*: they only grow, and the place in the arena is the position modulo the
 //! capacity. A record never straddles the end of the arena.
 //!
-//! Counters and journal survive the death of the writer, so that its successor can answer for what
+//! Counters, tally and journal survive the death of the writer, so that its successor can answer for what
 //! was in flight. Whether a writer lives is asked of a file lock, not of a process id, because ids
 //! are reused.
 //!

@@ -1,15 +1,16 @@
 //! The reading side: any number of processes, none of which can change an event.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
 use memmap2::Advice;
 
-use crate::create;
+use crate::create::{self, Lock};
 use crate::error::RingError;
 use crate::journal;
-use crate::lane::LaneSlot;
+use crate::lane::{Lane, LaneSlot};
 use crate::layout::{COUNTERS, Preamble};
 use crate::map::{LaneTable, Mapping, load_acquire};
 use crate::space::in_one_piece;
@@ -20,6 +21,7 @@ use crate::space::in_one_piece;
 #[derive(Debug)]
 pub struct RingReader {
     path: PathBuf,
+    file: File,
     preamble: Preamble,
     map: Mapping,
     lanes: Arc<LaneTable>,
@@ -37,7 +39,7 @@ impl RingReader {
         let error = |e| RingError::io(path, "map", e);
         let map = Mapping::read_only(&file, preamble.layout).map_err(error)?;
         let lanes = Arc::new(LaneTable::new(&file, &preamble.layout).map_err(error)?);
-        Ok(RingReader { path: path.to_path_buf(), preamble, map, lanes })
+        Ok(RingReader { path: path.to_path_buf(), file, preamble, map, lanes })
     }
 
     /// Enters all pages into this process's page table, so that reading an event later never
@@ -59,6 +61,16 @@ impl RingReader {
     /// The process that created it, dead or alive.
     pub fn writer_pid(&self) -> u32 {
         self.preamble.pid
+    }
+
+    /// Whether the writer lives. Not deduced from the process id, which may be reused.
+    pub fn writer_lives(&self) -> bool {
+        if !create::try_lock(&self.file, Lock::Shared).unwrap_or(false) {
+            return true;
+        }
+        // Best effort: the lock goes with this value in any case.
+        let _ = create::unlock(&self.file);
+        false
     }
 
     /// Bytes of the arena.
@@ -147,6 +159,15 @@ impl RingReader {
         })
     }
 
+    /// A lane as the writer sees it: who has it, and what it works on.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    pub fn look(&self, index: usize) -> Lane<'_> {
+        Lane::new(self.lanes.slot(index))
+    }
+
     /// The value of a counter.
     ///
     /// # Panics
@@ -161,5 +182,10 @@ impl RingReader {
     /// The journal; none if nothing was ever written.
     pub fn journal_read(&self) -> Option<Vec<u8>> {
         journal::read(self.map.journal())
+    }
+
+    /// The tally; none if nothing was ever written.
+    pub fn tally_read(&self) -> Option<Vec<u8>> {
+        journal::read(self.map.header().tally())
     }
 }

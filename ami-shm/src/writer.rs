@@ -19,7 +19,7 @@ const STREAM_RING: usize = 64 << 20;
 
 /// The one writer of a ring.
 ///
-/// Dropping it leaves the file, counters and journal where they are, as a crash would;
+/// Dropping it leaves the file, counters, tally and journal where they are, as a crash would;
 /// [`RingWriter::remove`] takes the file away.
 #[derive(Debug)]
 pub struct RingWriter {
@@ -31,6 +31,7 @@ pub struct RingWriter {
     /// The truth about positions; the header holds copies of it, and nobody's bytes are trusted.
     space: Space,
     journal_sequence: u64,
+    tally_sequence: u64,
 }
 
 impl RingWriter {
@@ -59,6 +60,7 @@ impl RingWriter {
             map,
             space: Space::new(layout.capacity),
             journal_sequence: 0,
+            tally_sequence: 0,
         };
         if config.huge_pages {
             // Best effort: the kernel or the mount may not have them.
@@ -220,6 +222,17 @@ impl RingWriter {
     pub fn journal_write(&mut self, bytes: &[u8]) -> bool {
         let written = journal::write(self.map.journal(), self.journal_sequence + 1, bytes);
         self.journal_sequence += u64::from(written);
+        written
+    }
+
+    /// Replaces the tally as a whole, as [`RingWriter::journal_write`] does the journal: a few
+    /// hundred bytes, cheap enough to be written whenever anything was taken.
+    ///
+    /// False if it is too long; the old content then stays.
+    pub fn tally_write(&mut self, bytes: &[u8]) -> bool {
+        let halves = self.map.header().tally();
+        let written = journal::write(halves, self.tally_sequence + 1, bytes);
+        self.tally_sequence += u64::from(written);
         written
     }
 

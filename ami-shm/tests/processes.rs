@@ -93,6 +93,8 @@ fn role_writer() {
     writer.set_counter(63, u64::MAX);
     assert!(writer.journal_write(b"older"));
     assert!(writer.journal_write(b"manifests 4 to 9"));
+    assert!(writer.tally_write(b"older") && writer.tally_write(b"17 events"));
+    assert!(!writer.tally_write(&[0; 1024]), "too long");
     writer.reserve(64).unwrap();
     ready_and_wait()
 }
@@ -196,6 +198,7 @@ fn a_killed_writer_leaves_bytes_counters_and_journal() {
     let reader = RingReader::open(&ring).unwrap();
     let found = leftovers(&dir, "ami-ring-").unwrap();
     assert!(found[0].alive && found[0].writer_pid == Some(child.0.id()));
+    assert!(reader.writer_lives());
     assert!(matches!(found[0].remove(), Err(RingError::InUse { .. })));
     let error = RingWriter::create(&ring, 12, &config()).unwrap_err();
     assert!(matches!(error, RingError::InUse { pid, .. } if pid == child.0.id()), "{error}");
@@ -208,6 +211,8 @@ fn a_killed_writer_leaves_bytes_counters_and_journal() {
         assert_eq!((reader.counter(0), reader.counter(1)), (123, 0));
         assert_eq!(reader.counter(63), u64::MAX);
         assert_eq!(reader.journal_read().unwrap(), b"manifests 4 to 9");
+        assert_eq!(reader.tally_read().unwrap(), b"17 events");
+        assert!(!reader.writer_lives());
         assert_eq!(reader.bytes(0, 1000).unwrap(), [0xAB; 1000]);
         assert_eq!(reader.head(), 1024, "what was reserved only is not seen");
         assert_eq!(reader.writer_pid(), child.0.id());

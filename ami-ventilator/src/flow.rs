@@ -14,6 +14,7 @@ use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage, StepValu
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
+mod answer;
 mod decided;
 mod lanes;
 pub use lanes::Lane;
@@ -100,6 +101,12 @@ pub struct Flow {
     position: u64,
     /// Decided, and held only by recorders: number after the last unit, ring position.
     freeable: VecDeque<(u64, u64)>,
+    /// Earlier lives that are still to be answered for.
+    owed: Vec<answer::Owed>,
+    /// Flushes or contexts changed since the journal was written.
+    unwritten: bool,
+    /// The watermark moved since the tally was written.
+    touched: bool,
     effects: Vec<Effect>,
 }
 
@@ -124,6 +131,9 @@ impl Flow {
             told: lanes::Told::default(),
             position: 0,
             freeable: VecDeque::new(),
+            owed: Vec::new(),
+            unwritten: true,
+            touched: true,
             effects: Vec::new(),
         }
     }
@@ -137,6 +147,7 @@ impl Flow {
     pub fn schema(&mut self, schema: Arc<Schema>) -> u32 {
         let number = self.schemas.last_key_value().map_or(0, |(n, _)| n + 1);
         self.schemas.insert(number, schema);
+        self.unwritten = true;
         number
     }
 
@@ -144,6 +155,7 @@ impl Flow {
     pub fn context(&mut self, conditions: Conditions, held: Held, step_values: StepValues) -> u32 {
         let number = self.contexts.last_key_value().map_or(0, |(n, _)| n + 1);
         self.contexts.insert(number, Context { number, conditions, held, step_values });
+        self.unwritten = true;
         self.tell_lanes(number);
         number
     }
@@ -172,7 +184,7 @@ impl Flow {
 
     /// Whether all is decided and nothing is open.
     pub fn drained(&self) -> bool {
-        self.flushes.is_empty() && self.open.is_none()
+        self.flushes.is_empty() && self.open.is_none() && self.owed.is_empty()
     }
 
     /// Undecided units.
@@ -276,6 +288,7 @@ impl Flow {
             self.effects.push(Effect::Lane(lane, LaneMessage::Flush { flush, key: open.key }));
         }
         self.flushes.push_back(Flush { manifest, end: self.position, sent_ns: now_ns });
+        self.unwritten = true;
         self.send_manifest(flush);
         self.dispatch();
     }

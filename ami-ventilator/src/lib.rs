@@ -15,6 +15,7 @@ mod change;
 pub mod cli;
 mod flow;
 pub mod inspect;
+mod past;
 mod pump;
 mod record;
 mod seats;

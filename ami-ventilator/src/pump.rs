@@ -1,6 +1,7 @@
 //! From the source into units: heartbeats, segments, contexts, chunks, holding and dropping.
 //! Touches no socket; the time is an argument.
 
+mod journal;
 mod transitions;
 mod view;
 
@@ -23,6 +24,9 @@ use std::time::Duration;
 /// heartbeat is still open.
 const HAND_ON_NS: u64 = 5_000_000;
 
+/// The flushes of an earlier life are waited for so long: late ones still join the run.
+const OWING_NS: u64 = 5_000_000_000;
+
 /// What a step came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -39,6 +43,8 @@ pub enum Step {
 /// Options of the pump.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// URL of the source: another one does not go on where this one was.
+    pub source: String,
     /// Orders hosts where timestamps are equal.
     pub host: u32,
     /// Most events of a unit.
@@ -97,6 +103,16 @@ pub struct Pump {
     margin: usize,
     held_back: bool,
     ended: bool,
+    /// Events that earlier lives took.
+    before: u64,
+    /// Wait for graphs also when nothing may be held: without them the root would take what it
+    /// accumulated for abandoned.
+    await_graphs: bool,
+    /// When it was first held for the flushes of earlier lives.
+    owing_ns: Option<u64>,
+    /// Writings of the tally.
+    recorded: u64,
+    unwritable: bool,
     /// Counts of the epoch.
     pub counts: Counts,
 }
@@ -132,6 +148,11 @@ impl Pump {
             margin: 0,
             held_back: true,
             ended: false,
+            before: 0,
+            await_graphs: false,
+            owing_ns: None,
+            recorded: 0,
+            unwritable: false,
             counts: Counts::default(),
         }
     }
@@ -184,23 +205,31 @@ impl Pump {
         self.change.applied(version, self.flow.oldest_version());
     }
 
-    /// A lossless source is held until there is somebody to do the work.
-    fn holding(&mut self) -> Option<&'static str> {
-        if !self.held_back || self.options.drop {
+    /// A lossless source is held until there is somebody to do the work, and what an earlier life
+    /// left is decided: so heartbeats come in order.
+    fn holding(&mut self, now_ns: u64) -> Option<&'static str> {
+        if !self.held_back {
             return None;
         }
-        if self.options.wait_for_graph && self.change.active() == 0 {
+        let no_graph = self.change.active() == 0;
+        if no_graph && (self.await_graphs || self.options.wait_for_graph && !self.options.drop) {
             return Some("waiting: no graph is active");
         }
-        if self.flow.workers() < self.options.workers {
-            return Some("waiting: not all workers are there");
+        if !self.options.drop {
+            if self.flow.workers() < self.options.workers {
+                return Some("waiting: not all workers are there");
+            }
+            let since = *self.owing_ns.get_or_insert(now_ns);
+            if self.flow.owes() && now_ns.saturating_sub(since) < OWING_NS {
+                return Some("waiting: the root decides what the last life left");
+            }
         }
         self.held_back = false;
         None
     }
 
     fn on_event(&mut self, timestamp: u64, now_ns: u64) -> anyhow::Result<Step> {
-        if let Some(reason) = self.holding() {
+        if let Some(reason) = self.holding(now_ns) {
             return Ok(Step::Blocked(reason));
         }
         let ready = self.flow.ready();

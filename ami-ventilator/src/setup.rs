@@ -1,11 +1,12 @@
 //! From the configuration to the ventilator's parts.
 
 use crate::flow::Limits;
+use crate::past::{Inheritance, Journal, inherit};
 use crate::pump::Options;
 use crate::sources::url::{Epoch, Overload, SourceSpec};
 use crate::timeline::Rules;
 use ami_proto::config::Config;
-use ami_shm::{RingConfig, RingWriter};
+use ami_shm::{Leftover, RingConfig, RingError, RingReader, RingWriter};
 
 /// Room in the ring file for what must outlive the ventilator.
 const JOURNAL: usize = 1 << 20;
@@ -22,6 +23,7 @@ pub fn limits(config: &Config) -> Limits {
 /// Options of the pump.
 pub fn options(config: &Config, spec: &SourceSpec, host: u32) -> Options {
     Options {
+        source: config.ventilator.source.clone(),
         host,
         chunk_events: config.ventilator.chunk_events,
         chunk_bytes: config.ventilator.chunk_bytes.min(config.ventilator.ring_bytes / 16),
@@ -53,25 +55,69 @@ pub fn rules(config: &Config, spec: &SourceSpec, canned: bool) -> Rules {
     }
 }
 
-/// The ring of this life; those of dead ones of this instance and host are removed.
+/// Rings of this instance and host.
+fn prefix(config: &Config, host: &str) -> String {
+    format!("ami-{}-{host}-", config.instance.name)
+}
+
+/// The rings of dead lives of this instance and host, and what they left.
+pub fn dead_rings(config: &Config, host: &str) -> (Vec<Leftover>, Inheritance) {
+    let found = ami_shm::leftovers(&config.ventilator.ring_dir, &prefix(config, host));
+    let dead: Vec<Leftover> =
+        found.unwrap_or_default().into_iter().filter(|leftover| !leftover.alive).collect();
+    let mut journals = Vec::new();
+    for leftover in &dead {
+        let path = leftover.path.display();
+        let Ok(ring) = RingReader::open(&leftover.path) else { continue };
+        let Some(journal) = ring.journal_read() else { continue };
+        match Journal::decode(&journal, ring.tally_read().as_deref()) {
+            Ok(journal) => {
+                tracing::info!(ring = %path, epoch = journal.life.epoch, "taking over from a dead ventilator");
+                journals.push(journal);
+            }
+            Err(error) => tracing::warn!(
+                ring = %path, %error,
+                "what a dead ventilator left cannot be read: its undecided events are not declared"
+            ),
+        }
+    }
+    (dead, inherit(journals))
+}
+
+/// The ring of this life. Those of dead lives make room for it only if they must: until this life
+/// has written its own journal they are all that is known.
 ///
 /// # Errors
 /// When there is no room or no permission for it.
-pub fn make_ring(config: &Config, host: &str, epoch: u64) -> anyhow::Result<RingWriter> {
-    let dir = &config.ventilator.ring_dir;
-    let prefix = format!("ami-{}-{host}-", config.instance.name);
-    for leftover in ami_shm::leftovers(dir, &prefix).unwrap_or_default() {
-        if !leftover.alive {
-            tracing::info!(ring = %leftover.path.display(), "removing the ring of a dead ventilator");
-            let _ = leftover.remove();
-        }
-    }
+pub fn make_ring(
+    config: &Config,
+    host: &str,
+    epoch: u64,
+    dead: &[Leftover],
+) -> anyhow::Result<RingWriter> {
+    let path = config.ventilator.ring_dir.join(format!("{}{epoch}.ring", prefix(config, host)));
     let ring = RingConfig {
         capacity: config.ventilator.ring_bytes,
         lanes: config.ventilator.lanes,
-        journal: JOURNAL,
+        journal: JOURNAL.max(config.ventilator.flushes_in_flight.saturating_mul(512)),
         huge_pages: config.ventilator.huge_pages,
         populate: false,
     };
-    Ok(RingWriter::create(&dir.join(format!("{prefix}{epoch}.ring")), epoch, &ring)?)
+    match RingWriter::create(&path, epoch, &ring) {
+        Err(RingError::NoSpace { .. }) if !dead.is_empty() => {
+            remove(dead);
+            Ok(RingWriter::create(&path, epoch, &ring)?)
+        }
+        made => Ok(made?),
+    }
+}
+
+/// Removes the rings of dead lives.
+pub fn remove(dead: &[Leftover]) {
+    for leftover in dead {
+        tracing::info!(ring = %leftover.path.display(), "removing the ring of a dead ventilator");
+        if let Err(error) = leftover.remove() {
+            tracing::warn!(%error, "the ring of a dead ventilator stays");
+        }
+    }
 }

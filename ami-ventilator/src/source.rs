@@ -68,7 +68,7 @@ pub trait Source {
     /// `out.cancel()` and stays next.
     ///
     /// # Errors
-    /// As `next`.
+    /// As `next`, and only when nothing was written.
     fn write(
         &mut self,
         out: &mut ChunkWriter<'_>,
@@ -88,6 +88,11 @@ pub trait Source {
     /// not the distance from now, tells whether one is sane.
     fn canned(&self) -> bool {
         true
+    }
+
+    /// True while the source is broken and is to be opened again.
+    fn lost(&self) -> bool {
+        false
     }
 
     /// After [`Next::Pending`]: how long until the next thing is due, where the source knows it, so

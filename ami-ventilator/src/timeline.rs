@@ -60,6 +60,16 @@ impl Timeline {
         Timeline { rules, last: None, open: None, closed: 0, aside: None }
     }
 
+    /// Goes on after an earlier life: nothing below `earliest` is opened again.
+    pub fn resume(&mut self, earliest: u64, newest: Option<u64>) {
+        (self.closed, self.last) = (earliest, newest);
+    }
+
+    /// Newest believed timestamp.
+    pub fn newest(&self) -> Option<u64> {
+        self.last
+    }
+
     /// The open heartbeat.
     pub fn open(&self) -> Option<u64> {
         self.open

@@ -3,7 +3,7 @@
 use crate::flow::{Effect, Flow};
 use crate::pump::{Pump, Step};
 use crate::seats::Seats;
-use crate::setup::{limits, make_ring, options, rules};
+use crate::setup::{dead_rings, limits, make_ring, options, remove, rules};
 use crate::sources;
 use crate::sources::url::{Epoch, SourceSpec};
 use crate::timeline::Timeline;
@@ -107,16 +107,26 @@ impl Ventilator {
         let spec = source_spec(config)?;
         let host = config.instance.host.clone();
         let number = host_number(&host);
-        let source = sources::open(&spec, number, &host)?;
+        let (dead, inheritance) = dead_rings(config, &host);
+        let tally =
+            inheritance.tally.iter().filter(|_| inheritance.source == config.ventilator.source);
+        let taken = tally.map(|t| t.taken).sum();
+        let source = sources::open(&spec, number, &host, taken)?;
         let epoch = daemon.life;
         let context = daemon.context.clone();
         let connect = |kind, endpoint: Endpoint, what| {
             socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
         };
         let timeline = Timeline::new(rules(config, &spec, source.canned()));
-        let ring = make_ring(config, &host, epoch)?;
+        let ring = make_ring(config, &host, epoch, &dead)?;
         let flow = Flow::new(epoch, limits(config));
-        let pump = Pump::new(source, ring, flow, timeline, options(config, &spec, number));
+        let mut pump = Pump::new(source, ring, flow, timeline, options(config, &spec, number));
+        pump.inherit(inheritance);
+        pump.record(true);
+        // Now that this life answers for them.
+        remove(&dead);
+        // A collector that knew the last life is not going to ask.
+        pump.flow.collector_hello(&host, now_ns());
         let deadline = Duration::from_millis(config.ventilator.lane_deadline_ms);
         Ok(Ventilator {
             intake: socket::bind(
@@ -151,6 +161,7 @@ impl Ventilator {
             self.watch();
         }
         let step = self.pump.step(now_ns())?;
+        self.pump.record(step == Step::Worked);
         self.perform()?;
         self.note(step);
         self.report(daemon);
@@ -243,8 +254,8 @@ impl Ventilator {
     fn on_root(&mut self, message: RootMessage) {
         match message {
             RootMessage::Watermark { host, epoch, life, flushes } => {
-                if host == self.host && epoch == self.epoch {
-                    self.pump.flow.decided(life, flushes);
+                if host == self.host {
+                    self.pump.flow.decided(epoch, life, flushes);
                 }
             }
             RootMessage::Decision { version, heartbeat, life: _ } => {
@@ -254,7 +265,7 @@ impl Ventilator {
             // said again.
             RootMessage::NeedContext { host, epoch, context: _ }
                 if host == self.host
-                    && epoch == self.epoch
+                    && self.pump.flow.knows(epoch)
                     && self.told.elapsed() >= TELL_AGAIN =>
             {
                 self.told = Instant::now();

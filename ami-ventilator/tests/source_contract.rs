@@ -626,7 +626,7 @@ fn a_source_that_was_held_does_not_race() {
 
 #[test]
 fn urls_open_what_they_say() {
-    let open = |url: &str| open(&url.parse::<SourceSpec>().unwrap(), 0, "here");
+    let open = |url: &str| open(&url.parse::<SourceSpec>().unwrap(), 0, "here", 0);
     let items = all(&mut *open("sim:mixed?start=10&events=600&loop=2&seed=9&rate=500").unwrap());
     assert_eq!(events(&items).len(), 1200);
     assert_eq!(events(&items)[1].timestamp() - events(&items)[0].timestamp(), 2_000_000);

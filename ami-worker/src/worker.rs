@@ -16,7 +16,6 @@ use ami_proto::socket::{self, PollEvents, Queue, Socket};
 use ami_proto::to_collector::ToCollector;
 use ami_proto::to_ventilator::ToVentilator;
 use ami_proto::ventilator_to_worker::LaneMessage;
-use anyhow::Context;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -25,9 +24,10 @@ use zmq::Message;
 /// the unit.
 const CREDIT_BATCH: u64 = 4;
 
-/// A seat is asked for again after this time, and after the longer one of silence when seated.
+/// A seat is asked for again after this time.
 const HELLO: Duration = Duration::from_millis(50);
-const QUIET: Duration = Duration::from_millis(500);
+/// After so much silence on the lane it is asked whether the seat is still worth anything.
+const QUIET: Duration = Duration::from_millis(100);
 
 /// Runs until asked to stop.
 ///
@@ -53,6 +53,8 @@ struct Worker {
     intake: Intake,
     seat: Option<Seat>,
     hello: Option<Instant>,
+    /// When something came down the lane last.
+    heard: Instant,
     plans: Plans,
     limits: Limits,
     work: Work,
@@ -99,6 +101,7 @@ impl Worker {
             intake,
             seat: None,
             hello: None,
+            heard: Instant::now(),
             plans: Plans::new(limits.clone()),
             limits,
             work: Work::default(),
@@ -112,10 +115,7 @@ impl Worker {
     }
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
-        // Also when seated and nothing comes: a ventilator that knows this endpoint ignores it, one
-        // that was restarted gives it a new lane.
-        let silence = if self.seat.is_some() { QUIET } else { HELLO };
-        if self.hello.is_none_or(|t| t.elapsed() >= silence) {
+        if self.seat.is_none() && self.hello.is_none_or(|t| t.elapsed() >= HELLO) {
             self.hello = Some(Instant::now());
             socket::send(&self.ventilator, [self.intake.hello(&self.name)])?;
         }
@@ -127,8 +127,11 @@ impl Worker {
             daemon.beat();
         }
         if any {
-            self.hello = Some(Instant::now());
+            self.heard = Instant::now();
             self.busy += started.elapsed();
+        } else if self.heard.elapsed() >= QUIET {
+            self.heard = Instant::now();
+            self.check_seat()?;
         }
         self.give_credit()?;
         self.announcements();
@@ -140,6 +143,19 @@ impl Worker {
             self.reporter.socket().as_poll_item(PollEvents::POLLIN),
         ];
         Ok(socket::wait(&mut items, timeout)?)
+    }
+
+    /// Whether the ventilator still lives and counts on this lane. Asked only once everything that
+    /// it had sent is done: flushes of a life that ended are worth as much as any.
+    fn check_seat(&mut self) -> anyhow::Result<()> {
+        let Some(seat) = &self.seat else { return Ok(()) };
+        if seat.slot.fenced() {
+            return self.give_up(&WorkError::Fenced.into());
+        }
+        if !seat.ring.writer_lives() {
+            return self.reseat("the ventilator is gone");
+        }
+        Ok(())
     }
 
     fn on_lane_message(&mut self) -> anyhow::Result<()> {
@@ -163,9 +179,7 @@ impl Worker {
     fn follow(&mut self, message: LaneMessage) -> anyhow::Result<()> {
         match message {
             LaneMessage::Welcome { epoch, lane, generation, ring, .. } => {
-                self.seat =
-                    Some(Seat::take(epoch, lane, generation, &ring).context("taking a seat")?);
-                tracing::info!(lane, generation, "seated");
+                self.welcomed(epoch, lane, generation, &ring)?;
             }
             LaneMessage::Schema(number, schema) => self.plans.schema(number, schema),
             LaneMessage::Graphs(version) => self.graphs(version)?,
@@ -200,6 +214,39 @@ impl Worker {
         Ok(())
     }
 
+    fn welcomed(
+        &mut self,
+        epoch: u64,
+        lane: u32,
+        generation: u64,
+        ring: &str,
+    ) -> anyhow::Result<()> {
+        if self.seat.is_some() {
+            // Two lives of the ventilator know this endpoint, and their streams would mix: leave
+            // both and ask anew, from another.
+            self.bye(epoch, lane, generation)?;
+            return self.reseat("a second ventilator sends on this lane");
+        }
+        match Seat::take(epoch, lane, generation, ring) {
+            Ok(seat) => {
+                self.seat = Some(seat);
+                tracing::info!(lane, generation, "seated");
+                Ok(())
+            }
+            // The ventilator died meanwhile; or it lives, and does not wait for this lane then.
+            Err(error) => {
+                self.bye(epoch, lane, generation)?;
+                self.reseat(&format!("{error:#}"))
+            }
+        }
+    }
+
+    fn bye(&self, epoch: u64, lane: u32, generation: u64) -> anyhow::Result<()> {
+        let bye = ToVentilator::Bye { epoch, lane, generation };
+        socket::send(&self.ventilator, [codec::encode(&bye)])?;
+        Ok(())
+    }
+
     fn graphs(&mut self, version: u64) -> anyhow::Result<()> {
         let json = self.frames.get(1).map(|f| GraphSet::from_json_bytes(f));
         match json {
@@ -228,12 +275,7 @@ impl Worker {
     /// The seat is lost: nothing of the open flush may be sent, a new seat is asked for.
     fn give_up(&mut self, error: &anyhow::Error) -> anyhow::Result<()> {
         if let Some(seat) = &self.seat {
-            let bye = ToVentilator::Bye {
-                epoch: seat.epoch,
-                lane: seat.lane,
-                generation: seat.generation,
-            };
-            socket::send(&self.ventilator, [codec::encode(&bye)])?;
+            self.bye(seat.epoch, seat.lane, seat.generation)?;
         }
         self.reseat(&error.to_string())
     }
@@ -308,12 +350,7 @@ impl Worker {
 
     fn leave(&mut self) {
         if let Some(seat) = &self.seat {
-            let bye = ToVentilator::Bye {
-                epoch: seat.epoch,
-                lane: seat.lane,
-                generation: seat.generation,
-            };
-            let _ = socket::send(&self.ventilator, [codec::encode(&bye)]);
+            let _ = self.bye(seat.epoch, seat.lane, seat.generation);
         }
     }
 }

@@ -7,12 +7,12 @@ impl Flow {
     /// A host collector started, or lacks everything: hand it watermark, contexts and manifests.
     pub fn collector_hello(&mut self, host: &str, now_ns: u64) {
         self.told = lanes::Told::default();
-        self.effects.push(Effect::Collector(ToCollector::Epoch {
-            epoch: self.epoch,
-            host: host.to_string(),
-            watermark: self.watermark,
-            root_life: self.root_life,
-        }));
+        for (epoch, watermark, root_life) in self.lives() {
+            let host = host.to_string();
+            let epoch = ToCollector::Epoch { epoch, host, watermark, root_life };
+            self.effects.push(Effect::Collector(epoch));
+        }
+        self.answer_for_pasts(now_ns, 0);
         for flush in self.watermark..self.watermark + self.flushes.len() as u64 {
             self.send_manifest(flush);
         }
@@ -23,8 +23,10 @@ impl Flow {
     /// are done again, or declared lost where the ring no longer holds them.
     pub fn need(&mut self, epoch: u64, flush: u64, units: &[u64]) {
         let all: Vec<u64> = match units {
+            // Of an earlier life no units are known; those it lacks the collector names next time.
             [] => flush
                 .checked_sub(self.watermark)
+                .filter(|_| epoch == self.epoch)
                 .and_then(|i| self.flushes.get(i as usize))
                 .map(|f| f.manifest.units.iter().map(|u| u.0).collect())
                 .unwrap_or_default(),
@@ -54,11 +56,15 @@ impl Flow {
 
     /// The root has decided the flushes below `flushes`. An older life's word is ignored; a newer
     /// life's lower watermark changes nothing here: what was freed stays freed.
-    pub fn decided(&mut self, life: u64, flushes: u64) {
+    pub fn decided(&mut self, epoch: u64, life: u64, flushes: u64) {
+        if epoch != self.epoch {
+            return self.past_decided(epoch, life, flushes);
+        }
         if life < self.root_life {
             return;
         }
         self.root_life = life;
+        self.touched = true;
         let mut free = None;
         while self.watermark < flushes {
             let Some(flush) = self.flushes.pop_front() else { break };
@@ -107,6 +113,7 @@ impl Flow {
 
     /// Repeats manifests that were not decided for a while.
     pub fn tick(&mut self, now_ns: u64) {
+        self.answer_for_pasts(now_ns, self.limits.repeat_ns);
         let due: Vec<u64> = (self.watermark..)
             .zip(&self.flushes)
             .filter(|(_, f)| now_ns.saturating_sub(f.sent_ns) >= self.limits.repeat_ns)

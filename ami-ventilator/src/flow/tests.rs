@@ -99,7 +99,7 @@ fn needs_are_answered_by_replay_or_lost_but_not_while_the_lane_works() {
     assert_eq!(sent(&flow.effects()), [(0, 1, true)]);
     flow.need(7, 0, &[1]);
     assert!(sent(&flow.effects()).is_empty(), "it is under way");
-    flow.decided(1, 1);
+    flow.decided(7, 1, 1);
     flow.effects();
     flow.need(7, 0, &[1]);
     let lost = flow.effects();
@@ -115,13 +115,13 @@ fn the_watermark_frees_and_an_older_life_is_ignored() {
         flow.credit(0, n + 1, n + 1);
     }
     flow.effects();
-    flow.decided(5, 2);
+    flow.decided(7, 5, 2);
     assert!(matches!(flow.effects()[..], [Effect::Free(128)]));
-    flow.decided(4, 4);
+    flow.decided(7, 4, 4);
     assert!(flow.effects().is_empty());
-    flow.decided(6, 1);
+    flow.decided(7, 6, 1);
     assert_eq!(flow.watermark(), 2, "freed stays freed");
-    flow.decided(6, 99);
+    flow.decided(7, 6, 99);
     assert!(flow.drained());
 }
 
@@ -157,7 +157,7 @@ fn manifests_are_repeated_until_decided() {
     assert!(flow.effects().is_empty());
     flow.tick(100);
     assert_eq!(flow.effects().len(), 1);
-    flow.decided(1, 1);
+    flow.decided(7, 1, 1);
     flow.effects();
     flow.tick(1000);
     assert!(flow.effects().is_empty());
@@ -172,7 +172,7 @@ fn a_recorder_gets_every_unit_and_holds_the_ring() {
     flow.flush(true, false, 0);
     let copies: Vec<_> = sent(&flow.effects()).into_iter().filter(|s| s.0 == 9).collect();
     assert_eq!(copies, [(9, 0, false)]);
-    flow.decided(1, 1);
+    flow.decided(7, 1, 1);
     assert!(flow.effects().is_empty(), "the recorder has not done it");
     flow.credit(9, 1, 0);
     assert!(matches!(flow.effects()[..], [Effect::Free(64)]));
@@ -193,7 +193,7 @@ proptest::proptest! {
                 2 if flow.ready() => { add(&mut flow, next); next += 1; }
                 3 => flow.flush(true, false, 0),
                 4 => { let done = flow.lanes.get(&lane).map_or(0, |l| l.sent); flow.credit(lane, done, 0); }
-                5 => { let decided = flow.watermark + 1; if flow.flushes.len() > 3 { flow.decided(1, decided) } }
+                5 => { let decided = flow.watermark + 1; if flow.flushes.len() > 3 { flow.decided(7, 1, decided) } }
                 _ => {}
             }
             for unit in &flow.units {

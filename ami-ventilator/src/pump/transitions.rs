@@ -16,7 +16,7 @@ impl Pump {
     pub(super) fn on_transition(&mut self, now_ns: u64) -> anyhow::Result<Step> {
         // The first Configure says what is on offer; the rest waits with the events.
         if self.schema.is_some()
-            && let Some(reason) = self.holding()
+            && let Some(reason) = self.holding(now_ns)
         {
             return Ok(Step::Blocked(reason));
         }

@@ -1,7 +1,7 @@
 //! Sources of events, and the adaptors that stand between them and the ventilator.
 //!
 //! ```text
-//! sim │ xtc2 ──► range (start, events) ──► looped (loop) ──► paced (pace) ──► ventilator
+//! sim │ xtc2 ─► range (start, events) ─► looped (loop) ─► reopened (errors, restarts) ─► paced (pace) ─► ventilator
 //! ```
 //!
 //! [`SourceSpec`] reads a source URL; [`open`] builds the chain it describes.
@@ -11,6 +11,8 @@ pub mod looped;
 mod nearest;
 pub mod pace;
 pub mod range;
+pub mod reopened;
+pub mod resumed;
 pub mod sim;
 pub mod timed;
 pub mod url;
@@ -23,6 +25,7 @@ use crate::source::Source;
 use looped::Looped;
 use pace::Paced;
 use range::Range;
+use reopened::Reopened;
 use sim::{SimConfig, SimSource};
 use std::sync::Arc;
 use std::time::Instant;
@@ -37,12 +40,31 @@ struct Opener {
 /// Opens the source that a URL describes, with its range, loop and pace.
 ///
 /// `host` is the number that orders hosts and, for the simulation, seeds what differs between
-/// them; `host_name` is what a person calls it.
+/// them; `host_name` is what a person calls it. The first `taken` events are stepped over.
 ///
 /// # Errors
 /// When the file or preset does not exist or is not what it should be.
-pub fn open(spec: &SourceSpec, host: u32, host_name: &str) -> anyhow::Result<Box<dyn Source>> {
-    let Opener { mut open, pace } = opener(spec, host, host_name)?;
+pub fn open(
+    spec: &SourceSpec,
+    host: u32,
+    host_name: &str,
+    taken: u64,
+) -> anyhow::Result<Box<dyn Source>> {
+    let pace = opener(spec, host, host_name)?.pace;
+    let began = Instant::now();
+    let clock = move || began.elapsed().as_nanos() as u64;
+    let (again, name) = (spec.clone(), host_name.to_string());
+    let open = Box::new(move || chain(&again, host, &name));
+    let source = Box::new(Reopened::new(open, taken, Box::new(clock))?);
+    Ok(match spec.pace.unwrap_or(pace) {
+        Pace::Max => source,
+        pace => Box::new(Paced::new(source, pace, Box::new(clock))),
+    })
+}
+
+/// The source from its beginning, with range and loop.
+fn chain(spec: &SourceSpec, host: u32, host_name: &str) -> anyhow::Result<Box<dyn Source>> {
+    let mut open = opener(spec, host, host_name)?.open;
     let (start, events) = (spec.start, spec.events);
     let mut ranged = move || -> anyhow::Result<Box<dyn Timed>> {
         let inner = open()?;
@@ -52,15 +74,9 @@ pub fn open(spec: &SourceSpec, host: u32, host_name: &str) -> anyhow::Result<Box
             inner
         })
     };
-    let source: Box<dyn Source> = match spec.loops {
+    Ok(match spec.loops {
         Some(1) => ranged()?,
         passes => Box::new(Looped::new(Box::new(ranged), passes)?),
-    };
-    let began = Instant::now();
-    let clock = Box::new(move || began.elapsed().as_nanos() as u64);
-    Ok(match spec.pace.unwrap_or(pace) {
-        Pace::Max => source,
-        pace => Box::new(Paced::new(source, pace, clock)),
     })
 }
 

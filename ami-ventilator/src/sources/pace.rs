@@ -155,6 +155,10 @@ impl Source for Paced {
         self.inner.canned()
     }
 
+    fn lost(&self) -> bool {
+        self.inner.lost()
+    }
+
     fn due_in(&self) -> Option<Duration> {
         self.wait.or_else(|| self.inner.due_in())
     }
