@@ -154,6 +154,7 @@ impl Flow {
     /// A new context; units from here on carry it.
     pub fn context(&mut self, conditions: Conditions, held: Held, step_values: StepValues) -> u32 {
         let number = self.contexts.last_key_value().map_or(0, |(n, _)| n + 1);
+        self.forget_unused();
         self.contexts.insert(number, Context { number, conditions, held, step_values });
         self.unwritten = true;
         self.tell_lanes(number);

@@ -661,3 +661,40 @@ fn an_event_too_large_for_now_stays_next() {
     assert_eq!(source.next().unwrap(), next);
     assert_eq!((staging.events(), memory.head), (0, 0));
 }
+
+/// Every event with the run, step and held values that it is seen with.
+fn seen(items: &[Item]) -> Vec<(u32, u32, BTreeMap<u32, Value>, Item)> {
+    let (mut run, mut step, mut held, mut out) = (0, 0, BTreeMap::new(), Vec::new());
+    for item in items {
+        match item {
+            Item::Event(..) => out.push((run, step, held.clone(), item.clone())),
+            Item::Transition(kind, _, number, set, _) => {
+                match kind {
+                    TransitionKind::Configure => held.clear(),
+                    TransitionKind::BeginRun => (run, step) = (number.unwrap(), 0),
+                    TransitionKind::BeginStep => step += 1,
+                    _ => {}
+                }
+                held.extend(set.iter().cloned());
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn a_resumed_source_goes_on_with_what_holds_there() {
+    let spec: SourceSpec = "sim:pump-probe?events=1500&loop=3&pace=max".parse().unwrap();
+    let drained = |taken| {
+        let mut source = open(&spec, 0, "here", taken).unwrap();
+        let mut drain = Drain::new(1 << 24);
+        drain.wait = Box::new(|_| ());
+        drain.run(&mut *source, &[WHOLE], usize::MAX)
+    };
+    let whole = seen(&drained(0));
+    assert_eq!(whole.len(), 4500);
+    for taken in [1, 99, 1000, 1499, 1500, 1501, 3700, 4499, 4500] {
+        let rest = seen(&drained(taken as u64));
+        assert!(rest == whole[taken..], "after {taken}");
+    }
+}

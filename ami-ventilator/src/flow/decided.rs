@@ -87,6 +87,17 @@ impl Flow {
         self.dispatch();
     }
 
+    /// Forgets contexts that no event was seen with: a source may be silent for long and still say
+    /// what holds. The number of the newest is not given again.
+    pub(super) fn forget_unused(&mut self) {
+        let units = self.units.back().map(|u| u.descriptor.context);
+        let flushes = self.flushes.back().map(|f| f.manifest.context);
+        let open = self.open.as_ref().map(|o| o.context);
+        let used = units.max(flushes).max(open);
+        let newest = self.contexts.last_key_value().map(|(n, _)| *n);
+        self.contexts.retain(|n, _| Some(*n) <= used || Some(*n) == newest);
+    }
+
     fn forget_contexts(&mut self) {
         let newest = self.contexts.last_key_value().map_or(0, |(n, _)| *n);
         let oldest = self
