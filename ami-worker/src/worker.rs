@@ -2,7 +2,7 @@
 
 use crate::lane::{Intake, Seat};
 use crate::plans::Plans;
-use crate::work::{Done, Work};
+use crate::work::{Done, Work, WorkError};
 use ami_graph::limits::Limits;
 use ami_graph::spec::GraphSet;
 use ami_proto::codec;
