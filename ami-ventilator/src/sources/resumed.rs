@@ -64,7 +64,8 @@ impl Resumed {
         };
         let mut held = Vec::new();
         self.queue.retain_mut(|old| {
-            let keep = !void(old.kind);
+            // What a BeginStep sets is told apart from what held before.
+            let keep = !void(old.kind) || t.kind == BeginStep && !old.held.is_empty();
             if !keep && t.kind != Configure {
                 held.append(&mut old.held);
             }
