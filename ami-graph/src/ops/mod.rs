@@ -4,14 +4,19 @@
 mod array_stat;
 mod by_key;
 mod centroid;
+mod cfd;
 mod combinations;
 mod constant;
 mod correlate;
 mod count;
 mod covariance;
+mod edge;
 mod ewma;
 mod expr;
 mod extreme;
+mod fit_line;
+mod fit_peak;
+mod fourier;
 mod gate;
 mod hist;
 mod hist2d;
@@ -20,14 +25,17 @@ mod join;
 pub(crate) mod last;
 mod normalize;
 mod peakfinder8;
+mod peaks;
 mod pixel;
 mod profile;
 mod quantile;
 mod rate;
 mod rebin;
 mod roi;
+mod rotate;
 mod running;
 mod select;
+mod smooth;
 mod split;
 mod stats;
 mod sum;
@@ -72,6 +80,19 @@ pub static OPS: &[&dyn OpKind] = &[
     &combinations::Combinations,
     &centroid::Centroid,
     &peakfinder8::Peakfinder8,
+    &smooth::Gaussian,
+    &smooth::Median,
+    &rotate::Rotate,
+    &fourier::Fft,
+    &fourier::Ifft,
+    &fourier::Rfft,
+    &fourier::Irfft,
+    &peaks::Peaks,
+    &cfd::Cfd,
+    &edge::Edge,
+    &fit_peak::FitPeak,
+    &fit_line::FitLine,
+    &fit_line::FitPoly,
     &count::Count,
     &sum::SUM,
     &sum::MEAN,
