@@ -123,6 +123,13 @@ struct Peak {
     start: [Option<f64>; 4],
 }
 
+impl Peak {
+    /// Parameters that are fitted, from the first on.
+    fn free(&self) -> usize {
+        if self.offset { 4 } else { 3 }
+    }
+}
+
 impl PerEvent for Peak {
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         waveform_only(inputs, &["y", "x"])?;
@@ -151,7 +158,7 @@ impl Each for Fitting {
                 &counted
             }
         };
-        check(self.peak.offset, x, y)?;
+        check(self.peak, x, y)?;
         let found = match self.peak.model {
             Model::Moments => moments(self.peak.offset, x, y),
             _ => least_squares(self.peak, x, y)?,
@@ -167,8 +174,11 @@ impl Each for Fitting {
     }
 }
 
-fn check(offset: bool, x: &[f64], y: &[f64]) -> Result<(), String> {
-    let needed = if offset { 4 } else { 3 };
+fn check(peak: Peak, x: &[f64], y: &[f64]) -> Result<(), String> {
+    let needed = match peak.model {
+        Model::Moments => 1,
+        _ => peak.free(),
+    };
     if x.len() != y.len() {
         return Err(format!("y has {} samples and x {}", y.len(), x.len()));
     }
@@ -238,13 +248,7 @@ fn least_squares(peak: Peak, x: &[f64], y: &[f64]) -> Result<[f64; 4], String> {
     if !peak.offset {
         guess[3] = 0.0;
     }
-    let problem = Problem {
-        model: peak.model,
-        free: if peak.offset { 4 } else { 3 },
-        x,
-        y,
-        parameters: guess,
-    };
+    let problem = Problem { model: peak.model, free: peak.free(), x, y, parameters: guess };
     let (problem, report) = LevenbergMarquardt::new().minimize(problem);
     if !report.termination.was_successful() || problem.parameters.iter().any(|p| !p.is_finite()) {
         let why = format!("{:?}", report.termination);
