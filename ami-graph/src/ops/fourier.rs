@@ -241,7 +241,7 @@ impl Transforming {
             self.line
                 .extend((0..last).map(|k| if 2 * k <= last { at(k) } else { at(last - k).conj() }));
             self.line[0].im = 0.0;
-            if last % 2 == 0 {
+            if last.is_multiple_of(2) {
                 self.line[last / 2].im = 0.0;
             }
             fft.process_with_scratch(&mut self.line, &mut self.work);
@@ -302,7 +302,7 @@ impl Each for Transforming {
         let mut write = |output: usize, of: fn(Complex64) -> f64| {
             let kept = kept.clone();
             out.array::<f64>(output, &shape, |to| {
-                to.iter_mut().zip(kept).for_each(|(to, x)| *to = of(x))
+                to.iter_mut().zip(kept).for_each(|(to, x)| *to = of(x));
             });
         };
         write(0, |x| x.re);

@@ -139,7 +139,7 @@ impl Each for Finding {
         let shape = [self.found.len()];
         let found = self.found.iter();
         out.array::<f64>(0, &shape, |to| {
-            to.iter_mut().zip(found.clone()).for_each(|(t, f)| *t = f.0)
+            to.iter_mut().zip(found.clone()).for_each(|(t, f)| *t = f.0);
         });
         out.array::<i64>(1, &shape, |to| to.iter_mut().zip(found).for_each(|(t, f)| *t = f.1));
         out.scalar(2, self.found.len() as i64);
