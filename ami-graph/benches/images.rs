@@ -27,6 +27,10 @@ const NODES: &[(DType, &str)] = &[
         DType::U16,
         r#"{"op": "peakfinder8", "in": "img", "center": [511.5, 511.5], "adc_threshold": 200}"#,
     ),
+    (DType::F32, r#"{"op": "azimuthal", "in": "img", "center": [511.5, 511.5]}"#),
+    (DType::U16, r#"{"op": "azimuthal", "in": "img", "center": [511.5, 511.5]}"#),
+    (DType::F32, r#"{"op": "azimuthal", "in": "img", "center": [511.5, 511.5], "split": "bbox"}"#),
+    (DType::U16, r#"{"op": "azimuthal", "in": "img", "center": [511.5, 511.5], "sectors": 8}"#),
 ];
 
 /// A background that falls off, with 100 peaks; the same numbers every time.

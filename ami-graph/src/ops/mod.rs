@@ -2,6 +2,7 @@
 //! the tests all read [`OPS`]; adding an op is one file and one line here.
 
 mod array_stat;
+mod azimuthal;
 mod by_key;
 mod centroid;
 mod cfd;
@@ -78,6 +79,7 @@ pub static OPS: &[&dyn OpKind] = &[
     &running::Running::Cumsum,
     &interp::Interp,
     &combinations::Combinations,
+    &azimuthal::Azimuthal,
     &centroid::Centroid,
     &peakfinder8::Peakfinder8,
     &smooth::Gaussian,
@@ -159,6 +161,18 @@ pub struct ParamDoc {
     pub range: &'static str,
     /// One line of what it does.
     pub doc: &'static str,
+}
+
+/// A row of an op's table of parameters.
+pub(crate) const fn param(
+    name: &'static str,
+    kind: &'static str,
+    default: &'static str,
+    unit: &'static str,
+    range: &'static str,
+    doc: &'static str,
+) -> ParamDoc {
+    ParamDoc { name, kind, default, unit, range, doc }
 }
 
 /// One output of an op.

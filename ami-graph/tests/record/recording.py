@@ -1,6 +1,6 @@
 """What the recorders share: answers of numpy, scipy and pyFAI for tests/numpy.rs.
 
-    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install numpy scipy
+    python3 -m venv /tmp/venv && /tmp/venv/bin/pip install numpy scipy pyFAI
     for f in ami-graph/tests/record/[a-z]*.py; do /tmp/venv/bin/python $f; done
 
 Every number travels as the hexadecimal of its float64 bits, so nothing is rounded on the way.

@@ -1,17 +1,6 @@
 //! What people are told about `peakfinder8`.
 
-use crate::ops::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
-
-const fn param(
-    name: &'static str,
-    kind: &'static str,
-    default: &'static str,
-    unit: &'static str,
-    range: &'static str,
-    doc: &'static str,
-) -> ParamDoc {
-    ParamDoc { name, kind, default, unit, range, doc }
-}
+use crate::ops::{Class, Form, InputDoc, OpDoc, OutputDoc, param};
 
 pub static DOC: OpDoc = OpDoc {
     name: "peakfinder8",
