@@ -232,7 +232,7 @@ pub enum Queue {
 /// Longest subscription, bytes.
 const LARGEST_TOPIC: i64 = 16 << 10;
 /// Answers that wait for one client that does not read them.
-const WAITING_ANSWERS: i32 = 32;
+pub const WAITING_ANSWERS: i32 = 32;
 
 fn make(context: &Context, kind: SocketType, queue: Queue) -> Result<Socket, zmq::Error> {
     let socket = context.inner.zmq.socket(kind)?;
@@ -318,19 +318,30 @@ fn insecure(
     }
 }
 
-/// Bounds a publisher's queues per subscriber by bytes: ZeroMQ counts messages, so the bound follows
-/// the largest message. At least a few heartbeats of small features always fit.
+/// Bounds a socket's queues per peer by bytes: ZeroMQ counts messages, so the bound follows the
+/// largest message.
 #[derive(Debug, Clone, Copy)]
 pub struct ByteBound {
     bytes: usize,
     most: i32,
+    least: i32,
     set: i32,
+    pressed: bool,
 }
 
 impl ByteBound {
-    /// At most so many bytes and messages per subscriber.
-    pub const fn new(bytes: usize, most: i32) -> ByteBound {
-        ByteBound { bytes, most, set: most }
+    /// At most so many bytes and messages per subscriber; but `least` messages always.
+    pub const fn new(bytes: usize, most: i32, least: i32) -> ByteBound {
+        ByteBound { bytes, most, least, set: most, pressed: false }
+    }
+
+    /// Holds every subscriber to one message, or to what it was.
+    ///
+    /// # Errors
+    /// Those of ZeroMQ.
+    pub fn press(&mut self, socket: &Socket, short: bool) -> Result<(), zmq::Error> {
+        self.pressed = short;
+        socket.set_sndhwm(if short { 1 } else { self.set })
     }
 
     /// A message of this size is about to be sent.
@@ -339,11 +350,13 @@ impl ByteBound {
     /// Those of ZeroMQ.
     pub fn sending(&mut self, socket: &Socket, size: usize) -> Result<(), zmq::Error> {
         let fits = i32::try_from(self.bytes / size.max(1)).unwrap_or(i32::MAX);
-        let bound = fits.max(64).min(self.most.max(1));
+        let bound = fits.max(self.least).min(self.most.max(1));
         if bound < self.set {
             // Also holds for subscribers that are there already.
-            socket.set_sndhwm(bound)?;
             self.set = bound;
+            if !self.pressed {
+                socket.set_sndhwm(bound)?;
+            }
         }
         Ok(())
     }

@@ -11,6 +11,7 @@
 //! sequence numbers tell it, and a frozen store is refilled by the root.
 
 mod query;
+mod repeats;
 mod server;
 mod store;
 

@@ -1,18 +1,25 @@
 //! The store's loop: results in, forwarded to clients, queries answered.
 
 use crate::query;
-use crate::store::Store;
+use crate::repeats::Repeats;
+use crate::store::{IngestError, Store};
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
 use ami_proto::socket::{self, ByteBound, PollEvents, Queue, Socket};
-use std::time::Duration;
+use ami_proto::throttle::Throttle;
+use std::time::{Duration, Instant};
 use zmq::Message;
 
 /// Longest sleep; everything that matters wakes it earlier.
 const TICK: Duration = Duration::from_millis(100);
+
+/// Messages that wait for a client even where they are large: a frame of features comes at once.
+const FEWEST: i32 = 64;
+/// Bytes of answers that wait for a client that asks and does not read; two answers always may.
+const ANSWER_BYTES: usize = 32 << 20;
 
 /// Runs until asked to stop.
 ///
@@ -35,7 +42,13 @@ struct Server {
     reporter: Reporter,
     frames: Vec<Message>,
     bound: ByteBound,
+    answers: ByteBound,
+    repeats: Repeats,
+    throttle: Throttle,
+    /// Memory is short: nothing more is queued for those who do not read.
+    short: bool,
     refused: u64,
+    unkept: u64,
     queried: u64,
 }
 
@@ -70,8 +83,13 @@ impl Server {
             )?,
             reporter: Reporter::new(context, config, daemon, Role::Store, "store")?,
             frames: Vec::new(),
-            bound: ByteBound::new(config.store.client_bytes, config.store.client_queue),
+            bound: ByteBound::new(config.store.client_bytes, config.store.client_queue, FEWEST),
+            answers: ByteBound::new(ANSWER_BYTES, socket::WAITING_ANSWERS, 2),
+            repeats: Repeats::default(),
+            throttle: Throttle::new(20, Duration::from_secs(1)),
+            short: false,
             refused: 0,
+            unkept: 0,
             queried: 0,
         })
     }
@@ -91,8 +109,9 @@ impl Server {
             socket::send(&self.results, [acknowledgement])?;
         }
         while socket::receive(&self.clients, &mut self.frames)? {
-            self.on_subscription()?;
+            self.on_subscription();
         }
+        self.repeat()?;
         for _ in 0..64 {
             if !socket::receive(&self.queries, &mut self.frames)? {
                 break;
@@ -102,17 +121,24 @@ impl Server {
         while self.reporter.announcement().is_some() {}
         self.report(daemon);
         daemon.beat();
+        self.relieve(daemon)?;
         let mut items = [&self.results, &self.clients, &self.queries, self.reporter.socket()]
             .map(|s| s.as_poll_item(PollEvents::POLLIN));
-        Ok(socket::wait(&mut items, TICK)?)
+        let tick = self.repeats.wait(Instant::now()).map_or(TICK, |wait| wait.min(TICK));
+        Ok(socket::wait(&mut items, tick)?)
     }
 
     fn on_result(&mut self) -> anyhow::Result<()> {
         let frames: Vec<&[u8]> = self.frames.iter().map(|f| &f[..]).collect();
         if let Err(error) = self.store.ingest(&frames, now_ns()) {
-            self.refused += 1;
-            tracing::warn!(%error, "result refused");
-            return Ok(());
+            let unkept = matches!(error, IngestError::Room { .. });
+            *(if unkept { &mut self.unkept } else { &mut self.refused }) += 1;
+            if let Some(unsaid) = self.throttle.pass(Instant::now()) {
+                tracing::warn!(%error, unsaid, "result not kept");
+            }
+            if !unkept {
+                return Ok(());
+            }
         }
         if frames.first() != Some(&&b"@retire"[..]) {
             let size = frames.iter().map(|f| f.len()).sum();
@@ -124,15 +150,29 @@ impl Server {
 
     /// The last value follows a subscription at once. Others who have the topic see it again, with
     /// the same sequence number.
-    fn on_subscription(&mut self) -> anyhow::Result<()> {
-        let Some(frame) = self.frames.first() else { return Ok(()) };
-        let Some((1, prefix)) = frame.split_first() else { return Ok(()) };
-        let Ok(prefix) = std::str::from_utf8(prefix) else { return Ok(()) };
-        for (topic, message) in self.store.latest_with(prefix) {
+    fn on_subscription(&mut self) {
+        if let Some(frame) = self.frames.first()
+            && let Some((1, prefix)) = frame.split_first()
+            && let Ok(prefix) = std::str::from_utf8(prefix)
+        {
+            self.repeats.ask(prefix);
+        }
+    }
+
+    /// Says last values to new subscribers.
+    fn repeat(&mut self) -> anyhow::Result<()> {
+        let due = self.repeats.due(Instant::now());
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut said = 0;
+        for (topic, message) in due.iter().flat_map(|prefix| self.store.latest_with(prefix)) {
             let parts = [topic.as_bytes(), &message.header];
             let buffers = message.buffers.iter().map(Vec::as_slice);
+            said += message.bytes() as u64;
             socket::send(&self.clients, parts.into_iter().chain(buffers))?;
         }
+        self.repeats.said(Instant::now(), said);
         Ok(())
     }
 
@@ -146,7 +186,19 @@ impl Server {
         let address = self.frames[..envelope].iter().map(|f| f.to_vec());
         // A client that is gone, or that asks faster than it reads, gets nothing.
         let reply: Vec<Vec<u8>> = address.chain(answer).collect();
+        self.answers.sending(&self.queries, reply.iter().map(Vec::len).sum())?;
         let _ = socket::send(&self.queries, reply);
+        Ok(())
+    }
+
+    /// When memory is short, those who do not read get nothing more until it is not.
+    fn relieve(&mut self, daemon: &Daemon) -> Result<(), zmq::Error> {
+        let short = daemon.memory.is_short();
+        if short != self.short {
+            self.short = short;
+            self.bound.press(&self.clients, short)?;
+            self.answers.press(&self.queries, short)?;
+        }
         Ok(())
     }
 
@@ -157,6 +209,7 @@ impl Server {
         let metrics = &daemon.metrics;
         metrics.set("ami_results_total", self.store.messages as f64);
         metrics.set("ami_results_refused_total", self.refused as f64);
+        metrics.set("ami_results_unkept_total", self.unkept as f64);
         metrics.set("ami_queries_total", self.queried as f64);
         metrics.set("ami_history_bytes", self.store.bytes() as f64);
         metrics.set("ami_topics", self.store.topics().count() as f64);

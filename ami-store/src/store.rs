@@ -20,7 +20,13 @@ pub struct Message {
 }
 
 impl Message {
-    fn bytes(&self) -> usize {
+    /// Whether another is the same, said again.
+    fn is_repeated(&self, other: &Message) -> bool {
+        self.seq == other.seq && self.header == other.header
+    }
+
+    /// What it takes.
+    pub fn bytes(&self) -> usize {
         self.header.len() + self.buffers.iter().map(Vec::len).sum::<usize>() + 64
     }
 }
@@ -34,6 +40,31 @@ pub enum IngestError {
     /// The topic is not text, the header not a JSON object with seq and heartbeat.
     #[error("message {0:?}: topic or header cannot be read")]
     Header(String),
+    /// A topic that no graph has.
+    #[error("a topic of {0} bytes; {LONGEST_TOPIC} are the most")]
+    Topic(usize),
+    /// A buffer is not as long as its type and shape say.
+    #[error("message {topic:?}: array {array}: {found} bytes where dtype and shape say {said}")]
+    Length {
+        /// The topic.
+        topic: String,
+        /// Which array.
+        array: usize,
+        /// Bytes that came.
+        found: usize,
+        /// What the header says, for people.
+        said: String,
+    },
+    /// There is no room for it: it was passed on, but cannot be asked for.
+    #[error(
+        "no room for the last value of {topic:?} ({bytes} bytes) beside those of all other features: raise store.history_bytes"
+    )]
+    Room {
+        /// The topic.
+        topic: String,
+        /// Its size.
+        bytes: usize,
+    },
     /// Not as many buffers as the header says.
     #[error("message {topic:?}: {found} buffers where the header names {named}")]
     Buffers {
@@ -46,6 +77,9 @@ pub enum IngestError {
     },
 }
 
+/// Longest name of a topic, bytes.
+const LONGEST_TOPIC: usize = 1024;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Store {
@@ -55,12 +89,14 @@ pub struct Store {
     bytes: usize,
     /// Newest consistent frame by graph: its messages, whatever the history forgets.
     frames: BTreeMap<String, Vec<Message>>,
+    frame_bytes: usize,
     /// Messages kept since the start.
     pub messages: u64,
 }
 
 impl Store {
-    /// Keeps at most so many messages per topic, and so many bytes of history in all.
+    /// Keeps at most so many messages per topic, and so many bytes in all: histories, last values
+    /// and frames. A message that is also in a frame counts twice.
     pub fn new(most: usize, most_bytes: usize) -> Store {
         Store {
             most,
@@ -68,6 +104,7 @@ impl Store {
             topics: BTreeMap::new(),
             bytes: 0,
             frames: BTreeMap::new(),
+            frame_bytes: 0,
             messages: 0,
         }
     }
@@ -81,6 +118,9 @@ impl Store {
             return Err(IngestError::Frames(frames.len()));
         };
         let unreadable = || IngestError::Header(String::from_utf8_lossy(topic).into_owned());
+        if topic.len() > LONGEST_TOPIC {
+            return Err(IngestError::Topic(topic.len()));
+        }
         let name = std::str::from_utf8(topic).map_err(|_| unreadable())?;
         let parsed: Map<String, Value> =
             serde_json::from_slice(header).map_err(|_| unreadable())?;
@@ -92,10 +132,7 @@ impl Store {
         let (Some(seq), Some(heartbeat)) = (number("seq"), number("heartbeat")) else {
             return Err(unreadable());
         };
-        let named = parsed.get("arrays").and_then(Value::as_array).map_or(0, Vec::len);
-        if named != buffers.len() {
-            return Err(IngestError::Buffers { topic: name.into(), found: buffers.len(), named });
-        }
+        check_buffers(name, &parsed, buffers)?;
         if let Some(graph) = name.strip_suffix("/@heartbeat")
             && let Some(topics) = parsed.get("topics").and_then(Value::as_object)
         {
@@ -106,22 +143,43 @@ impl Store {
             let members: Vec<Message> = topics.iter().filter_map(member).collect();
             // A marker before its features (a store that just came) makes no frame.
             if members.len() == topics.len() {
-                self.frames.insert(graph.to_string(), members);
+                self.frame(graph, members);
             }
         }
         let buffers = buffers.iter().map(|b| b.to_vec()).collect();
         let header = Arc::from(*header);
-        self.keep(name, Message { header, buffers, seq, heartbeat, received_ns: now_ns });
-        Ok(())
+        self.keep(name, Message { header, buffers, seq, heartbeat, received_ns: now_ns })
     }
 
-    fn keep(&mut self, topic: &str, message: Message) {
+    /// Keeps a frame, if there is room for it; an old one is worse than none.
+    fn frame(&mut self, graph: &str, members: Vec<Message>) {
+        self.forget_frame(graph);
+        let bytes = members.iter().map(Message::bytes).sum::<usize>();
+        self.frame_bytes += bytes;
+        self.frames.insert(graph.to_string(), members);
+        self.shrink();
+        if self.bytes() > self.most_bytes {
+            self.forget_frame(graph);
+        }
+    }
+
+    fn forget_frame(&mut self, graph: &str) {
+        let gone = self.frames.remove(graph).unwrap_or_default();
+        self.frame_bytes -= gone.iter().map(Message::bytes).sum::<usize>();
+    }
+
+    fn keep(&mut self, topic: &str, mut message: Message) -> Result<(), IngestError> {
         self.messages += 1;
+        let size = message.bytes();
         self.bytes += message.bytes();
         if !self.topics.contains_key(topic) {
             self.topics.insert(topic.to_string(), VecDeque::new());
         }
-        let Some(history) = self.topics.get_mut(topic) else { return };
+        let Some(history) = self.topics.get_mut(topic) else { return Ok(()) };
+        if let Some(last) = history.back().filter(|last| last.is_repeated(&message)) {
+            // Said again, it is no younger.
+            message.received_ns = last.received_ns;
+        }
         // A root that was restarted, or a repetition for a new subscriber: no history twice.
         while history.back().is_some_and(|last| last.seq >= message.seq) {
             self.bytes -= history.pop_back().map_or(0, |m| m.bytes());
@@ -131,11 +189,17 @@ impl Store {
             self.bytes -= history.pop_front().map_or(0, |m| m.bytes());
         }
         self.shrink();
+        if self.bytes() <= self.most_bytes {
+            return Ok(());
+        }
+        let gone = self.topics.remove(topic).unwrap_or_default();
+        self.bytes -= gone.iter().map(Message::bytes).sum::<usize>();
+        Err(IngestError::Room { topic: topic.into(), bytes: size })
     }
 
-    /// Forgets the oldest of the longest histories until all fit; last values always stay.
+    /// Forgets the oldest of the longest histories until all fit, but no last value.
     fn shrink(&mut self) {
-        while self.bytes > self.most_bytes {
+        while self.bytes() > self.most_bytes {
             let heaviest = self
                 .topics
                 .values_mut()
@@ -152,7 +216,7 @@ impl Store {
             let gone = self.topics.remove(topic).unwrap_or_default();
             self.bytes -= gone.iter().map(Message::bytes).sum::<usize>();
             if let Some(graph) = topic.strip_suffix("/@heartbeat") {
-                self.frames.remove(graph);
+                self.forget_frame(graph);
             }
         }
     }
@@ -196,8 +260,45 @@ impl Store {
 
     /// Bytes kept.
     pub fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.frame_bytes
     }
+}
+
+/// Whether there are the buffers that the header names, each as long as dtype and shape say: a
+/// client may trust the header.
+fn check_buffers(
+    topic: &str,
+    header: &Map<String, Value>,
+    buffers: &[&[u8]],
+) -> Result<(), IngestError> {
+    let none = Vec::new();
+    let arrays = header.get("arrays").and_then(Value::as_array).unwrap_or(&none);
+    if arrays.len() != buffers.len() {
+        let (found, named) = (buffers.len(), arrays.len());
+        return Err(IngestError::Buffers { topic: topic.into(), found, named });
+    }
+    for (array, (entry, buffer)) in arrays.iter().zip(buffers).enumerate() {
+        if length(entry) != Some(buffer.len()) {
+            let said = format!("{} {}", entry["dtype"], entry["shape"]);
+            let said = said.chars().take(100).collect();
+            let found = buffer.len();
+            return Err(IngestError::Length { topic: topic.into(), array, found, said });
+        }
+    }
+    Ok(())
+}
+
+/// Bytes of an array, by its dtype (`<f8`) and shape.
+fn length(entry: &Value) -> Option<usize> {
+    let dtype = entry.get("dtype")?.as_str()?;
+    let (order, rest) = dtype.split_at_checked(1)?;
+    let (kind, size) = rest.split_at_checked(1)?;
+    if !"<|".contains(order) || !"biuf".contains(kind) {
+        return None;
+    }
+    let item: usize = size.parse().ok()?;
+    let shape = entry.get("shape")?.as_array()?;
+    shape.iter().try_fold(item, |bytes, n| bytes.checked_mul(usize::try_from(n.as_u64()?).ok()?))
 }
 
 #[cfg(test)]
@@ -252,6 +353,69 @@ mod tests {
         assert!(store.bytes() <= 10_000);
         assert_eq!(store.latest("g/big").unwrap().seq, 100);
         assert_eq!(store.latest("g/small").unwrap().seq, 100);
+    }
+
+    #[test]
+    fn last_values_and_frames_have_bounds_too() {
+        let mut store = Store::new(1000, 10_000);
+        let mut refused = 0;
+        for n in 0..100 {
+            let topic = format!("g/{n}");
+            let header = json!({"seq": 1, "heartbeat": 1,
+                "arrays": [{"name": "value", "dtype": "|u1", "shape": [1000]}]});
+            let frames =
+                [topic.as_bytes(), header.to_string().as_bytes(), &[0; 1000]].map(<[u8]>::to_vec);
+            let frames: Vec<&[u8]> = frames.iter().map(Vec::as_slice).collect();
+            match store.ingest(&frames, 0) {
+                Ok(()) => {}
+                Err(IngestError::Room { topic: refused_topic, .. }) => {
+                    assert_eq!(refused_topic, topic);
+                    refused += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+            assert!(store.bytes() <= 10_000);
+        }
+        assert!(refused > 80 && store.latest("g/0").is_some() && store.latest("g/99").is_none());
+        let topics: Map<String, Value> = (0..8).map(|n| (format!("g/{n}"), json!(1))).collect();
+        let marker = json!({"seq": 1, "heartbeat": 1, "topics": topics}).to_string();
+        let _ = store.ingest(&[b"g/@heartbeat", marker.as_bytes()], 0);
+        assert!(store.bytes() <= 10_000 && store.snapshot("g").is_none(), "no room for a frame");
+    }
+
+    #[test]
+    fn a_repetition_is_as_old_as_it_was() {
+        let mut store = Store::new(10, 1 << 20);
+        let header = br#"{"seq":1,"heartbeat":2}"#;
+        store.ingest(&[b"g/a", header], 100).unwrap();
+        store.ingest(&[b"g/a", header], 900).unwrap();
+        assert_eq!(store.latest("g/a").unwrap().received_ns, 100);
+        // The same number from a root that was restarted is new.
+        store.ingest(&[b"g/a", br#"{"seq":1,"heartbeat":3}"#], 950).unwrap();
+        assert_eq!(store.latest("g/a").unwrap().received_ns, 950);
+    }
+
+    #[test]
+    fn a_buffer_is_as_long_as_the_header_says() {
+        let mut store = Store::new(10, 1 << 20);
+        let mut put = |array: Value, bytes: usize| {
+            let header = json!({"seq": 1, "heartbeat": 2, "arrays": [array]}).to_string();
+            store.ingest(&[b"g/a", header.as_bytes(), &vec![0; bytes]], 0)
+        };
+        put(json!({"dtype": "<f8", "shape": [2, 3]}), 48).unwrap();
+        put(json!({"dtype": "|b1", "shape": []}), 1).unwrap();
+        let huge = u64::MAX / 4;
+        for (array, bytes) in [
+            (json!({"dtype": "<f8", "shape": [2, 3]}), 47),
+            (json!({"dtype": "<f8", "shape": [huge, huge]}), 48),
+            (json!({"dtype": "f", "shape": [1]}), 8),
+            (json!({"dtype": "ä8", "shape": [1]}), 8),
+            (json!({"dtype": "<f8"}), 8),
+            (json!(7), 0),
+        ] {
+            assert!(matches!(put(array, bytes), Err(IngestError::Length { .. })));
+        }
+        assert_eq!(store.ingest(&[&[b'x'; 2000], b"{}"], 0), Err(IngestError::Topic(2000)));
     }
 
     #[test]
