@@ -59,6 +59,11 @@ impl<'a> Member<'a> {
         drops
     }
 
+    /// The share of its memory that it uses.
+    pub fn memory(self) -> Option<f64> {
+        Some(self.metric("ami_resident_bytes")? / self.metric("ami_memory_max_bytes")?)
+    }
+
     /// Whether it was heard of lately.
     pub fn alive(self) -> bool {
         self.0.get("alive").and_then(Value::as_bool).unwrap_or(true)

@@ -7,7 +7,7 @@ use crate::types::Type;
 use crate::window::Window;
 
 /// Every window may take so much: steps much shorter than a heartbeat make many small entries.
-const LEAST: u64 = 1 << 20;
+pub const LEAST: u64 = 1 << 20;
 
 /// Bytes of a node at the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

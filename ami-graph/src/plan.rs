@@ -176,6 +176,13 @@ impl Plan {
         &self.errors
     }
 
+    /// Bytes left for states that could not be charged, because shapes are known only when the
+    /// first event comes.
+    pub(crate) fn uncharged(&self) -> u64 {
+        let charged = self.planned.iter().filter(|n| n.runs()).map(|n| n.state_bytes);
+        self.limits.state_bytes.saturating_sub(charged.sum())
+    }
+
     /// The graphs.
     pub fn set(&self) -> &Arc<GraphSet> {
         &self.set

@@ -23,6 +23,17 @@ pub fn fill(plan: &mut Plan) {
     for (name, graph) in &set.graphs {
         builder.graph(name, graph);
     }
+    share(plan);
+}
+
+/// Windows whose states could not be charged share what the others leave.
+fn share(plan: &mut Plan) {
+    let left = plan.uncharged();
+    let unknown = |n: &&mut Planned| n.reduction().is_some() && n.state_bytes == 0;
+    let count = plan.planned.iter_mut().filter(unknown).count() as u64;
+    for node in plan.planned.iter_mut().filter(unknown) {
+        node.budget = node.budget.min((left / count).max(cost::LEAST));
+    }
 }
 
 /// Plans one graph after the other.

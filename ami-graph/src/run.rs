@@ -20,6 +20,8 @@ pub struct WorkerStage {
     columns: Vec<OwnedColumn>,
     timed: bool,
     work: Work,
+    /// Bytes left for states whose size was not known when the graph was accepted.
+    room: u64,
     partial: Partial,
     absorbed: bool,
     clock: Option<fn() -> u64>,
@@ -52,6 +54,7 @@ impl WorkerStage {
             columns: vec![OwnedColumn::new(); plan.columns],
             timed: all_inputs.flatten().any(|from| *from == From::Timestamp),
             work: Work::new(plan.limits.state_bytes),
+            room: plan.uncharged(),
             partial: Partial::empty(),
             absorbed: false,
             clock: None,
@@ -119,7 +122,12 @@ impl WorkerStage {
             timestamps: batch.timestamps,
         };
         let slot = self.partial.slots.entry(intake.key).or_default();
+        let starts = node.state_bytes == 0 && slot.is_empty();
+        self.work.limit = if starts { self.room } else { self.plan.limits.state_bytes };
         slot.absorb(reduction, events, &inputs, &mut self.work);
+        if starts {
+            self.room = self.room.saturating_sub(slot.bytes() as u64);
+        }
         let errors = std::mem::take(&mut self.work.errors);
         let cost = self.clock.map_or(0, |now| now().saturating_sub(started.unwrap_or(0)));
         note(&mut self.partial, intake.key.0, &errors, cost);
@@ -128,6 +136,7 @@ impl WorkerStage {
     /// The merged state of everything absorbed since the last take.
     pub fn take(&mut self) -> Partial {
         self.absorbed = false;
+        self.room = self.plan.uncharged();
         std::mem::take(&mut self.partial)
     }
 

@@ -446,6 +446,26 @@ fn memory_is_refused_beforehand_and_in_total() {
 }
 
 #[test]
+fn what_is_known_only_when_events_come_is_held_to_what_is_left() {
+    // Shapes are unknown beforehand: nothing is charged, the second is switched off while running.
+    let limits = Limits { state_bytes: 10_000, ..Limits::default() };
+    let text = r#"{"name": "g", "nodes": {
+        "a": {"op": "sum", "in": "waveform"}, "b": {"op": "sum", "in": "waveform"}}}"#;
+    let plan = Arc::new(Plan::new(set(1, &[(text, 1)], &[]), Arc::new(schema()), &limits));
+    assert!(plan.errors().is_empty() && plan.nodes().iter().all(|n| n.state_bytes == 0));
+    let event = |time| Event { waveform: Some(vec![1; 700]), ..only(time, 0.0) };
+    let mut root = RootStage::new(plan.clone());
+    for beat in 1..4 {
+        let part = carried(partial(&plan, 0, beat * 10, &[event(beat * PERIOD)]));
+        let published = root.close(&frame(beat, 1), part);
+        let error =
+            |topic: &str| published.iter().find(|p| p.topic == topic).unwrap().error.clone();
+        assert_eq!(error("g/a"), None);
+        assert!(error("g/b").unwrap().contains("too large"), "{:?}", error("g/b"));
+    }
+}
+
+#[test]
 fn costs_are_measured_with_the_clock_given() {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NOW: AtomicU64 = AtomicU64::new(0);

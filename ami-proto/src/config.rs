@@ -10,6 +10,9 @@ use toml::{Table, Value};
 /// The default configuration, as text.
 pub const DEFAULTS: &str = include_str!("../../deploy/config/ami.toml");
 
+/// Least memory that a daemon works with, bytes.
+const LEAST_MEMORY: u64 = 64 << 20;
+
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
@@ -84,21 +87,19 @@ sections! {
         source: String, ring_dir: PathBuf, ring_bytes: usize, lanes: usize, workers: usize,
         wait_for_graph: bool, chunk_events: usize, chunk_bytes: usize, credits: usize,
         flushes_in_flight: usize, overload: String, max_skew_s: u64, skew_confirm: u32,
-        lane_deadline_ms: u64, huge_pages: bool,
-    }
+        lane_deadline_ms: u64, huge_pages: bool, memory_max: u64 }
     /// `[worker]`
-    Worker { name: String }
+    Worker { name: String, memory_max: u64 }
     /// `[collector]`
-    Collector { role: CollectorRole, ask_after_ms: u64, resend_ms: u64 }
+    Collector { role: CollectorRole, ask_after_ms: u64, resend_ms: u64, memory_max: u64 }
     /// `[root]`
     Root {
         hosts: Vec<String>, late_after_ms: u64, host_timeout_s: u64, state_dir: PathBuf,
-        decide_after_ms: u64,
-    }
+        decide_after_ms: u64, memory_max: u64 }
     /// `[manager]`
-    Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: u64 }
+    Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: u64, memory_max: u64 }
     /// `[store]`
-    Store { history: usize, history_bytes: usize, client_queue: i32, client_bytes: usize }
+    Store { history: usize, history_bytes: usize, client_queue: i32, client_bytes: usize, memory_max: u64 }
     /// `[security]`
     Security { mode: String, key: PathBuf, server_key: PathBuf, allowed: PathBuf }
     /// `[metrics]`
@@ -154,6 +155,9 @@ impl Config {
             ("ventilator.flushes_in_flight", self.ventilator.flushes_in_flight as u64),
             ("ventilator.lanes", self.ventilator.lanes as u64),
             ("store.history", self.store.history as u64),
+            ("store.client_queue", self.store.client_queue.max(0) as u64),
+            ("store.client_bytes", self.store.client_bytes as u64),
+            ("manager.state_bytes", self.manager.state_bytes),
         ];
         for (key, value) in positive {
             if value == 0 {
@@ -166,6 +170,7 @@ impl Config {
             let (key, reason) = ("ventilator.overload", "must be \"block\", \"drop\" or empty");
             return Err(ConfigError::Value { key, value: overload.clone(), reason });
         }
+        self.check_memory()?;
         if !["off", "curve"].contains(&self.security.mode.as_str()) {
             let (key, reason) = ("security.mode", "must be \"off\" or \"curve\"");
             let value = self.security.mode.clone();
@@ -179,10 +184,47 @@ impl Config {
         Ok(())
     }
 
-    /// What a graph set may take; the same for every member, so that they agree.
+    fn check_memory(&self) -> Result<(), ConfigError> {
+        let all = [
+            ("ventilator.memory_max", self.ventilator.memory_max),
+            ("worker.memory_max", self.worker.memory_max),
+            ("collector.memory_max", self.collector.memory_max),
+            ("root.memory_max", self.root.memory_max),
+            ("manager.memory_max", self.manager.memory_max),
+            ("store.memory_max", self.store.memory_max),
+        ];
+        if let Some((key, value)) = all.into_iter().find(|(_, v)| *v < LEAST_MEMORY) {
+            let reason = "must be at least 67108864 (64 MiB)";
+            return Err(ConfigError::Value { key, value: value.to_string(), reason });
+        }
+        if self.store.history_bytes as u64 > self.store.memory_max / 2 {
+            let (key, reason) = ("store.history_bytes", "must be at most half of store.memory_max");
+            let value = self.store.history_bytes.to_string();
+            return Err(ConfigError::Value { key, value, reason });
+        }
+        Ok(())
+    }
+
+    /// Bytes that a daemon may take for itself, by its command's name.
+    pub fn memory_max(&self, daemon: &str) -> u64 {
+        match (daemon, self.collector.role) {
+            ("ami-ventilator", _) => self.ventilator.memory_max,
+            ("ami-worker", _) => self.worker.memory_max,
+            ("ami-collector", CollectorRole::Host) => self.collector.memory_max,
+            ("ami-collector", CollectorRole::Root) => self.root.memory_max,
+            ("ami-manager", _) => self.manager.memory_max,
+            ("ami-store", _) => self.store.memory_max,
+            _ => u64::MAX,
+        }
+    }
+
+    /// What a graph set may take; the same for every member, so that they agree. A quarter of a
+    /// member's memory: beside a state there are its copies on the way and while they are merged.
     pub fn limits(&self) -> ami_graph::limits::Limits {
+        let members = [self.worker.memory_max, self.collector.memory_max, self.root.memory_max];
+        let least = members.into_iter().min().unwrap_or(u64::MAX);
         ami_graph::limits::Limits {
-            state_bytes: self.manager.state_bytes,
+            state_bytes: self.manager.state_bytes.min(least / 4),
             period_ns: self.period_ns(),
             ..Default::default()
         }
@@ -258,12 +300,24 @@ mod tests {
     }
 
     #[test]
+    fn what_graphs_may_take_follows_the_least_memory_of_a_member() {
+        let limits =
+            |set: &str| Config::load(None, &[set.to_string()]).unwrap().limits().state_bytes;
+        assert_eq!(limits("root.memory_max=134217728"), 32 << 20);
+        assert_eq!(limits("manager.state_bytes=1000"), 1000);
+    }
+
+    #[test]
     fn mistakes_name_the_option_and_the_nearest() {
         let error = |s: &str| Config::load(None, &[s.to_string()]).unwrap_err().to_string();
         assert!(error("ventilator.sorce=x").contains("\"ventilator.source\""));
         assert!(error("heartbeat.period_ms=0").contains("at least 1"));
         assert!(error("heartbeat.period_ms=fast").contains("invalid type"));
         assert!(error("nonsense").contains("section.key=value"));
+        assert!(error("store.client_queue=0").contains("at least 1"), "0 would be no bound");
+        assert!(error("store.history_bytes=1000000000").contains("half of store.memory_max"));
+        assert!(error("worker.memory_max=1000").contains("64 MiB"));
+        assert!(error("security.mode=on").contains("curve"));
         let missing = Config::load(Some(Path::new("/nonexistent.toml")), &[]).unwrap_err();
         assert!(missing.to_string().contains("/nonexistent.toml"));
     }

@@ -2,6 +2,7 @@
 //! systemd, exit code.
 
 use crate::config::Config;
+use crate::memory::Memory;
 use crate::metrics::{self, Metrics};
 use crate::security::Security;
 use crate::socket::{self, RoleLock};
@@ -28,6 +29,8 @@ pub struct Daemon {
     pub life: u64,
     /// Port of `/metrics`, 0 if none.
     pub metrics_port: u16,
+    /// What it takes of its memory.
+    pub memory: Memory,
     watchdog: Option<Duration>,
     notified: Option<Instant>,
     /// The supervisor's process id, where it asked to be outlived by nobody.
@@ -50,6 +53,7 @@ impl Daemon {
             metrics,
             life: now_ns(),
             metrics_port: 0,
+            memory: Memory::new(u64::MAX),
             watchdog: None,
             notified: None,
             parent: None,
@@ -86,6 +90,7 @@ impl Daemon {
         }
         self.notified = Some(Instant::now());
         self.metrics.beat();
+        self.memory.look(&self.metrics);
         if self.parent.is_some_and(|p| p != std::os::unix::process::parent_id()) {
             tracing::warn!("the supervisor is gone: stopping");
             self.stop.store(true, Ordering::Relaxed);
@@ -190,6 +195,7 @@ fn fail(error: &anyhow::Error, code: u8) -> ExitCode {
 fn launch(definition: Definition, config: &Config) -> anyhow::Result<()> {
     // Sockets and files are for this user alone.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    survive_file_limits()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         // A second signal ends a process that does not stop.
@@ -208,6 +214,7 @@ fn launch(definition: Definition, config: &Config) -> anyhow::Result<()> {
         metrics,
         life: now_ns(),
         metrics_port,
+        memory: Memory::new(config.memory_max(definition.name)),
         watchdog: sd_notify::watchdog_enabled(),
         notified: None,
         parent: std::env::var_os("AMI_EXIT_WITH_PARENT")
@@ -221,6 +228,15 @@ fn launch(definition: Definition, config: &Config) -> anyhow::Result<()> {
         tracing::info!("stopped");
     }
     result
+}
+
+/// Makes a file that may not grow (RLIMIT_FSIZE) an error of the write and not the end of the process.
+///
+/// # Errors
+/// When the signal cannot be handled.
+pub fn survive_file_limits() -> std::io::Result<()> {
+    let signal = rustix::process::Signal::XFSZ.as_raw();
+    signal_hook::flag::register(signal, Arc::default()).map(drop)
 }
 
 /// Logs to stderr: for people on a terminal, JSON lines with `AMI_LOG_FORMAT=json`; level by

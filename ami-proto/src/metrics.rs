@@ -1,6 +1,7 @@
 //! Metrics: one table of numbers per daemon, updated once per heartbeat or second, read by
 //! `/metrics` (Prometheus text format), by `/healthz` and by the reports to the manager.
 
+use crate::limited::Limited;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -86,11 +87,11 @@ pub fn serve(metrics: Metrics, port: u16) -> anyhow::Result<std::net::SocketAddr
     })?;
     listener.set_nonblocking(true)?;
     let address = listener.local_addr()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::Builder::new().name("metrics".into()).spawn(move || {
         let served = runtime.block_on(async move {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            axum::serve(listener, routes(metrics)).await
+            axum::serve(Limited::new(listener), routes(metrics)).await
         });
         if let Err(error) = served {
             tracing::warn!(%error, "metrics are no longer served");

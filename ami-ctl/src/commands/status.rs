@@ -59,9 +59,12 @@ pub fn text(status: &Value, rates: Rates<'_>) -> String {
     let mut parts = vec![summary(status)];
     let heading = [
         "DAEMON", "HOST", "PID", "STATE", "VERSION", "HEARD", "EVENTS", "RATE", "BUSY", "LAG",
-        "DROPS",
+        "MEMORY", "DROPS",
     ];
     parts.push(print::table(&heading, members(status).map(|m| row(m, rates))));
+    if let Some(error) = status["journal"]["error"].as_str() {
+        parts.push(format!("edits are not kept: {error}"));
+    }
     let faults: Vec<String> = members(status).flat_map(faults).collect();
     if !faults.is_empty() {
         parts.push(format!("nodes with errors:\n{}", faults.join("\n")));
@@ -113,6 +116,7 @@ fn row(member: Member<'_>, rates: Rates<'_>) -> Vec<String> {
         optional(rates.rate(member, "ami_events_total"), &|r| format!("{}/s", print::short(r))),
         optional(member.metric("ami_busy_fraction"), &|b| format!("{:.0} %", b * 100.0)),
         optional(member.metric("ami_lag_ns"), &print::duration),
+        optional(member.memory(), &|share| format!("{:.0} %", share * 100.0)),
         drops_text(&member.drops()),
     ]
 }
@@ -145,7 +149,7 @@ mod tests {
              "version": 7, "age_ms": 20, "alive": true, "nodes": [],
              "metrics": {"ami_events_total": 12000.0, "ami_dropped_events_total{reason=\"overload\"}": 4.0}},
             {"role": "worker", "name": "worker-0", "host": "h", "pid": 6, "state": "running", "version": 6,
-             "age_ms": 9000, "alive": false, "metrics": {"ami_busy_fraction": 0.5},
+             "age_ms": 9000, "alive": false, "metrics": {"ami_busy_fraction": 0.5, "ami_resident_bytes": 95.0, "ami_memory_max_bytes": 100.0},
              "nodes": [{"node": "g/n", "errors": 3, "message": "shape changed"}]}]});
         let text = text(&status, Rates::since(None));
         for part in [
@@ -155,6 +159,7 @@ mod tests {
             "12.0k",
             "GONE (was running)",
             "50 %",
+            "95 %",
             "g/n on worker worker-0: 3 events: shape changed",
         ] {
             assert!(text.contains(part), "{part} in\n{text}");

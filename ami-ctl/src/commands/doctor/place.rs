@@ -2,7 +2,7 @@
 
 use super::{Finding, fail, ok, warn};
 use crate::client::ClientError;
-use crate::meters::members;
+use crate::meters::{Member, members};
 use crate::system::System;
 use ami_proto::config::Config;
 use ami_proto::ctl_to_manager::Command;
@@ -144,7 +144,9 @@ fn judged(status: &Value, now: f64) -> Vec<Finding> {
             "look at their logs",
         ),
     });
+    findings.extend(journal(status));
     for member in alive {
+        findings.extend(resources(member, &names(&[member])));
         let age = member.0["age_ms"].as_f64().unwrap_or(0.0) * 1e6;
         let Some(said) = member.metric("ami_report_time_ns") else { continue };
         let skew = now - age - said;
@@ -153,6 +155,27 @@ fn judged(status: &Value, now: f64) -> Vec<Finding> {
                 format!("that of {} differs by {:.1} s", names(&[member]), skew.abs() / 1e9);
             findings.push(warn("clocks", found, "run chrony or systemd-timesyncd on all hosts"));
         }
+    }
+    findings
+}
+
+fn journal(status: &Value) -> Option<Finding> {
+    let error = status["journal"]["error"].as_str()?;
+    let todo = "make room, or let the manager write there; edits since are lost if it dies now";
+    Some(fail("journal", error, todo))
+}
+
+/// Memory that is nearly used up, and peers that were refused.
+fn resources(member: Member<'_>, name: &str) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if let Some(share) = member.memory().filter(|share| *share > 0.9) {
+        let found = format!("{name} uses {:.0} % of its memory_max", share * 100.0);
+        let todo = "smaller regions or shorter windows, or raise it in its section";
+        findings.push(warn("memory", found, todo));
+    }
+    if let Some(refused) = member.metric("ami_refused_peers_total").filter(|n| *n > 0.0) {
+        let found = format!("{name} refused {refused:.0}");
+        findings.push(warn("strangers", found, "its log names them: `peer refused`"));
     }
     findings
 }
@@ -206,5 +229,15 @@ mod tests {
         assert_eq!(judged(&status(now - 1e8), now).len(), 1);
         let findings = judged(&status(now - 7e9), now);
         assert!(findings[1].found.contains("root root on b differs by 6.9 s"), "{findings:?}");
+    }
+
+    #[test]
+    fn short_memory_refused_peers_and_a_full_disk_are_told() {
+        let status = json!({"journal": {"ok": false, "error": "cannot write /j"}, "members": [
+            {"role": "store", "name": "store", "host": "b", "alive": true, "age_ms": 1,
+             "metrics": {"ami_resident_bytes": 95.0, "ami_memory_max_bytes": 100.0,
+                         "ami_refused_peers_total": 3.0}}]});
+        let found: Vec<String> = judged(&status, 0.0).into_iter().map(|f| f.what).collect();
+        assert_eq!(found, ["members", "journal", "memory", "strangers"]);
     }
 }
