@@ -58,7 +58,8 @@ pub enum JournalError {
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
-    file: File,
+    /// None where it cannot even be read, because it is not there and cannot be made.
+    file: Option<File>,
     /// A write failed: the file may end in a torn line, so nothing is appended before it is
     /// written anew.
     broken: Option<String>,
@@ -104,43 +105,71 @@ impl Journal {
         if std::fs::metadata(path).is_ok_and(|m| !m.is_file()) {
             return Err(JournalError::NoFile { path: path.into() });
         }
-        if let Some(dir) = path.parent() {
-            std::fs::create_dir_all(dir).map_err(failed)?;
-        }
-        DirBuilder::new().recursive(true).mode(0o700).create(files_dir(path)).map_err(failed)?;
-        let file = options().read(true).append(true).create(true).open(path).map_err(failed)?;
+        let file = match make_dirs(path).and_then(|()| append(path)) {
+            Ok(file) => file,
+            Err(error) if survivable(&error) => return Journal::unwritten(path, &error),
+            Err(error) => return Err(failed(error)),
+        };
         lock(&file, path)?;
         let bytes = file.metadata().map_err(failed)?.len();
         if bytes > MAX_FILE {
             return Err(JournalError::Huge { path: path.into(), bytes });
         }
-        let mut journal = Journal { path: path.into(), file, broken: None };
-        let contents = journal.read().map_err(failed)?;
+        let mut journal = Journal { path: path.into(), file: Some(file), broken: None };
+        let contents = match journal.read() {
+            Err(error) if survivable(&error) => return Journal::unwritten(path, &error),
+            contents => contents.map_err(failed)?,
+        };
         sync_dir(path).map_err(failed)?;
         Ok((journal, contents))
     }
 
+    /// On a disk that is full or read-only: what is there is used, and writing is tried again later.
+    /// A journal that is there and cannot be read is an error: without it graphs would be lost.
+    fn unwritten(path: &Path, error: &io::Error) -> Result<(Journal, Contents), JournalError> {
+        let failed = |source| JournalError::Io { path: path.into(), source };
+        let broken = Some(format!("cannot write {}: {error}", path.display()));
+        let file = match File::open(path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                return Ok((
+                    Journal { path: path.into(), file: None, broken },
+                    Contents::default(),
+                ));
+            }
+            Err(e) => return Err(failed(e)),
+        };
+        lock(&file, path)?;
+        let bytes = file.metadata().map_err(failed)?.len();
+        if bytes > MAX_FILE {
+            return Err(JournalError::Huge { path: path.into(), bytes });
+        }
+        let bytes = std::fs::read(path).map_err(failed)?;
+        let (mut contents, good) = records(&bytes);
+        if good < bytes.len() {
+            let note = format!("the last {} bytes are damaged and not used", bytes.len() - good);
+            contents.notes.push(note);
+        }
+        Ok((Journal { path: path.into(), file: Some(file), broken }, contents))
+    }
+
     fn read(&mut self) -> io::Result<Contents> {
         let bytes = std::fs::read(&self.path)?;
-        let mut contents = Contents::default();
-        let (mut good, mut number) = (0, 0);
-        for line in bytes.split_inclusive(|b| *b == b'\n') {
-            number += 1;
-            let Some(record) = line.strip_suffix(b"\n").and_then(parse) else { break };
-            contents.records.push(record);
-            good += line.len();
-        }
+        let (mut contents, good) = records(&bytes);
         if good == bytes.len() {
             return Ok(contents);
         }
+        let number = contents.records.len() + 1;
         let after = &bytes[good..];
         let newline = after.iter().position(|b| *b == b'\n');
         if newline.is_none_or(|at| at + 1 == after.len()) {
             let note =
                 format!("line {number} was torn by a crash; its {} bytes are cut off", after.len());
             contents.notes.push(note);
-            self.file.set_len(good as u64)?;
-            self.file.sync_all()?;
+            if let Some(file) = &self.file {
+                file.set_len(good as u64)?;
+                file.sync_all()?;
+            }
         } else {
             let kept = self.path.with_added_extension("damaged");
             write_new(&kept, &bytes)?;
@@ -180,8 +209,10 @@ impl Journal {
             return Err(reason.clone());
         }
         let written = line(record).map_err(io::Error::other).and_then(|line| {
-            self.file.write_all(&line)?;
-            self.file.sync_data()
+            let closed = || io::Error::other("it is not open");
+            let file = self.file.as_mut().ok_or_else(closed)?;
+            file.write_all(&line)?;
+            file.sync_data()
         });
         self.outcome(&self.path.clone(), written)
     }
@@ -220,9 +251,12 @@ impl Journal {
     }
 
     fn replace(&mut self, bytes: &[u8]) -> io::Result<()> {
+        make_dirs(&self.path)?;
         write_new(&self.path, bytes)?;
-        self.file = options().read(true).append(true).open(&self.path)?;
-        lock(&self.file, &self.path).map_err(io::Error::other)
+        let file = append(&self.path)?;
+        lock(&file, &self.path).map_err(io::Error::other)?;
+        self.file = Some(file);
+        Ok(())
     }
 
     fn sweep(&self, records: &[Record]) {
@@ -242,6 +276,34 @@ impl Journal {
             }
         }
     }
+}
+
+/// The records before the first line that is torn or damaged, and how many bytes they have.
+fn records(bytes: &[u8]) -> (Contents, usize) {
+    let (mut contents, mut good) = (Contents::default(), 0);
+    for line in bytes.split_inclusive(|b| *b == b'\n') {
+        let Some(record) = line.strip_suffix(b"\n").and_then(parse) else { break };
+        contents.records.push(record);
+        good += line.len();
+    }
+    (contents, good)
+}
+
+/// What may be better tomorrow, and is no reason to do without a manager today.
+fn survivable(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull,
+    };
+    let kinds = [FileTooLarge, PermissionDenied, QuotaExceeded, ReadOnlyFilesystem, StorageFull];
+    kinds.contains(&error.kind())
+}
+
+fn make_dirs(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(files_dir(path))
+}
+
+fn append(path: &Path) -> io::Result<File> {
+    options().read(true).append(true).create(true).open(path)
 }
 
 fn files_dir(path: &Path) -> PathBuf {

@@ -101,6 +101,9 @@ impl Manager {
         let graphs = bind(zmq::PUB, Queue::Bounded(4), Endpoint::Graphs, "manager")?;
         let reports = bind(zmq::PULL, Queue::Bounded(256), Endpoint::Reports, "manager")?;
         let (journal, contents) = Journal::open(&journal_path(config))?;
+        if let Some(reason) = journal.broken() {
+            tracing::error!(reason, "edits go on without a journal; it is tried again");
+        }
         for note in &contents.notes {
             tracing::warn!(journal = %journal.path().display(), "{note}");
         }

@@ -64,6 +64,7 @@ pub fn command() -> Command {
 pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
     let config = daemon::configure(matches)?;
     let path = matches.get_one::<PathBuf>("file").context("FILE is missing")?;
+    daemon::survive_file_limits()?;
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
         signal_hook::flag::register(signal, stop.clone())?;
@@ -81,7 +82,15 @@ pub fn run(matches: &ArgMatches) -> anyhow::Result<()> {
             Endpoint::Ventilator.connect(&config),
             PATIENCE.as_secs()
         );
-        recorder.turn()?;
+        if let Err(error) = recorder.turn() {
+            // The ventilator need not wait for us.
+            let _ = recorder.bye();
+            return Err(error.context(format!(
+                "{}: the recording ends after {} events; what was written can be replayed",
+                recorder.path.display(),
+                recorder.events
+            )));
+        }
     }
     recorder.finish()
 }
@@ -303,8 +312,7 @@ impl Recorder {
         Ok(())
     }
 
-    #[allow(clippy::print_stdout)] // the command's answer
-    fn finish(self) -> anyhow::Result<()> {
+    fn bye(&self) -> anyhow::Result<()> {
         if let Some(seat) = &self.seat {
             let bye = ToVentilator::Bye {
                 epoch: seat.epoch,
@@ -314,6 +322,12 @@ impl Recorder {
             socket::send(&self.ventilator, [codec::encode(&bye)])?;
         }
         let _ = std::fs::remove_file(&self.endpoint);
+        Ok(())
+    }
+
+    #[allow(clippy::print_stdout)] // the command's answer
+    fn finish(self) -> anyhow::Result<()> {
+        self.bye()?;
         if let Some(writer) = self.writer {
             let file =
                 writer.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;

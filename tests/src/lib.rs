@@ -126,6 +126,11 @@ impl System {
 
     /// Starts a daemon by name: `manager`, `store`, `root`, `collector`, `ventilator`, `worker-…`.
     pub fn spawn(&mut self, name: &str) {
+        self.spawn_with(name, &[]);
+    }
+
+    /// As [`spawn`](Self::spawn), with options of its own.
+    pub fn spawn_with(&mut self, name: &str, set: &[&str]) {
         let command = match name {
             "root" | "collector" => "ami-collector".to_string(),
             worker if worker.starts_with("worker") => "ami-worker".to_string(),
@@ -137,7 +142,7 @@ impl System {
             .open(self.dir.path().join(format!("{name}.log")))
             .unwrap();
         let mut child = Command::new(bin(&command));
-        for assignment in &self.set {
+        for assignment in self.set.iter().map(String::as_str).chain(set.iter().copied()) {
             child.arg("--set").arg(assignment);
         }
         if name == "root" {

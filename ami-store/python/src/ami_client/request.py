@@ -73,7 +73,7 @@ class Requester:
 
 def connect(kind: int, endpoint: str, keys: Optional[Keys] = None) -> zmq.Socket[bytes]:
     """A socket that connects, and that never delays the end of the process."""
-    socket = zmq.Context.instance().socket(kind)
+    socket: "zmq.Socket[bytes]" = zmq.Context.instance().socket(kind)
     try:
         socket.setsockopt(zmq.LINGER, 0)
         if "[" in endpoint:
