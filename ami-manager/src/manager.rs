@@ -66,6 +66,16 @@ pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Logs how the journal was found.
+fn tell(journal: &Journal, notes: &[String]) {
+    if let Some(reason) = journal.broken() {
+        tracing::error!(reason, "edits go on without a journal; it is tried again");
+    }
+    for note in notes {
+        tracing::warn!(journal = %journal.path().display(), "{note}");
+    }
+}
+
 struct Manager {
     context: Context,
     commands: Socket,
@@ -101,12 +111,7 @@ impl Manager {
         let graphs = bind(zmq::PUB, Queue::Bounded(4), Endpoint::Graphs, "manager")?;
         let reports = bind(zmq::PULL, Queue::Bounded(256), Endpoint::Reports, "manager")?;
         let (journal, contents) = Journal::open(&journal_path(config))?;
-        if let Some(reason) = journal.broken() {
-            tracing::error!(reason, "edits go on without a journal; it is tried again");
-        }
-        for note in &contents.notes {
-            tracing::warn!(journal = %journal.path().display(), "{note}");
-        }
+        tell(&journal, &contents.notes);
         let health = JournalHealth {
             path: journal.path().display().to_string(),
             error: None,
