@@ -77,7 +77,7 @@ pub fn event_shape(shape: &[usize]) -> Result<[usize; 2], String> {
     }
 }
 
-/// A file with one number per pixel, if the parameter names one.
+/// A file with one number per pixel of an image, if the parameter names one.
 ///
 /// # Errors
 /// When it holds none, has other than two axes, or another shape than `shape` (None: any).
@@ -86,17 +86,36 @@ pub fn pixels(
     parameter: &str,
     shape: Option<[usize; 2]>,
 ) -> Result<Option<Array>, Fault> {
-    let Some(content) = content else { return Ok(None) };
-    let array = content.array(parameter)?;
-    let path = content.path();
-    let found = array.shape();
-    if found.len() != 2 || array.len() > MAX_PIXELS {
-        let reason = format!("{path:?} has shape {found:?}");
+    let Some(array) = elements(content, parameter, shape.as_ref().map(<[usize; 2]>::as_slice))?
+    else {
+        return Ok(None);
+    };
+    if array.shape().len() != 2 {
+        let reason = format!("the file has shape {:?}", array.shape());
         return Err(Fault::of(parameter, reason, "save one number per pixel of the image"));
     }
-    if let Some(shape) = shape.filter(|shape| found != shape.as_slice()) {
-        let reason = format!("{path:?} has shape {found:?}, the image {shape:?}");
-        return Err(Fault::of(parameter, reason, "save one number per pixel of this image"));
+    Ok(Some(array))
+}
+
+/// A file with one number per element of an array, if the parameter names one.
+///
+/// # Errors
+/// When it holds none, or has another shape than `shape` (None: any).
+pub fn elements(
+    content: Option<&Content>,
+    parameter: &str,
+    shape: Option<&[usize]>,
+) -> Result<Option<Array>, Fault> {
+    let Some(content) = content else { return Ok(None) };
+    let array = content.array(parameter)?;
+    let (path, found) = (content.path(), array.shape());
+    if array.len() > MAX_PIXELS {
+        let reason = format!("{path:?} has shape {found:?}");
+        return Err(Fault::of(parameter, reason, format!("at most {MAX_PIXELS} are read")));
+    }
+    if let Some(shape) = shape.filter(|&shape| found != shape) {
+        let reason = format!("{path:?} has shape {found:?}; {shape:?} is needed");
+        return Err(Fault::of(parameter, reason, "save an array of this shape"));
     }
     Ok(Some(array))
 }
@@ -112,10 +131,10 @@ pub fn as_f64(array: &Array) -> Vec<f64> {
     crate::access::as_f64(array.dtype(), array.bytes(), &mut scratch).to_vec()
 }
 
-/// Something that is made once per shape of image, and again when the shape changes.
+/// Something that is made once per shape of array, and again when the shape changes.
 #[derive(Debug)]
 pub struct PerShape<T> {
-    made: Option<([usize; 2], T)>,
+    made: Option<(Vec<usize>, T)>,
 }
 
 impl<T> Default for PerShape<T> {
@@ -131,12 +150,12 @@ impl<T> PerShape<T> {
     /// Those of `make`.
     pub fn get(
         &mut self,
-        shape: [usize; 2],
+        shape: &[usize],
         make: impl FnOnce() -> Result<T, String>,
     ) -> Result<&mut T, String> {
-        if self.made.as_ref().is_none_or(|(of, _)| *of != shape) {
+        if self.made.as_ref().is_none_or(|(of, _)| of != shape) {
             self.made = None;
-            self.made = Some((shape, make()?));
+            self.made = Some((shape.to_vec(), make()?));
         }
         self.made.as_mut().map(|(_, made)| made).ok_or_else(String::new)
     }

@@ -2,8 +2,11 @@
 //! the tests all read [`OPS`]; adding an op is one file and one line here.
 
 mod array_stat;
+mod assemble;
 mod azimuthal;
+mod blobs;
 mod by_key;
+mod calibrate;
 mod centroid;
 mod cfd;
 mod combinations;
@@ -24,10 +27,12 @@ mod hist2d;
 mod interp;
 mod join;
 pub(crate) mod last;
+mod mask;
 mod normalize;
 mod peakfinder8;
 mod peaks;
 mod pixel;
+mod polar;
 mod profile;
 mod quantile;
 mod rate;
@@ -81,7 +86,12 @@ pub static OPS: &[&dyn OpKind] = &[
     &combinations::Combinations,
     &azimuthal::Azimuthal,
     &centroid::Centroid,
+    &mask::Mask,
+    &calibrate::Calibrate,
+    &assemble::Assemble,
+    &blobs::Blobs,
     &peakfinder8::Peakfinder8,
+    &polar::Polar,
     &smooth::Gaussian,
     &smooth::Median,
     &rotate::Rotate,

@@ -13,7 +13,8 @@ use crate::types::Type;
 use crate::value::DType;
 use crate::with_type;
 use std::sync::Arc;
-use table::{Geometry, Shares, Table, Unit};
+pub use table::Shares;
+use table::{Geometry, Table, Unit};
 
 /// Most bins over all sectors.
 const MAX_BINS: u64 = 100_000;
@@ -144,10 +145,10 @@ impl PerEvent for Azimuth {
 }
 
 /// Sums of value, variance and share of a bin; the fourth makes it whole vector registers.
-type Sums = [f64; 4];
+pub type Sums = [f64; 4];
 /// Copies of each bin's sums, used by turns: pixels beside each other often fall into one bin,
 /// and would wait for each other's sum.
-const COPIES: usize = 4;
+pub const COPIES: usize = 4;
 
 struct Integrating {
     geometry: Geometry,
@@ -165,16 +166,13 @@ impl Each for Integrating {
         }
         let (geometry, mask) = (&self.geometry, self.mask.as_ref().map(|(_, mask)| mask));
         let used = |pixel: usize| mask.is_none_or(|mask| mask[pixel]);
-        let table = self.table.get(shape, || geometry.table(shape, used))?;
+        let table = self.table.get(&shape, || geometry.table(shape, used))?;
         self.sums.clear();
         self.sums.resize(table.bins + 1, [[0.0; 4]; COPIES]);
         with_type!(item.dtype, T => add(&typed::<T>(item.data), &table.shares, &mut self.sums));
         let shape = [geometry.sectors, geometry.bins];
         let shape = if geometry.sectors == 1 { &shape[1..] } else { &shape[..] };
         let sums = &self.sums[..table.bins];
-        let total = |copies: &[Sums; COPIES], of: usize| -> f64 {
-            copies.iter().map(|sums| sums[of]).sum()
-        };
         let mut write = |output: usize, of: &dyn Fn(&[Sums; COPIES]) -> f64| {
             out.array(output, shape, |to: &mut [f64]| {
                 to.iter_mut().zip(sums).for_each(|(to, copies)| *to = of(copies));
@@ -188,8 +186,13 @@ impl Each for Integrating {
     }
 }
 
+/// A sum over the copies of a bin.
+pub fn total(copies: &[Sums; COPIES], of: usize) -> f64 {
+    copies.iter().map(|sums| sums[of]).sum()
+}
+
 /// Adds the pixels of an image to their bins.
-fn add<T: Number>(image: &[T], shares: &Shares, sums: &mut [[Sums; COPIES]]) {
+pub fn add<T: Number>(image: &[T], shares: &Shares, sums: &mut [[Sums; COPIES]]) {
     // A value and its variance; a pixel without a finite value has no share.
     let seen = |value: T| {
         let value = value.f64();

@@ -234,7 +234,7 @@ impl Each for Finding {
         let [item] = inputs else { return Ok(()) };
         let shape = event_shape(item.shape())?;
         let geometry = &self.geometry;
-        let (radii, background) = self.known.get(shape, || {
+        let (radii, background) = self.known.get(&shape, || {
             let radii = geometry.radii(shape)?;
             let background = Background::new(&radii);
             Ok((radii, background))
