@@ -31,6 +31,7 @@ const SCALARS: &[&str] = &[
     r#"{"op": "buffer", "in": ["x", "k"]}"#,
     r#"{"op": "gate", "in": "x", "with": {"k": "k"}, "when": "k == 1"}"#,
     r#"{"op": "threshold", "in": "x", "below": 0}"#,
+    r#"{"op": "expr", "in": {"a": "x", "b": "y"}, "expr": "a*2 + sqrt(b)"}"#,
 ];
 
 /// Nodes over images, and bytes of one pixel.
@@ -65,6 +66,7 @@ fn stage(node: &str) -> WorkerStage {
         fields: vec![
             field("x", DType::F64, &[]),
             field("k", DType::U16, &[]),
+            field("y", DType::F64, &[]),
             field("img", DType::U16, &SHAPE),
             field("flt", DType::F32, &SHAPE),
         ],
@@ -96,6 +98,7 @@ fn main() {
 fn scalars() {
     let x: Vec<f64> = (0..EVENTS).map(|i| ((i * 7919) % 4001) as f64 / 800.0 - 1.0).collect();
     let k: Vec<u16> = (0..EVENTS).map(|i| (i % 50) as u16).collect();
+    let y: Vec<f64> = x.iter().map(|x| x * x).collect();
     let times: Vec<u64> = (0..EVENTS as u64).collect();
     let column = |data, dtype| Column::Scalars { dtype, data, present: None };
     let scalar_batch = Batch {
@@ -105,6 +108,7 @@ fn scalars() {
         columns: vec![
             column(bytemuck::cast_slice(&x), DType::F64),
             column(bytemuck::cast_slice(&k), DType::U16),
+            column(bytemuck::cast_slice(&y), DType::F64),
             Column::Absent,
             Column::Absent,
         ],
@@ -113,6 +117,23 @@ fn scalars() {
         let seconds = best(&mut stage(node), &scalar_batch);
         println!("{:7.2} ns/event  {node}", seconds * 1e9 / EVENTS as f64);
     }
+    native(&x, &y);
+}
+
+/// What the compiler makes of `a*2 + sqrt(b)`: the limit of expressions.
+#[allow(clippy::disallowed_methods)] // measuring is what this file is for
+fn native(a: &[f64], b: &[f64]) {
+    let mut out = vec![0.0; a.len()];
+    let round = |_| {
+        let begin = Instant::now();
+        for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+            *out = a * 2.0 + b.sqrt();
+        }
+        std::hint::black_box(&mut out);
+        begin.elapsed().as_secs_f64()
+    };
+    let seconds = (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min);
+    println!("{:7.2} ns/event  a*2 + sqrt(b) as a loop in Rust", seconds * 1e9 / EVENTS as f64);
 }
 
 fn images() {
@@ -140,6 +161,7 @@ fn images() {
         first_sequence: 0,
         timestamps: &times,
         columns: vec![
+            Column::Absent,
             Column::Absent,
             Column::Absent,
             column(DType::U16, frames.leak()),

@@ -4,6 +4,7 @@ use crate::access::{Mask, Number, as_f64, dense, typed};
 use crate::buffer::Buffer;
 use crate::compensated::two_sum;
 use crate::value::DType;
+use multiversion::multiversion;
 
 /// Accumulators kept in the first-level cache while all frames of a batch are added to them.
 const TILE: usize = 2048;
@@ -47,12 +48,35 @@ pub fn add_frames<T: bytemuck::Pod + Widen<A>, A: Accumulator>(sums: &mut [A], f
     for (tile, sums) in sums.chunks_mut(TILE).enumerate() {
         let start = tile * TILE;
         for frame in &frames {
-            let Some(part) = frame.get(start..start + sums.len()) else { continue };
-            for (sum, &x) in sums.iter_mut().zip(part) {
-                *sum = sum.plus(x.widen());
+            if let Some(part) = frame.get(start..start + sums.len()) {
+                add_tile(sums, part);
             }
         }
     }
+}
+
+/// Compiled for several processors; the best is chosen when the program runs.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn add_tile<T: Widen<A>, A: Accumulator>(sums: &mut [A], part: &[T]) {
+    for (sum, &x) in sums.iter_mut().zip(part) {
+        *sum = sum.plus(x.widen());
+    }
+}
+
+/// As [`add_tile`].
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+pub fn add_tile_pairs(sums: &mut [f64], lost: &mut [f64], part: &[f64]) {
+    for ((sum, lost), &x) in sums.iter_mut().zip(lost.iter_mut()).zip(part) {
+        let (next, error) = two_sum(*sum, x);
+        *sum = next;
+        *lost += error;
+    }
+}
+
+/// As [`add_tile`].
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn add_tile_plain(sums: &mut [f64], part: &[f32]) {
+    sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += f64::from(x));
 }
 
 /// Adds float frames with their rounding errors.
@@ -64,11 +88,7 @@ pub fn add_pairs(dtype: DType, sums: &mut [f64], lost: &mut [f64], frames: &[&[u
         for frame in frames {
             let Some(part) = frame.get(start..start + sums.len() * dtype.size()) else { continue };
             let part = as_f64(dtype, part, &mut scratch);
-            for ((sum, lost), &x) in sums.iter_mut().zip(lost.iter_mut()).zip(part) {
-                let (next, error) = two_sum(*sum, x);
-                *sum = next;
-                *lost += error;
-            }
+            add_tile_pairs(sums, lost, part);
         }
     }
 }
@@ -79,8 +99,9 @@ pub fn add_plain(sums: &mut [f64], frames: &[&[u8]]) {
     for (tile, sums) in sums.chunks_mut(TILE).enumerate() {
         let start = tile * TILE;
         for frame in &frames {
-            let Some(part) = frame.get(start..start + sums.len()) else { continue };
-            sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += f64::from(x));
+            if let Some(part) = frame.get(start..start + sums.len()) {
+                add_tile_plain(sums, part);
+            }
         }
     }
 }
@@ -93,6 +114,7 @@ pub fn wider<T: bytemuck::Pod + Widen<A>, A: Accumulator>(from: &[T]) -> Buffer<
 }
 
 /// Adds accumulators place by place.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
 pub fn add_each<A: Accumulator>(a: &mut [A], b: &[A]) {
     a.iter_mut().zip(b).for_each(|(a, &b)| *a = a.plus(b));
 }

@@ -1,5 +1,7 @@
 //! Sums of float64 that do not depend on how the events were split: two numbers per sum.
 
+use multiversion::multiversion;
+
 /// The rounded sum of two numbers and exactly what the rounding lost (Knuth's two-sum).
 #[inline(always)]
 pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
@@ -33,17 +35,14 @@ impl Compensated {
         self.lost += other.lost;
     }
 
-    /// Adds many numbers; four sums side by side, since one waits for itself at every step.
+    /// Adds many numbers.
     pub fn add_all(&mut self, numbers: &[f64]) {
-        let mut lanes = [Compensated::default(); 4];
-        let mut chunks = numbers.chunks_exact(4);
-        for chunk in &mut chunks {
-            for (lane, &x) in lanes.iter_mut().zip(chunk) {
-                lane.add(x);
-            }
+        let (lanes, rest) = numbers.as_chunks::<LANES>();
+        rest.iter().for_each(|&x| self.add(x));
+        let (sums, lost) = add_lanes(lanes);
+        for (&sum, &lost) in sums.iter().zip(&lost) {
+            self.merge(Compensated { sum, lost });
         }
-        chunks.remainder().iter().for_each(|&x| self.add(x));
-        lanes.iter().for_each(|&lane| self.merge(lane));
     }
 
     /// The number. Where infinities made the correction meaningless, the plain sum, as numpy.
@@ -51,6 +50,24 @@ impl Compensated {
     pub fn value(self) -> f64 {
         corrected(self.sum, self.lost)
     }
+}
+
+/// Sums side by side, since one alone waits for itself at every step.
+const LANES: usize = 16;
+
+/// Sums and lost parts of each place of the chunks. Compiled for several processors; the best is
+/// chosen when the program runs.
+#[multiversion(targets("x86_64+avx512f+avx512vl+avx512dq", "x86_64+avx2"))]
+fn add_lanes(chunks: &[[f64; LANES]]) -> ([f64; LANES], [f64; LANES]) {
+    let (mut sums, mut lost) = ([0f64; LANES], [0f64; LANES]);
+    for chunk in chunks {
+        for i in 0..LANES {
+            let (sum, error) = two_sum(sums[i], chunk[i]);
+            sums[i] = sum;
+            lost[i] += error;
+        }
+    }
+    (sums, lost)
 }
 
 /// A sum with its correction; without it where infinities made it meaningless.

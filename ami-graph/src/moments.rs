@@ -4,6 +4,7 @@
 //! for any split.
 
 use crate::compensated::{Compensated, corrected, two_sum};
+use multiversion::multiversion;
 
 /// Moments of one sequence of numbers.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -60,7 +61,9 @@ pub fn merged_m2(a: (u64, f64, f64), b: (u64, f64, f64)) -> f64 {
 }
 
 /// Adds one number to each of many sequences that have `n` numbers so far: arrays, element by
-/// element. Slices of one length.
+/// element. Slices of one length. Compiled for several processors; the best is chosen when the
+/// program runs.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
 pub fn add_row(n: u64, row: &[f64], sums: &mut [f64], lost: &mut [f64], m2: &mut [f64]) {
     let (before, after) = (1.0 / n.max(1) as f64, 1.0 / (n + 1) as f64);
     let parts = row.iter().zip(sums).zip(lost.iter_mut().zip(m2));

@@ -1,10 +1,12 @@
 //! Statistics of the elements of one array: numpy's definitions, over all elements or one axis.
 
 use crate::access::{Number, as_f64, typed};
+use crate::accumulate::add_tile_pairs;
 use crate::column::scalar_bytes;
-use crate::compensated::Compensated;
+use crate::compensated::{Compensated, corrected};
 use crate::value::{DType, Scalar};
 use crate::with_type;
+use multiversion::multiversion;
 
 /// What is computed of a line of elements.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,23 +83,20 @@ impl Statistic {
 
     fn extreme<T: Number>(self, dtype: DType, line: &[T]) -> Result<Scalar, String> {
         let least = matches!(self, S::Min | S::ArgMin);
-        let mut best = match line.first() {
-            Some(&first) => (0, first),
-            None => return Err("the array has no elements, so there is no extreme".into()),
+        let Some(&first) = line.first() else {
+            return Err("the array has no elements, so there is no extreme".into());
         };
-        for (i, &x) in line.iter().enumerate() {
-            // The first NaN wins, as in numpy: nothing compares beyond it.
-            let is_nan = |x: T| x.partial_cmp(&x).is_none();
-            if is_nan(best.1) {
-                break;
-            }
-            if is_nan(x) || (if least { x < best.1 } else { x > best.1 }) {
-                best = (i, x);
-            }
-        }
+        // The first NaN wins, as in numpy: nothing compares beyond it.
+        let best = match line.iter().find(|x| x.nan()) {
+            Some(&nan) => nan,
+            None => extreme_of(line, first, least),
+        };
+        let same = |x: &T| if best.nan() { x.nan() } else { *x == best };
+        let place = || line.iter().position(same).unwrap_or(0);
         Ok(match self {
-            S::ArgMin | S::ArgMax => Scalar::I64(best.0 as i64),
-            _ => best.1.scalar(dtype),
+            S::ArgMin | S::ArgMax => Scalar::I64(place() as i64),
+            // The first of equal ones, as zeros have signs.
+            _ => line.get(place()).copied().unwrap_or(best).scalar(dtype),
         })
     }
 
@@ -106,15 +105,19 @@ impl Statistic {
         fn wrapping<T: Number>(line: &[u8], wide: impl Fn(T) -> u64) -> u64 {
             typed::<T>(line).iter().fold(0u64, |sum, &x| sum.wrapping_add(wide(x)))
         }
+        /// Blocks whose sums fit in 32 bits: twice as many at a time.
+        fn short<T: Number + Into<u32>>(line: &[u8]) -> u64 {
+            typed::<T>(line).chunks(1 << 16).map(|block| u64::from(block_sum(block))).sum()
+        }
         let sum = match dtype {
-            DType::U16 => wrapping::<u16>(line, u64::from),
+            DType::U16 => short::<u16>(line),
             DType::U32 => wrapping::<u32>(line, u64::from),
             DType::U64 => wrapping::<u64>(line, |x| x),
             DType::I8 => wrapping::<i8>(line, |x| x as u64),
             DType::I16 => wrapping::<i16>(line, |x| x as u64),
             DType::I32 => wrapping::<i32>(line, |x| x as u64),
             DType::I64 => wrapping::<i64>(line, |x| x as u64),
-            _ => wrapping::<u8>(line, u64::from),
+            _ => short::<u8>(line),
         };
         match self.result(dtype) {
             DType::U64 => Scalar::U64(sum),
@@ -167,6 +170,20 @@ impl Statistic {
             with_type!(dtype, T => self.rows::<T>(&typed::<T>(data), result, (length, inner), out));
             return Ok(());
         }
+        if matches!(self, S::Sum | S::Mean) && dtype == DType::F64 && inner > 1 {
+            self.rows_f64(&typed::<f64>(data), (length, inner), out);
+            return Ok(());
+        }
+        if inner == 1 {
+            // Lines as memory lies.
+            let lines = data.chunks_exact((length * size).max(1)).take(outer);
+            for (line, place) in lines.zip(out.chunks_exact_mut(result.size())) {
+                place.copy_from_slice(&scalar_bytes(self.of(dtype, line)?)[..result.size()]);
+            }
+            if length > 0 {
+                return Ok(());
+            }
+        }
         let mut line = Vec::with_capacity(length * size);
         let mut places = out.chunks_exact_mut(result.size());
         for block in 0..outer {
@@ -185,6 +202,24 @@ impl Statistic {
         Ok(())
     }
 
+    /// Sums and means of float64 over rows, compensated; whole rows are added, as memory lies.
+    fn rows_f64(self, data: &[f64], (length, inner): (usize, usize), out: &mut [u8]) {
+        let (mut sums, mut lost) = (vec![0f64; inner], vec![0f64; inner]);
+        let blocks = data.chunks_exact((length * inner).max(1));
+        for (block, out) in blocks.zip(out.chunks_exact_mut(inner * size_of::<f64>())) {
+            sums.fill(0.0);
+            lost.fill(0.0);
+            for row in block.chunks_exact(inner) {
+                add_tile_pairs(&mut sums, &mut lost, row);
+            }
+            let places = out.as_chunks_mut::<8>().0.iter_mut();
+            for ((&sum, &lost), place) in sums.iter().zip(&lost).zip(places) {
+                let x = corrected(sum, lost);
+                *place = if self == S::Mean { x / length as f64 } else { x }.to_le_bytes();
+            }
+        }
+    }
+
     /// Sums and means over rows: whole rows are added, as memory lies. Elements of up to 32 bits
     /// in up to 2^21 rows are exact in a float64.
     fn rows<T: Number>(
@@ -199,7 +234,7 @@ impl Statistic {
         for (block, out) in blocks.zip(out.chunks_exact_mut(inner * result.size())) {
             sums.fill(0.0);
             for row in block.chunks_exact(inner) {
-                sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64());
+                add_row(&mut sums, row);
             }
             for (&sum, place) in sums.iter().zip(out.chunks_exact_mut(result.size())) {
                 let x = if self == S::Mean { sum / length as f64 } else { sum };
@@ -212,6 +247,28 @@ impl Statistic {
             }
         }
     }
+}
+
+/// The sum of numbers of which at most 65536 fit in 32 bits.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn block_sum<T: Copy + Into<u32>>(block: &[T]) -> u32 {
+    block.iter().fold(0u32, |sum, &x| sum.wrapping_add(x.into()))
+}
+
+/// The least, or greatest, of numbers none of which is NaN.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn extreme_of<T: Number>(line: &[T], first: T, least: bool) -> T {
+    if least {
+        line.iter().fold(first, |best, &x| if x < best { x } else { best })
+    } else {
+        line.iter().fold(first, |best, &x| if x > best { x } else { best })
+    }
+}
+
+/// Adds a row of numbers to float64 sums that are exact for them.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn add_row<T: Number>(sums: &mut [f64], row: &[T]) {
+    sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64());
 }
 
 fn real(dtype: DType, x: f64) -> Scalar {

@@ -217,8 +217,18 @@ impl Total {
         if let Some(reals) = self.reals() {
             return self.shaped(&reals);
         }
-        let whole = self.wholes();
         let unsigned = matches!(self.dtype, DType::U8 | DType::U16 | DType::U32 | DType::U64);
+        // Most sums of images: straight into the array that is published.
+        match &self.sums {
+            Sums::U32(b) if unsigned => return self.each(b, u64::from),
+            Sums::U32(b) => return self.each(b, i64::from),
+            Sums::I32(b) => return self.each(b, i64::from),
+            // What only grows from zero is never negative.
+            Sums::I64(b) if unsigned => return self.each(b, |x| x as u64),
+            Sums::I64(b) => return self.each(b, |x| x),
+            _ => {}
+        }
+        let whole = self.wholes();
         if unsigned && let Some(fit) = fitting::<u64>(&whole) {
             return self.shaped(&fit);
         }
@@ -231,9 +241,32 @@ impl Total {
     /// The sum divided by a number of events.
     pub fn mean(&self, n: u64) -> Value {
         let n = n as f64;
+        match &self.sums {
+            Sums::U32(b) => return self.each(b, |x| f64::from(x) / n),
+            Sums::I32(b) => return self.each(b, |x| f64::from(x) / n),
+            Sums::I64(b) => return self.each(b, |x| x as f64 / n),
+            Sums::Plain(b) => return self.each(b, |x| x / n),
+            _ => {}
+        }
         let sums =
             self.reals().unwrap_or_else(|| self.wholes().iter().map(|&x| x as f64).collect());
         self.shaped(&sums.iter().map(|sum| sum / n).collect::<Vec<_>>())
+    }
+
+    /// The published array, each element made of one accumulator.
+    fn each<A: bytemuck::Pod, T: crate::value::Element + Number>(
+        &self,
+        from: &[A],
+        make: impl Fn(A) -> T,
+    ) -> Value {
+        if self.shape.is_empty() {
+            return self.shaped(&from.iter().map(|&x| make(x)).collect::<Vec<_>>());
+        }
+        let mut array = Array::zeros(T::DTYPE, &self.shape);
+        if let Some(to) = array.elements_mut::<T>() {
+            to.iter_mut().zip(from).for_each(|(to, &x)| *to = make(x));
+        }
+        Value::Array(array)
     }
 
     fn reals(&self) -> Option<Vec<f64>> {

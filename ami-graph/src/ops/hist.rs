@@ -2,7 +2,8 @@
 
 use super::sum::numbers_only;
 use super::{Class, Form, InputDoc, OpDoc, OpKind, OutputDoc, Prepared};
-use crate::access::{as_f64, blocks_f64, selected};
+use crate::access::{Mask, as_f64, blocks_f64, selected, typed};
+use crate::batch::Column;
 use crate::column::EventErrors;
 use crate::dyadic::Dyadic;
 use crate::error::{DecodeError, Fault};
@@ -14,6 +15,7 @@ use crate::tally::{ABOVE, BELOW, BEYOND, NAN, Tally};
 use crate::types::Type;
 use crate::value::{Array, DType, Value};
 use crate::wire::{Reader, Writer};
+use bytemuck::Pod;
 
 static DOC: OpDoc = OpDoc {
     name: "hist",
@@ -77,7 +79,7 @@ impl OpKind for Hist {
             }
             Content::Fixed(grid, tally)
         };
-        let state = HistState { content };
+        let state = HistState { content, table: None };
         if state.tally().weighted() != (signature.len() > 1) {
             return Err(DecodeError::invalid("weights of a histogram", signature.len()));
         }
@@ -116,15 +118,19 @@ impl Reduction for Binning {
                 Content::Fixed(grid, tally)
             }
         };
-        Box::new(HistState { content })
+        Box::new(HistState { content, table: None })
     }
 
-    fn size(&self, _: &Signature) -> u64 {
+    fn size(&self, signature: &Signature) -> u64 {
         let bins = match &self.bins {
             Bins::Fixed(grid) => grid.bins(),
             Bins::Auto(limit) => *limit,
         };
-        128 + (bins + BEYOND) as u64 * 24
+        let by_table = |(dtype, axes): &(DType, Vec<u32>)| {
+            matches!(dtype, DType::U8 | DType::U16) && !axes.is_empty()
+        };
+        let table = if signature.first().is_some_and(by_table) { 4 << 16 } else { 0 };
+        128 + (bins + BEYOND) as u64 * 24 + table
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
@@ -156,6 +162,8 @@ fn outputs(edges: &[f64], tally: &Tally) -> Outputs {
 #[derive(Debug, Clone)]
 struct HistState {
     content: Content,
+    /// The place of every number of 16 bits, once images of such are counted.
+    table: Option<Box<[u32]>>,
 }
 
 #[derive(Debug, Clone)]
@@ -197,7 +205,57 @@ fn count(grid: &Grid, counts: &mut [u64], numbers: &[f64]) {
     }
 }
 
+/// Images of so many pixels of 8 or 16 bits are counted by table: making it costs as much as
+/// counting some ten thousand pixels.
+const BY_TABLE: usize = 1 << 18;
+
+/// Counts by table: in four tallies in turn, since neighbours often fall into one bin and an
+/// increment waits for the one before.
+fn count_by<T: Pod + Into<u16>>(table: &[u32], counts: &mut [u64], bytes: &[u8]) {
+    let Some(table) = table.first_chunk::<{ 1 << 16 }>() else { return };
+    let mut tallies = vec![0u32; 4 * counts.len()];
+    let (a, b) = tallies.split_at_mut(2 * counts.len());
+    let ((a, c), (b, d)) = (a.split_at_mut(counts.len()), b.split_at_mut(counts.len()));
+    let place = |x: T| table[usize::from(x.into())] as usize;
+    let numbers = typed::<T>(bytes);
+    let (fours, rest) = numbers.as_chunks::<4>();
+    for four in fours {
+        a[place(four[0])] += 1;
+        b[place(four[1])] += 1;
+        c[place(four[2])] += 1;
+        d[place(four[3])] += 1;
+    }
+    rest.iter().for_each(|&x| a[place(x)] += 1);
+    for (i, count) in counts.iter_mut().enumerate() {
+        *count += [a[i], b[i], c[i], d[i]].map(u64::from).iter().sum::<u64>();
+    }
+}
+
 impl HistState {
+    /// Counts large images of small integers by table. False when these are not.
+    fn absorb_by_table(&mut self, column: &Column<'_>, mask: Mask<'_>) -> bool {
+        let (Column::Arrays { dtype, items }, Content::Fixed(grid, Tally::Counts(counts))) =
+            (column, &mut self.content)
+        else {
+            return false;
+        };
+        let small = matches!(dtype, DType::U8 | DType::U16) && counts.len() <= 1 << 16;
+        let images = || selected(mask, items.len()).filter_map(|i| items[i].as_ref());
+        let pixels = images().map(|item| item.data.len()).sum::<usize>() / dtype.size();
+        if !small || pixels < BY_TABLE {
+            return false;
+        }
+        let places = || (0..=u16::MAX).map(|x| place(grid, f64::from(x)) as u32).collect();
+        let table = self.table.get_or_insert_with(places);
+        for item in images() {
+            match dtype {
+                DType::U16 => count_by::<u16>(table, counts, item.data),
+                _ => count_by::<u8>(table, counts, item.data),
+            }
+        }
+        true
+    }
+
     fn tally(&self) -> &Tally {
         match &self.content {
             Content::Fixed(_, tally) => tally,
@@ -243,6 +301,7 @@ impl State for HistState {
                     });
                 });
             }
+            [values, ..] if self.absorb_by_table(values, feed.mask) => {}
             [values, ..] => {
                 blocks_f64(values, feed.mask, feed.scratch, |block| self.content.add(block, None));
             }
@@ -287,6 +346,7 @@ impl State for HistState {
     }
 
     fn bytes(&self) -> usize {
-        128 + self.tally().bytes() + 8 * self.tally().bins()
+        let table = self.table.as_ref().map_or(0, |t| 4 * t.len());
+        128 + self.tally().bytes() + 8 * self.tally().bins() + table
     }
 }

@@ -14,6 +14,7 @@ use crate::state::{Feed, Outputs, Reduction, Sense, Signature, State, same};
 use crate::types::Type;
 use crate::value::{Array, DType, Scalar, Value};
 use crate::wire::{Reader, Writer};
+use multiversion::multiversion;
 
 /// Accumulators kept in cache while all frames of a batch go over them: 5 × 8 bytes each.
 const TILE: usize = 512;
@@ -135,6 +136,15 @@ fn greater(a: f64, b: f64) -> f64 {
     if b > a || b.is_nan() { b } else { a }
 }
 
+/// Extremes of each place. Compiled for several processors; the best is chosen when the program
+/// runs.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn extremes(row: &[f64], low: &mut [f64], high: &mut [f64]) {
+    for ((&x, low), high) in row.iter().zip(low).zip(high) {
+        (*low, *high) = (lesser(*low, x), greater(*high, x));
+    }
+}
+
 impl Described {
     /// Scalars, block by block.
     fn absorb_block(&mut self, block: &[f64]) {
@@ -174,10 +184,7 @@ impl Described {
                     &mut self.lost[tile.clone()],
                     &mut self.m2[tile.clone()],
                 );
-                let low = &mut self.low[tile.clone()];
-                low.iter_mut().zip(row).for_each(|(low, &x)| *low = lesser(*low, x));
-                let high = &mut self.high[tile.clone()];
-                high.iter_mut().zip(row).for_each(|(high, &x)| *high = greater(*high, x));
+                extremes(row, &mut self.low[tile.clone()], &mut self.high[tile.clone()]);
             }
         }
         self.n += frames.len() as u64;
