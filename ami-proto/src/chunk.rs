@@ -26,6 +26,10 @@ pub trait Arena {
     fn reserve(&mut self, len: usize) -> Option<u64>;
     /// The bytes of a reservation.
     fn bytes_mut(&mut self, position: u64, len: usize) -> &mut [u8];
+    /// Copies into a reservation.
+    fn write(&mut self, position: u64, from: &[u8]) {
+        self.bytes_mut(position, from.len()).copy_from_slice(from);
+    }
     /// Gives back everything from `position` on (the newest reservations).
     fn rewind(&mut self, position: u64);
     /// Where the next reservation begins, before any gap.

@@ -23,6 +23,10 @@ impl Arena for RingArena<'_> {
         self.ring.bytes_mut(position, len)
     }
 
+    fn write(&mut self, position: u64, from: &[u8]) {
+        self.ring.write(position, from);
+    }
+
     fn rewind(&mut self, position: u64) {
         self.ring.rewind(position);
     }

@@ -101,7 +101,7 @@ pub fn make_ring(
         lanes: config.ventilator.lanes,
         journal: JOURNAL.max(config.ventilator.flushes_in_flight.saturating_mul(512)),
         huge_pages: config.ventilator.huge_pages,
-        populate: false,
+        populate: true,
     };
     match RingWriter::create(&path, epoch, &ring) {
         Err(RingError::NoSpace { .. }) if !dead.is_empty() => {

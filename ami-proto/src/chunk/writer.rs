@@ -267,6 +267,26 @@ impl<'a> ChunkWriter<'a> {
         self.arrays(&[field], None, shape)
     }
 
+    /// Sets an array field to a copy of bytes that are there already, in the way that is fastest
+    /// for the ring. Returns the copy.
+    ///
+    /// # Errors
+    /// [`Full`] when the ring has no room now.
+    pub fn array_from(
+        &mut self,
+        field: usize,
+        shape: &[usize],
+        bytes: &[u8],
+    ) -> Result<&mut [u8], Full> {
+        match self.lay(&[field], None, shape)? {
+            Some((position, len)) if len == bytes.len() => {
+                self.arena.write(position, bytes);
+                Ok(self.arena.bytes_mut(position, len))
+            }
+            _ => Ok(&mut []),
+        }
+    }
+
     /// Sets several array fields of one shape and type, one behind the other in memory, and
     /// optionally a field that is their stack (the same bytes, with a first axis of their number).
     /// Returns the bytes of all. Scalars of several segments: an empty `shape` sets only the stack.
@@ -279,14 +299,23 @@ impl<'a> ChunkWriter<'a> {
         stack: Option<usize>,
         shape: &[usize],
     ) -> Result<&mut [u8], Full> {
-        let Some(dtype) = fields
-            .first()
-            .or(stack.as_ref())
-            .and_then(|&f| self.staging.stages.get(f))
-            .map(|s| s.dtype)
-        else {
-            return Ok(&mut []);
-        };
+        Ok(match self.lay(fields, stack, shape)? {
+            Some((position, total)) => self.arena.bytes_mut(position, total),
+            None => &mut [],
+        })
+    }
+
+    /// Reserves room for arrays and notes where they are: position and bytes; None for fields that
+    /// do not exist.
+    fn lay(
+        &mut self,
+        fields: &[usize],
+        stack: Option<usize>,
+        shape: &[usize],
+    ) -> Result<Option<(u64, usize)>, Full> {
+        let stages = &self.staging.stages;
+        let first = fields.first().or(stack.as_ref()).and_then(|&f| stages.get(f));
+        let Some(dtype) = first.map(|s| s.dtype) else { return Ok(None) };
         let each = shape.iter().product::<usize>() * dtype.size();
         let total = each * fields.len();
         let position = self.arena.reserve(total.max(1)).ok_or(Full)?;
@@ -301,7 +330,7 @@ impl<'a> ChunkWriter<'a> {
             whole.extend_from_slice(shape);
             self.place(field, dtype, offset, &whole);
         }
-        Ok(self.arena.bytes_mut(position, total))
+        Ok(Some((position, total)))
     }
 
     fn place(&mut self, field: usize, dtype: DType, offset: u64, shape: &[usize]) {

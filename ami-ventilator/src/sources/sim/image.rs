@@ -9,6 +9,7 @@ use super::random::Stream;
 use super::scalar::{Names, Sample, Scalars, with_type};
 use super::trace::encode;
 use ami_graph::value::DType;
+use ami_proto::chunk::{ChunkWriter, Full};
 use anyhow::ensure;
 
 /// Most bytes that one field's pool may hold.
@@ -88,23 +89,37 @@ impl Image {
         &self.shape
     }
 
-    /// The image of event `i`.
-    pub fn make(&self, scalars: &Scalars, i: u64, out: &mut [u8]) {
-        match &self.frames {
+    /// Writes the image of event `i` into a field.
+    ///
+    /// # Errors
+    /// [`Full`] when the ring has no room now.
+    pub fn write(
+        &self,
+        scalars: &Scalars,
+        i: u64,
+        field: usize,
+        out: &mut ChunkWriter<'_>,
+    ) -> Result<(), Full> {
+        let bytes = match &self.frames {
             Frames::Ready(frames) => {
                 let frame = &frames[self.stream.below(i, frames.len() as u64) as usize];
-                out.copy_from_slice(frame);
+                out.array_from(field, &self.shape, frame)?
             }
             Frames::Composed(parts) => {
                 let k = self.stream.below(i, parts.noise.len() as u64) as usize;
                 let scale = scalars.product(&parts.scale, i) as f32;
                 let peaks = scale * scalars.product(&parts.peak_scale, i) as f32;
-                parts.compose(self.dtype, k, (scale, peaks), out);
+                let bytes = out.array(field, &self.shape)?;
+                parts.compose(self.dtype, k, (scale, peaks), bytes);
+                bytes
             }
+        };
+        if self.mark
+            && let Some(first) = bytes.first_chunk_mut::<8>()
+        {
+            *first = i.to_le_bytes();
         }
-        if self.mark {
-            out[..8].copy_from_slice(&i.to_le_bytes());
-        }
+        Ok(())
     }
 }
 

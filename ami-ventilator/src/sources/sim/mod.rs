@@ -177,9 +177,7 @@ impl SimSource {
                 let bytes = out.array(row.field, &[self.numbers.len()])?;
                 trace::encode(*dtype, &self.numbers, bytes);
             }
-            Make::Image(image) => {
-                image.make(&model.scalars, i, out.array(row.field, image.shape())?);
-            }
+            Make::Image(image) => image.write(&model.scalars, i, row.field, out)?,
         }
         Ok(())
     }
