@@ -38,6 +38,25 @@ pub struct Daemon {
     _lock: Option<RoleLock>,
 }
 
+/// Lets this process run on these processors only; on all when there are none in the list. To be
+/// called before threads are made: they inherit it.
+///
+/// # Errors
+/// When one of them does not exist or is not ours.
+pub fn pin(cpus: &[usize]) -> anyhow::Result<()> {
+    use anyhow::Context;
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = rustix::thread::CpuSet::new();
+    for &cpu in cpus {
+        anyhow::ensure!(cpu < rustix::thread::CpuSet::MAX_CPU, "cpus: there is no processor {cpu}");
+        set.set(cpu);
+    }
+    rustix::thread::sched_setaffinity(None, &set)
+        .with_context(|| format!("cpus = {cpus:?}: name processors of this machine (`lscpu -e`)"))
+}
+
 /// Nanoseconds since the Unix epoch.
 pub fn now_ns() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64)

@@ -9,7 +9,7 @@ use crate::sources::url::{Epoch, SourceSpec};
 use crate::timeline::Timeline;
 use ami_proto::codec;
 use ami_proto::config::Config;
-use ami_proto::daemon::{Daemon, now_ns};
+use ami_proto::daemon::{Daemon, now_ns, pin};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::ids::host_number;
 use ami_proto::manager_to_members::Phase;
@@ -36,6 +36,7 @@ const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the source cannot be opened or breaks, or ring and sockets cannot be made.
 pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
+    pin(&config.ventilator.cpus)?;
     let mut ventilator = Ventilator::new(config, daemon)?;
     daemon.ready(&config.ventilator.source);
     while !daemon.stopping() {

@@ -7,7 +7,7 @@ use ami_graph::limits::Limits;
 use ami_graph::spec::GraphSet;
 use ami_proto::codec;
 use ami_proto::config::Config;
-use ami_proto::daemon::{Daemon, now_ns};
+use ami_proto::daemon::{Daemon, now_ns, pin};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
@@ -34,6 +34,7 @@ const QUIET: Duration = Duration::from_millis(100);
 /// # Errors
 /// When sockets cannot be made.
 pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
+    pin(&config.worker.cpus)?;
     let mut worker = Worker::new(config, daemon)?;
     daemon.ready("waiting for the ventilator");
     while !daemon.stopping() {
