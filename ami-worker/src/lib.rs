@@ -11,6 +11,8 @@
 //! So it cannot see a heartbeat's end before the heartbeat's events, and needs no manager to start.
 //! It leaves nothing behind when it dies: what it holds is replayed elsewhere.
 
+#[cfg(test)]
+mod allocations;
 mod lane;
 mod plans;
 mod work;
