@@ -35,7 +35,8 @@ pub struct Case {
 
 const MIB: u64 = 1 << 20;
 
-const P1: Case = Case {
+/// Four scalars.
+pub const P1: Case = Case {
     name: "P1",
     variant: String::new(),
     what: "4 scalars: mean and a histogram of 100 bins",
@@ -70,7 +71,8 @@ fn p2() -> Case {
         what: "512×512 f64: sum over a region of 128², mean image, projection",
         source: include_str!("sources/frames_f64.toml"),
         graph: include_str!("graphs/p2.json"),
-        events: 10_000,
+        options: "rate=4000".into(),
+        events: 12_000,
         event_bytes: 2 * MIB,
         frames: true,
         ring_bytes: 1024 * MIB,
@@ -94,6 +96,7 @@ fn p3b() -> Case {
         what: "128×128 u8: sum of every frame, and its mean",
         source: include_str!("sources/frames_u8.toml"),
         graph: include_str!("graphs/p3b.json"),
+        options: String::new(),
         events: 1_000_000,
         event_bytes: 16 << 10,
         ..p2()

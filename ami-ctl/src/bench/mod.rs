@@ -13,6 +13,7 @@ mod measured;
 mod observer;
 mod report;
 mod system;
+mod tree;
 mod usage;
 
 use cases::Case;
@@ -30,7 +31,8 @@ use crate::print;
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// P1, P1b, P2, P3, P3b, P4, P5, P6, P8 or P9; all without it
+    /// P1, P1b, P2, P3, P3b, P4, P5, P6, P8 or P9, all of these without it; or `tree`: what merging
+    /// costs with 1 to 1000 hosts
     #[arg(value_name = "CASE")]
     case: Option<String>,
     /// Writes the table, as Markdown, to this file, too
@@ -43,6 +45,9 @@ pub struct Args {
 /// # Errors
 /// When there is no such case, the system does not run, or an event is lost.
 pub fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    if args.case.as_deref() == Some("tree") {
+        return tree_only(args, json);
+    }
     let names: Vec<&str> = match &args.case {
         None => cases::NAMES.into(),
         Some(name) => {
@@ -72,6 +77,20 @@ pub fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
             "limits": bench.limits.values,
             "cases": documents,
         }))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn tree_only(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    let document = tree::run();
+    let table = tree::table(&document);
+    if let Some(file) = &args.table {
+        std::fs::write(file, &table)?;
+    }
+    if json {
+        print::json(&document)?
+    } else {
+        print::line(&table)?
     }
     Ok(ExitCode::SUCCESS)
 }
