@@ -11,6 +11,7 @@
 //! without gathering. Everything is little-endian; offsets are relative to their own start:
 //! arrays' to the chunk's, columns' to the index's.
 
+mod stage;
 mod view;
 mod writer;
 
