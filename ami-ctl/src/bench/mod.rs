@@ -88,9 +88,9 @@ fn tree_only(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
         std::fs::write(file, &table)?;
     }
     if json {
-        print::json(&document)?
+        print::json(&document)?;
     } else {
-        print::line(&table)?
+        print::line(&table)?;
     }
     Ok(ExitCode::SUCCESS)
 }
