@@ -85,7 +85,8 @@ impl Bench {
         let conditions = Conditions { schema: 0, version: set.version, run: 1, step: 0 };
         plans.schema(0, schema());
         plans.graphs(Arc::new(set));
-        plans.context(Context { number: 0, conditions, held: Held::new() });
+        let (held, step_values) = (Held::new(), Default::default());
+        plans.context(Context { number: 0, conditions, held, step_values });
         let staging = Staging::new(&schema());
         Bench { writer, reader, slot, staging, plans, work: Work::default(), units: 0 }
     }
