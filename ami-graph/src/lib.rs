@@ -61,6 +61,7 @@ mod grid;
 mod identity;
 pub mod inputs;
 mod items;
+mod json_schema;
 mod keyed;
 mod ledger;
 pub mod limits;

@@ -152,9 +152,10 @@ impl GraphSpec {
         self.nodes.keys().try_for_each(|node| check_name("node", node, false))
     }
 
-    /// The JSON Schema of a graph, for editors and other languages.
+    /// The JSON Schema of a graph, for editors and other languages, with the inputs and parameters
+    /// of every operation.
     pub fn json_schema() -> serde_json::Value {
-        schemars::schema_for!(GraphSpec).to_value()
+        crate::json_schema::graph()
     }
 }
 

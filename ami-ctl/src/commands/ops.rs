@@ -11,6 +11,9 @@ use std::process::ExitCode;
 pub struct Args {
     /// One operation in full, with an example
     op: Option<String>,
+    /// The whole table as a page of documentation
+    #[arg(long, conflicts_with = "op")]
+    markdown: bool,
 }
 
 /// Prints the table, or one operation.
@@ -18,6 +21,10 @@ pub struct Args {
 /// # Errors
 /// When there is no such operation.
 pub fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+    if args.markdown {
+        print::line(ami_graph::ops::markdown().trim_end())?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let table = ami_graph::ops::ops_json();
     let ops = table.as_array().map_or(&[][..], Vec::as_slice);
     match &args.op {

@@ -28,6 +28,7 @@ mod interp;
 mod join;
 pub(crate) mod last;
 mod mask;
+mod markdown;
 mod normalize;
 mod peakfinder8;
 mod peaks;
@@ -49,6 +50,8 @@ mod take;
 mod threshold;
 mod turn;
 mod unique;
+
+pub use markdown::markdown;
 
 use crate::batch::Column;
 use crate::column::{EventErrors, OwnedColumn};

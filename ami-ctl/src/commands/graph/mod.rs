@@ -29,6 +29,8 @@ pub enum Graph {
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
+    /// The JSON Schema of graphs, for editors
+    Schema,
     /// Make the graphs in these files the newest versions
     Apply {
         /// Graph files; - is standard input
@@ -140,6 +142,10 @@ pub fn run(graph: &Graph, system: &System) -> anyhow::Result<ExitCode> {
         Graph::Show { graph, version } => show::show(system, graph, *version),
         Graph::Diff { graph, from, to } => show::diff(system, graph, *from, *to),
         Graph::History { graph } => show::history(system, graph),
+        Graph::Schema => {
+            crate::print::json(&ami_graph::spec::GraphSpec::json_schema())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Graph::Validate { files } => validate::run(system, files),
         edit => edit::run(system, edit),
     }
