@@ -86,10 +86,12 @@ fn parameter(param: &ParamDoc) -> Json {
         "number" => schema.insert("type".into(), number),
         "integer" => schema.insert("type".into(), json!("integer")),
         "text" => schema.insert("type".into(), json!("string")),
+        "map" => schema.insert("type".into(), json!("object")),
         "bool" => schema.insert("type".into(), json!("boolean")),
         "word" => {
             let words = param.range.split(';').next().unwrap_or_default();
-            let words: Vec<&str> = words.split([' ', ',', '/']).filter(|w| !w.is_empty()).collect();
+            let words: Vec<&str> =
+                words.split([' ', ',', '/']).filter(|w| !w.is_empty() && *w != "or").collect();
             schema.insert("enum".into(), json!(words))
         }
         _ => None,
@@ -98,9 +100,11 @@ fn parameter(param: &ParamDoc) -> Json {
         if param.unit.is_empty() { String::new() } else { format!(" Unit: {}.", param.unit) };
     let text = format!("{} ({}): {}.{unit}", param.doc, param.kind, param.range);
     schema.insert("description".into(), json!(text));
-    if let Ok(default) = serde_json::from_str::<Json>(param.default) {
-        schema.insert("default".into(), default);
-    }
+    match serde_json::from_str::<Json>(param.default) {
+        Ok(default) => schema.insert("default".into(), default),
+        Err(_) if param.kind == "word" => schema.insert("default".into(), json!(param.default)),
+        Err(_) => None,
+    };
     Json::Object(schema)
 }
 

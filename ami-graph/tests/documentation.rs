@@ -2,9 +2,14 @@
 
 #![allow(clippy::unwrap_used)] // a test that panics is a test that fails
 
+mod support;
+
 use ami_graph::ops::{Class, OPS, markdown};
+use ami_graph::schema::Schema;
 use ami_graph::spec::GraphSpec;
-use serde_json::Value as Json;
+use ami_graph::value::DType;
+use serde_json::{Value as Json, json};
+use support::*;
 
 #[test]
 fn the_page_of_operations_is_current() {
@@ -37,5 +42,37 @@ fn the_schema_of_graphs_has_every_operation() {
                 assert!(words.contains(default), "{} {name}: {words:?}", doc.name);
             }
         }
+    }
+}
+
+/// The nodes in the page from AMI2's nodes to ours: inline code that holds an op.
+fn snippets(page: &str) -> Vec<Json> {
+    let inline = page.split('`').skip(1).step_by(2);
+    let written = inline.filter(|text| text.starts_with('{') && text.contains("\"op\": \""));
+    let json = |text: &str| serde_json::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"));
+    written.map(json).collect()
+}
+
+#[test]
+fn every_node_for_users_of_ami2_runs() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/from-ami2.md");
+    let snippets = snippets(&std::fs::read_to_string(path).unwrap());
+    assert!(snippets.len() > 60, "{}", snippets.len());
+    for snippet in snippets {
+        let one = snippet["op"].is_string();
+        let nodes = if one { json!({"n": snippet}) } else { snippet };
+        let graph = json!({"name": "g", "nodes": nodes}).to_string();
+        let fields = vec![
+            field("x", DType::F64, None, 0),
+            field("y", DType::F64, None, 0),
+            field("laser", DType::Bool, None, 0),
+            field("waveform", DType::F32, Some(&[64]), 1),
+            field("waveform2", DType::F32, Some(&[64]), 1),
+            field("hits", DType::F64, None, 1),
+            field("pair", DType::F64, Some(&[2]), 1),
+            field("image", DType::U16, Some(&[16, 20]), 2),
+        ];
+        let plan = plan_with(&graph, Schema { fields });
+        assert!(plan.errors().is_empty(), "{graph}: {}", plan.errors()[0]);
     }
 }

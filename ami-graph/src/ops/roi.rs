@@ -4,12 +4,10 @@ use super::sum::numbers_only;
 use super::{
     Body, Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared,
 };
-use crate::batch::{Column, Dims};
-use crate::column::{EventErrors, OwnedColumn};
+use crate::each::{Each, Item, Out, each};
 use crate::error::Fault;
-use crate::items::{Filling, Items, axes, with_items};
 use crate::params::Args;
-use crate::slicing::{Cut, Run, copy, cuts_by_axis, runs};
+use crate::slicing::{Cut, copy, cuts_by_axis, runs};
 use crate::types::Type;
 use crate::value::DType;
 use serde_json::Value as Json;
@@ -164,40 +162,6 @@ impl Region {
             _ => "slices",
         }
     }
-
-    fn event(
-        &self,
-        items: &Items<'_>,
-        event: usize,
-        (value, bounds): (&mut Filling<'_>, &mut Filling<'_>),
-        errors: &mut EventErrors,
-    ) {
-        let taken = items.get(event).and_then(|item| {
-            let shape = axes(&item.dims);
-            match runs(&self.cuts, &shape) {
-                Ok(runs) => Some((item, shape, runs)),
-                Err(reason) => {
-                    errors.record(|| reason);
-                    None
-                }
-            }
-        });
-        let Some((item, shape, runs)) = taken else {
-            value.absent();
-            bounds.absent();
-            return;
-        };
-        let left: Vec<usize> = runs.iter().filter(|r| r.kept).map(|r| r.count).collect();
-        if let (Some(dims), Some(pairs)) = (Dims::new(&left), Dims::new(&[shape.len(), 2])) {
-            value.push(dims, errors, |to| {
-                copy(items.dtype.size(), &shape, &runs, item.data, to);
-            });
-            bounds.push(pairs, errors, |to| {
-                let all: Vec<i64> = runs.iter().flat_map(Run::bounds).collect();
-                to.copy_from_slice(bytemuck::cast_slice(&all));
-            });
-        }
-    }
 }
 
 impl PerEvent for Region {
@@ -208,25 +172,21 @@ impl PerEvent for Region {
             Some(rank) => Type::shaped(DType::I64, &[rank, 2]),
             None => Type::array(DType::I64, 2),
         };
-        Ok((vec![output, bounds], Box::new(self.clone())))
+        Ok(each(vec![output, bounds], self.clone()))
     }
 }
 
-impl Kernel for Region {
-    fn run(
-        &mut self,
-        events: usize,
-        inputs: &[&Column<'_>],
-        outputs: &mut [OwnedColumn],
-        errors: &mut EventErrors,
-    ) {
-        outputs.iter_mut().for_each(OwnedColumn::set_absent);
-        let [value, bounds] = outputs else { return };
-        with_items(inputs[0], events, |items| {
-            let mut value = Filling::new(value, items.dtype);
-            let mut bounds = Filling::new(bounds, DType::I64);
-            (0..events)
-                .for_each(|event| self.event(items, event, (&mut value, &mut bounds), errors));
+impl Each for Region {
+    fn event(&mut self, inputs: &[Item<'_>], out: &mut Out<'_, '_>) -> Result<(), String> {
+        let [item] = inputs else { return Ok(()) };
+        let runs = runs(&self.cuts, item.shape())?;
+        let left: Vec<usize> = runs.iter().filter(|r| r.kept).map(|r| r.count).collect();
+        out.bytes(0, &left, |to| copy(item.dtype.size(), item.shape(), &runs, item.data, to));
+        out.array(1, &[runs.len(), 2], |to: &mut [i64]| {
+            to.chunks_exact_mut(2)
+                .zip(&runs)
+                .for_each(|(to, run)| to.copy_from_slice(&run.bounds()));
         });
+        Ok(())
     }
 }
