@@ -15,6 +15,10 @@ use support::*;
 fn the_page_of_operations_is_current() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operations.md");
     let page = std::fs::read_to_string(path).unwrap_or_default();
+    for picture in page.split("](pictures/").skip(1).filter_map(|rest| rest.split(')').next()) {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/pictures/").to_owned() + picture;
+        assert!(std::fs::exists(&path).unwrap(), "{path}");
+    }
     assert!(
         page == markdown(),
         "docs/operations.md is stale; run: cargo run -p ami-ctl -- ops --markdown > docs/operations.md"

@@ -17,6 +17,9 @@ absent there. NaN is a value. In the examples `scalar`, `flag`, `waveform` (1-d)
 are fields or nodes.
 ";
 
+/// Operations of which there is a picture in `docs/pictures`.
+const PICTURES: [&str; 6] = ["azimuthal", "cfd", "edge", "hist", "peaks", "roi"];
+
 const PER_EVENT: &str = "
 ## Per event
 
@@ -30,6 +33,8 @@ const REDUCTIONS: &str = "
 Over the events of a window: on workers, merged by the collectors. Each takes `window`: \
 `\"run\"` (default), `\"heartbeat\"`, `\"step\"`, `{\"heartbeats\": n}`, `{\"seconds\": T}` or \
 `{\"events\": N}`. The answer is the same however the events are split over workers and hosts.
+
+![windows](pictures/windows.svg)
 ";
 
 const EXPRESSIONS: &str = "
@@ -64,6 +69,9 @@ pub fn markdown() -> String {
 
 fn section(page: &mut String, doc: &OpDoc) {
     let _ = writeln!(page, "\n### {}\n\n{}\n", doc.name, doc.text);
+    if PICTURES.contains(&doc.name) {
+        let _ = writeln!(page, "![{0}](pictures/{0}.svg)\n", doc.name);
+    }
     let _ = writeln!(
         page,
         "In: {}{}\n",
