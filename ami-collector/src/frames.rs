@@ -3,10 +3,11 @@
 use ami_graph::partial::Partial;
 use ami_graph::published::Truth;
 use ami_proto::ventilator_to_worker::StepValues;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What parts of a heartbeat belong together on all hosts. Ordered as time goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FrameKey {
     /// Number of the heartbeat.
     pub heartbeat: u64,
@@ -19,9 +20,10 @@ pub struct FrameKey {
 }
 
 /// An open heartbeat.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Pending {
-    /// Merged state.
+    /// Merged state; in a checkpoint beside this.
+    #[serde(skip)]
     pub partial: Partial,
     /// Events merged.
     pub events: u64,
@@ -51,19 +53,50 @@ impl Pending {
         self.events == 0 && self.dropped.is_empty() && self.units.1 == 0
     }
 
+    /// Adds another contribution. False states, which do not merge, are left out and said.
+    pub fn add(&mut self, other: Pending) {
+        self.segment = self.segment.max(other.segment);
+        self.timestamp_ns = self.timestamp_ns.max(other.timestamp_ns);
+        self.events = self.events.saturating_add(other.events);
+        self.units.0 = self.units.0.saturating_add(other.units.0);
+        self.units.1 = self.units.1.saturating_add(other.units.1);
+        self.late = self.late.saturating_add(other.late);
+        if self.step_values.is_empty() {
+            self.step_values = other.step_values;
+        }
+        for (reason, count) in other.dropped {
+            let sum = self.dropped.entry(reason).or_default();
+            *sum = sum.saturating_add(count);
+        }
+        self.hosts.extend(other.hosts);
+        if let Err(error) = self.partial.merge(other.partial) {
+            tracing::warn!(%error, "states do not merge");
+        }
+    }
+
     /// The truth label's part that speaks of events; `whole` when every host's share is known.
     pub fn truth(&self, whole: bool) -> Truth {
-        let dropped: u64 = self.dropped.values().sum();
+        let dropped = self.dropped.values().fold(0u64, |sum, n| sum.saturating_add(*n));
         Truth {
             events: self.events,
-            expected: whole.then_some(self.events + dropped),
+            expected: whole.then_some(self.events.saturating_add(dropped)),
             dropped: self.dropped.clone(),
         }
     }
 }
 
+/// What of the heartbeats goes into a checkpoint.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct Saved {
+    /// By host: the newest frame of which everything in order has come; whether its source ended.
+    hosts: BTreeMap<String, (Option<FrameKey>, bool)>,
+    published: Option<FrameKey>,
+    /// Open frames; their states go beside.
+    pub open: Vec<(FrameKey, Pending)>,
+}
+
 /// A heartbeat that is due.
-#[derive(Debug)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Ready {
     /// Which.
     pub key: FrameKey,
@@ -71,6 +104,13 @@ pub struct Ready {
     pub pending: Pending,
     /// Hosts whose share is known, of those expected.
     pub hosts: (u32, u32),
+}
+
+impl Ready {
+    /// Whether every host's share is known.
+    pub fn whole(&self) -> bool {
+        self.hosts.0 == self.hosts.1
+    }
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +149,50 @@ impl Frames {
         }
     }
 
+    /// For a checkpoint, with the states.
+    pub fn save(&self) -> Saved {
+        Saved {
+            hosts: self
+                .hosts
+                .iter()
+                .map(|(name, host)| (name.clone(), (host.position, host.ended)))
+                .collect(),
+            published: self.published,
+            open: self.open.iter().map(|(key, pending)| (*key, pending.clone())).collect(),
+        }
+    }
+
+    /// Goes on from a checkpoint. Everything is as if it had just been heard: hosts get the time to
+    /// come back.
+    pub fn restore(&mut self, saved: Saved, now_ns: u64) {
+        for (name, (position, ended)) in saved.hosts {
+            let host = Host { position, heard_ns: now_ns, alive_ns: now_ns, ended };
+            self.hosts.insert(name, host);
+        }
+        self.published = saved.published;
+        for (key, pending) in saved.open {
+            self.open.insert(key, Pending { since_ns: now_ns, ..pending });
+        }
+    }
+
+    /// Whether a frame was published already and is not open again.
+    pub fn is_past(&self, key: FrameKey) -> bool {
+        self.published.is_some_and(|p| key <= p) && !self.open.contains_key(&key)
+    }
+
+    /// Hosts whose share of a frame is known, of those that are expected or contributed.
+    pub fn known(&self, key: FrameKey, pending: &Pending, now_ns: u64) -> (u32, u32) {
+        let expected = self.expected(now_ns);
+        let all: BTreeSet<&String> = expected.iter().chain(&pending.hosts).collect();
+        let known = all.iter().filter(|h| self.knows(key, pending, h)).count();
+        (known as u32, all.len() as u32)
+    }
+
+    fn knows(&self, key: FrameKey, pending: &Pending, host: &str) -> bool {
+        let passed = |h: &Host| h.position.is_some_and(|p| p > key);
+        pending.done.contains(host) || self.hosts.get(host).is_some_and(passed)
+    }
+
     /// Data of a host came.
     pub fn heard(&mut self, host: &str, now_ns: u64) {
         let entry = self.hosts.entry(host.to_string()).or_default();
@@ -144,15 +228,20 @@ impl Frames {
         )
     }
 
-    /// Everything of a host up to here has come; `last` when the frame itself is whole.
-    pub fn passed(&mut self, host: &str, key: FrameKey, last: bool, end: bool) {
+    /// Everything of a host up to here has come; `last` when the frame itself is whole. What an
+    /// earlier epoch of it says late does not put it back.
+    pub fn passed(&mut self, host: &str, key: FrameKey, last: bool, end: bool, newest: bool) {
         let entry = self.hosts.entry(host.to_string()).or_default();
-        entry.ended = end;
+        if newest {
+            entry.ended = end;
+        }
         if last {
             if let Some(pending) = self.open.get_mut(&key) {
                 pending.done.insert(host.to_string());
             }
-            entry.position = Some(key);
+            if newest {
+                entry.position = Some(key);
+            }
         }
     }
 
@@ -161,20 +250,16 @@ impl Frames {
         let expected = self.expected(now_ns);
         let mut ready = Vec::new();
         while let Some((&key, pending)) = self.open.first_key_value() {
-            let known = |h: &&String| {
-                pending.done.contains(*h)
-                    || self.hosts.get(*h).and_then(|h| h.position).is_some_and(|p| p > key)
-            };
             // Also hosts that ended or are not expected: what they began they must finish.
             let all: BTreeSet<&String> = expected.iter().chain(&pending.hosts).collect();
-            let count = all.iter().copied().filter(|h| known(h)).count();
+            let count = all.iter().filter(|h| self.knows(key, pending, h)).count();
             let waited = now_ns.saturating_sub(pending.since_ns) >= self.late_after_ns;
             // What a living host has begun it will end: workers may be slow, units be replayed.
             let lives = |h: &&String| {
                 let host = self.hosts.get(*h);
                 host.is_some_and(|h| now_ns.saturating_sub(h.alive_ns) < self.host_timeout_ns)
             };
-            let begun = pending.hosts.iter().any(|h| !known(&h) && lives(&h));
+            let begun = pending.hosts.iter().any(|h| !self.knows(key, pending, h) && lives(&h));
             if count < all.len() && (!waited || begun) {
                 break;
             }
@@ -206,7 +291,7 @@ mod tests {
         let Some(pending) = frames.open(key(heartbeat), 0) else { return false };
         pending.events += events;
         pending.hosts.insert(host.into());
-        frames.passed(host, key(heartbeat), last, false);
+        frames.passed(host, key(heartbeat), last, false, true);
         true
     }
 

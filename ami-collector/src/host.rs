@@ -1,6 +1,7 @@
 //! The host collector's loop: partials and manifests in, flushes out.
 
-use crate::host_builder::{Effect, Forward, HostBuilder, Times};
+use crate::host_builder::{Effect, Forward, HostBuilder, Limits};
+use crate::told::{Kind, Name, Told};
 use ami_graph::partial::Partial;
 use ami_proto::codec;
 use ami_proto::config::Config;
@@ -14,7 +15,7 @@ use ami_proto::socket::{self, PollEvents, Queue, Socket};
 use ami_proto::to_collector::ToCollector;
 use ami_proto::to_root::ToRoot;
 use ami_proto::to_ventilator::ToVentilator;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use zmq::Message;
 
@@ -26,9 +27,6 @@ const HELLO: Duration = Duration::from_millis(200);
 
 /// The root is told that this host lives this often.
 const ALIVE: Duration = Duration::from_secs(1);
-
-/// Contexts, schemas and graph sets kept for a root that asks for them.
-const KEEP: usize = 4096;
 
 /// What the root asks for again is sent at most this often: it asks once per flush.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -56,10 +54,10 @@ struct Host {
     ventilator: Socket,
     reporter: Reporter,
     frames: Vec<Message>,
-    /// Encoded flushes that are not decided, for resending.
+    /// Encoded flushes that are not in a checkpoint of the root, for resending.
     forwarded: BTreeMap<(u64, u64), Vec<Vec<u8>>>,
     /// What the ventilator told of its epoch, as it goes to the root.
-    told: VecDeque<(u64, Vec<Vec<u8>>)>,
+    told: Told,
     epoch: Option<u64>,
     hello: Option<Instant>,
     alive: Option<Instant>,
@@ -74,14 +72,15 @@ impl Host {
         let connect = |kind, endpoint: Endpoint, what| {
             socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
         };
-        let times = Times {
+        let limits = Limits {
             ask_after: config.collector.ask_after_ms * 1_000_000,
             resend: config.collector.resend_ms * 1_000_000,
+            bytes: config.collector.hold_bytes,
         };
         Ok(Host {
             name: config.instance.host.clone(),
             life: daemon.life,
-            builder: HostBuilder::new(times),
+            builder: HostBuilder::new(limits),
             intake: socket::bind(
                 &context,
                 zmq::PULL,
@@ -95,7 +94,7 @@ impl Host {
             reporter: Reporter::new(&context, config, daemon, Role::Collector, "collector")?,
             frames: Vec::new(),
             forwarded: BTreeMap::new(),
-            told: VecDeque::new(),
+            told: Told::default(),
             epoch: None,
             hello: None,
             alive: None,
@@ -106,10 +105,8 @@ impl Host {
     }
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
-        if self.epoch.is_none() && self.hello.is_none_or(|h| h.elapsed() >= HELLO) {
-            self.hello = Some(Instant::now());
-            let hello = ToVentilator::CollectorHello { life: self.life };
-            socket::send(&self.ventilator, [codec::encode(&hello)])?;
+        if self.epoch.is_none() {
+            self.hello()?;
         }
         // A bounded number of messages, so that acknowledgements are not starved by partials.
         for _ in 0..256 {
@@ -127,7 +124,8 @@ impl Host {
         }
         if self.alive.is_none_or(|a| a.elapsed() >= ALIVE) {
             self.alive = Some(Instant::now());
-            socket::send(&self.root, [codec::encode(&ToRoot::Alive { host: self.name.clone() })])?;
+            let alive = ToRoot::Alive { host: self.name.clone(), bases: self.builder.bases() };
+            socket::send(&self.root, [codec::encode(&alive)])?;
         }
         self.perform()?;
         self.follow_manager();
@@ -136,6 +134,16 @@ impl Host {
         let mut items = [&self.intake, &self.decisions, self.reporter.socket()]
             .map(|s| s.as_poll_item(PollEvents::POLLIN));
         Ok(socket::wait(&mut items, TICK)?)
+    }
+
+    /// Asks the ventilator for its epoch and what is undecided of it.
+    fn hello(&mut self) -> anyhow::Result<()> {
+        if self.hello.is_none_or(|h| h.elapsed() >= HELLO) {
+            self.hello = Some(Instant::now());
+            let hello = ToVentilator::CollectorHello { life: self.life };
+            socket::send(&self.ventilator, [codec::encode(&hello)])?;
+        }
+        Ok(())
     }
 
     fn on_intake(&mut self) -> anyhow::Result<()> {
@@ -163,10 +171,9 @@ impl Host {
                     }
                 }
             }
-            ToCollector::Epoch { epoch, host: _, watermark, root_life } => {
-                self.epoch = Some(epoch);
-                self.told.retain(|(e, _)| *e == epoch);
-                self.builder.epoch(epoch, watermark, root_life);
+            ToCollector::Epoch { epoch, host: _, decided, root_life } => {
+                self.epoch = self.epoch.max(Some(epoch));
+                self.builder.epoch(epoch, &decided, root_life);
             }
             ToCollector::Manifest(manifest) => {
                 self.builder.manifest(manifest, now);
@@ -176,28 +183,27 @@ impl Host {
             }
             ToCollector::Schema(epoch, number, schema) => {
                 let host = self.name.clone();
-                self.tell(epoch, &ToRoot::Schema { host, epoch, number, schema }, None)?;
+                let message = ToRoot::Schema { host, epoch, number, schema };
+                self.tell((epoch, Kind::Schema, number.into()), &message, None)?;
+            }
+            ToCollector::Context(epoch, context) => {
+                let key = (epoch, Kind::Context, context.number.into());
+                let host = self.name.clone();
+                self.tell(key, &ToRoot::Context { host, epoch, context }, None)?;
             }
             ToCollector::Graphs(epoch, version) => {
                 let json = self.frames.get(1).map(|f| f.to_vec());
-                self.tell(epoch, &ToRoot::Graphs { version }, json)?;
-            }
-            ToCollector::Context(epoch, context) => {
-                let host = self.name.clone();
-                self.tell(epoch, &ToRoot::Context { host, epoch, context }, None)?;
+                self.tell((epoch, Kind::Graphs, version), &ToRoot::Graphs { version }, json)?;
             }
         }
         Ok(())
     }
 
     /// Hands on to the root what flushes need to be understood, and keeps it for when it asks.
-    fn tell(&mut self, epoch: u64, message: &ToRoot, body: Option<Vec<u8>>) -> anyhow::Result<()> {
+    fn tell(&mut self, key: Name, message: &ToRoot, body: Option<Vec<u8>>) -> anyhow::Result<()> {
         let frames: Vec<Vec<u8>> = std::iter::once(codec::encode(message)).chain(body).collect();
         socket::send(&self.root, frames.iter().map(Vec::as_slice))?;
-        self.told.push_back((epoch, frames));
-        if self.told.len() > KEEP {
-            self.told.pop_front();
-        }
+        self.told.keep(key, frames);
         Ok(())
     }
 
@@ -207,14 +213,14 @@ impl Host {
             return Ok(());
         };
         match message {
-            RootMessage::Watermark { host, epoch, life, flushes } if host == self.name => {
-                self.builder.decided(epoch, life, flushes);
+            RootMessage::Watermark { host, epoch, life, flushes, durable } if host == self.name => {
+                self.builder.decided(epoch, life, flushes, durable);
             }
-            RootMessage::NeedContext { host, epoch, context: _ }
+            RootMessage::NeedContext { host, epoch }
                 if host == self.name && self.again.is_none_or(|a| a.elapsed() >= AGAIN) =>
             {
                 self.again = Some(Instant::now());
-                for (_, frames) in self.told.iter().filter(|(e, _)| *e == epoch) {
+                for frames in self.told.of(epoch) {
                     socket::send(&self.root, frames.iter().map(Vec::as_slice))?;
                 }
                 self.builder.resend_all(epoch);
@@ -240,6 +246,7 @@ impl Host {
                     let need = ToVentilator::Need { epoch, flush, units };
                     socket::send(&self.ventilator, [codec::encode(&need)])?;
                 }
+                Effect::Hello => self.hello()?,
             }
         }
         Ok(())
@@ -249,7 +256,7 @@ impl Host {
         let (epoch, flush) = (forward.manifest.epoch, forward.manifest.flush);
         let header = codec::encode(&ToRoot::Forward {
             host: self.name.clone(),
-            base: self.builder.watermark(epoch),
+            base: self.builder.base(epoch),
             manifest: forward.manifest,
             merged: forward.merged,
             units: forward.units,
@@ -282,6 +289,9 @@ impl Host {
         metrics.set("ami_partials_repeated_total", counts.repeated as f64);
         metrics.set("ami_partials_rejected_total", counts.rejected as f64);
         metrics.set("ami_partials_outdated_total", counts.outdated as f64);
+        metrics.set("ami_partials_refused_total", counts.refused as f64);
+        metrics.set("ami_flushes_let_go_total", counts.let_go as f64);
+        metrics.set("ami_held_bytes", (self.builder.bytes() + self.told.bytes()) as f64);
         metrics.set("ami_foreign_messages_total", self.foreign as f64);
         let state = if self.epoch.is_some() { "running" } else { "waiting for the ventilator" };
         self.reporter.state(state);

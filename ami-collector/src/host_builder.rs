@@ -2,9 +2,17 @@
 //!
 //! The first partial for a unit wins; a partial of which one unit is already covered is ignored
 //! whole. Once merged units and declared drops cover a manifest exactly, the flush is forwarded, and
-//! again until the root has decided about it.
+//! again until the root has decided about it. It is held until it is in a checkpoint of the root: a
+//! root that is restarted asks for it again.
+//!
+//! What is held is bounded in bytes. Decided flushes are let go first; then partials are refused,
+//! which are asked for again when there is room.
 
+mod epoch;
+
+use crate::host_builder::epoch::{Entry, Epoch};
 use ami_graph::partial::Partial;
+use ami_proto::ids::Progress;
 use ami_proto::to_collector::Manifest;
 use std::collections::BTreeMap;
 
@@ -32,35 +40,19 @@ pub enum Effect {
     Forget(u64, u64),
     /// Ask the ventilator for units of a flush; all of the manifest's when empty.
     Need(u64, u64, Vec<u64>),
+    /// Ask the ventilator where it is.
+    Hello,
 }
 
-/// Times, ns.
+/// Times, ns, and sizes.
 #[derive(Debug, Clone, Copy)]
-pub struct Times {
+pub struct Limits {
     /// Units missing for so long are asked for.
     pub ask_after: u64,
     /// Forwarded and not decided for so long: send again.
     pub resend: u64,
-}
-
-#[derive(Debug, Default)]
-struct Entry {
-    manifest: Option<Manifest>,
-    partial: Partial,
-    /// Events by unit covered.
-    covered: BTreeMap<u64, u32>,
-    /// Reason by unit given up.
-    given_up: BTreeMap<u64, String>,
-    forwarded: bool,
-    resends: u32,
-    since_ns: u64,
-}
-
-#[derive(Debug, Default)]
-struct Epoch {
-    watermark: u64,
-    root_life: u64,
-    flushes: BTreeMap<u64, Entry>,
+    /// Bytes of states held.
+    pub bytes: usize,
 }
 
 /// Counts of things that should be rare.
@@ -74,32 +66,43 @@ pub struct Counts {
     pub repeated: u64,
     /// Partials that contradict their manifest or cannot be merged.
     pub rejected: u64,
-    /// Partials of flushes already decided.
+    /// Partials and manifests of flushes already decided, or of epochs that are over.
     pub outdated: u64,
+    /// Partials for which there was no memory: they are asked for again.
+    pub refused: u64,
+    /// Decided flushes let go before they were in a checkpoint, for lack of memory.
+    pub let_go: u64,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct HostBuilder {
-    times: Times,
+    limits: Limits,
     epochs: BTreeMap<u64, Epoch>,
     /// Right after a start units are asked for at once: who had sent them will not send again.
     fresh: bool,
+    bytes: usize,
+    asked_ns: u64,
     effects: Vec<Effect>,
     /// Counts since the start.
     pub counts: Counts,
 }
 
-/// Epochs kept: the living ventilator's and what is undecided of the one before.
+/// Epochs kept: the living ventilator's and what is undecided of those before.
 const EPOCHS: usize = 4;
+
+/// Flushes sent again at a time: a root that was just restarted is not buried.
+const RESENDS: usize = 64;
 
 impl HostBuilder {
     /// Knows nothing yet.
-    pub fn new(times: Times) -> HostBuilder {
+    pub fn new(limits: Limits) -> HostBuilder {
         HostBuilder {
-            times,
+            limits,
             epochs: BTreeMap::new(),
             fresh: true,
+            bytes: 0,
+            asked_ns: 0,
             effects: Vec::new(),
             counts: Counts::default(),
         }
@@ -112,21 +115,57 @@ impl HostBuilder {
 
     /// Flushes not yet decided.
     pub fn pending(&self) -> usize {
-        self.epochs.values().map(|e| e.flushes.len()).sum()
+        self.epochs.values().map(Epoch::undecided).sum()
     }
 
-    /// A ventilator's life, with what is decided of it.
-    pub fn epoch(&mut self, epoch: u64, watermark: u64, root_life: u64) {
+    /// Bytes of states held, undecided or not in a checkpoint yet.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How far flushes are held no more, by epoch.
+    pub fn bases(&self) -> Vec<(u64, Progress)> {
+        self.epochs.iter().map(|(epoch, life)| (*epoch, life.base)).collect()
+    }
+
+    /// How far flushes of an epoch are held no more.
+    pub fn base(&self, epoch: u64) -> Progress {
+        self.epochs.get(&epoch).map(|e| e.base).unwrap_or_default()
+    }
+
+    /// A ventilator's life, with how far it is decided.
+    pub fn epoch(&mut self, epoch: u64, decided: &Progress, root_life: u64) {
         self.epochs.entry(epoch).or_default();
         while self.epochs.len() > EPOCHS {
-            self.epochs.pop_first();
+            let oldest = self.epochs.keys().copied().find(|e| *e != epoch);
+            oldest.into_iter().for_each(|e| self.forget_epoch(e));
         }
-        self.decided(epoch, root_life, watermark);
+        let Some(life) = self.epochs.get_mut(&epoch) else { return };
+        life.note_decided(root_life, decided.flushes);
+        let gone = life.begin_at(decided);
+        self.forget(epoch, gone);
     }
 
-    /// Flushes below are decided, as far as this host knows.
-    pub fn watermark(&self, epoch: u64) -> u64 {
-        self.epochs.get(&epoch).map_or(0, |e| e.watermark)
+    fn forget_epoch(&mut self, epoch: u64) {
+        let Some(life) = self.epochs.remove(&epoch) else { return };
+        self.forget(epoch, life.into_entries());
+    }
+
+    fn forget(&mut self, epoch: u64, gone: Vec<(u64, Entry)>) {
+        for (flush, entry) in gone {
+            self.bytes -= entry.bytes;
+            self.effects.push(Effect::Forget(epoch, flush));
+        }
+    }
+
+    /// The epoch of a message: one that is known, or newer than all known.
+    fn known(&mut self, epoch: u64) -> bool {
+        let newest = self.epochs.last_key_value().map(|(e, _)| *e);
+        if !self.epochs.contains_key(&epoch) && newest.is_none_or(|n| n < epoch) {
+            self.epoch(epoch, &Progress::default(), 0);
+            self.effects.push(Effect::Hello);
+        }
+        self.epochs.contains_key(&epoch)
     }
 
     /// A worker's partial.
@@ -138,60 +177,89 @@ impl HostBuilder {
         partial: Partial,
         now_ns: u64,
     ) {
-        let life = self.epochs.entry(epoch).or_default();
-        if flush < life.watermark {
+        let known = self.known(epoch);
+        let Some(life) = self.epochs.get_mut(&epoch).filter(|l| known && !l.is_past(flush)) else {
             self.counts.outdated += 1;
             return;
-        }
-        let entry = life
-            .flushes
-            .entry(flush)
-            .or_insert_with(|| Entry { since_ns: now_ns, ..Entry::default() });
-        let known = |u: &u64| entry.covered.contains_key(u) || entry.given_up.contains_key(u);
-        if entry.forwarded || units.iter().any(|(u, _)| known(u)) {
+        };
+        let entry = life.flushes.get(&flush);
+        if entry.is_some_and(|e| e.forwarded || units.iter().any(|(u, _)| e.has(*u))) {
             self.counts.repeated += 1;
             return;
         }
-        if entry.manifest.as_ref().is_some_and(|m| !fits(m, units)) {
+        let manifest = entry.and_then(|e| e.manifest.as_ref());
+        if manifest.is_some_and(|m| !fits(m, units)) {
             self.counts.rejected += 1;
             return;
         }
-        if entry.partial.merge(partial).is_err() {
+        let next = life.is_next(flush);
+        if !self.room(partial.bytes(), next) {
+            self.counts.refused += 1;
+            return;
+        }
+        self.merge(epoch, flush, units, partial, now_ns);
+    }
+
+    fn merge(
+        &mut self,
+        epoch: u64,
+        flush: u64,
+        units: &[(u64, u32)],
+        partial: Partial,
+        now_ns: u64,
+    ) {
+        let Some(life) = self.epochs.get_mut(&epoch) else { return };
+        let entry = life.entry(flush, now_ns);
+        self.bytes -= entry.bytes;
+        if entry.partial.merge(partial).is_ok() {
+            entry.covered.extend(units.iter().copied());
+        } else {
             self.counts.rejected += 1;
             // What was merged so far may be half of it: begin anew.
-            entry.partial = Partial::default();
-            entry.covered.clear();
+            entry.clear();
             self.effects.push(Effect::Need(epoch, flush, Vec::new()));
-            return;
         }
-        entry.covered.extend(units.iter().copied());
+        entry.weigh();
+        self.bytes += entry.bytes;
         self.complete(epoch, flush, now_ns);
+    }
+
+    /// Makes room for so many bytes, letting go of what is decided. The next flush to be decided is
+    /// never refused: on it all others wait.
+    fn room(&mut self, bytes: usize, next: bool) -> bool {
+        let limit = self.limits.bytes;
+        while self.bytes.saturating_add(bytes) > limit {
+            let oldest = self.epochs.iter_mut().find_map(|(e, life)| Some((*e, life.let_go()?)));
+            let Some((epoch, gone)) = oldest else { break };
+            self.counts.let_go += 1;
+            self.forget(epoch, vec![gone]);
+        }
+        next || self.bytes.saturating_add(bytes) <= limit
     }
 
     /// A ventilator's manifest.
     pub fn manifest(&mut self, manifest: Manifest, now_ns: u64) {
-        let (epoch, flush) = (manifest.epoch, manifest.flush);
-        let fresh = self.fresh;
-        let life = self.epochs.entry(epoch).or_default();
-        if flush < life.watermark {
+        let (epoch, flush, fresh) = (manifest.epoch, manifest.flush, self.fresh);
+        let known = self.known(epoch);
+        let Some(life) = self.epochs.get_mut(&epoch).filter(|l| known && !l.is_past(flush)) else {
+            self.counts.outdated += 1;
             return;
-        }
-        let entry = life
-            .flushes
-            .entry(flush)
-            .or_insert_with(|| Entry { since_ns: now_ns, ..Entry::default() });
+        };
+        let entry = life.entry(flush, now_ns);
         if entry.manifest.is_some() {
             return;
         }
         let covered: Vec<(u64, u32)> = entry.covered.iter().map(|(u, e)| (*u, *e)).collect();
+        self.bytes -= entry.bytes;
         if !fits(&manifest, &covered) {
             self.counts.rejected += 1;
-            entry.partial = Partial::default();
-            entry.covered.clear();
+            entry.clear();
         }
         entry.manifest = Some(manifest);
+        entry.weigh();
+        self.bytes += entry.bytes;
         if fresh {
-            entry.since_ns = now_ns.saturating_sub(self.times.ask_after);
+            entry.since_ns = now_ns.saturating_sub(self.limits.ask_after);
         }
         self.complete(epoch, flush, now_ns);
     }
@@ -202,7 +270,8 @@ impl HostBuilder {
         else {
             return;
         };
-        if entry.forwarded || entry.covered.contains_key(&unit) {
+        let named = entry.manifest.as_ref().is_some_and(|m| m.units.iter().any(|u| u.0 == unit));
+        if entry.forwarded || !named || entry.covered.contains_key(&unit) {
             return;
         }
         entry.given_up.insert(unit, reason.to_string());
@@ -215,77 +284,61 @@ impl HostBuilder {
             return;
         };
         let Some(manifest) = &entry.manifest else { return };
-        let all =
-            |(u, _): &(u64, u32)| entry.covered.contains_key(u) || entry.given_up.contains_key(u);
-        if entry.forwarded || !manifest.units.iter().all(all) {
+        if entry.forwarded || !manifest.units.iter().all(|(u, _)| entry.has(*u)) {
             return;
         }
-        entry.forwarded = true;
-        entry.since_ns = now_ns;
         let mut manifest = manifest.clone();
         let made = manifest.units.len() as u32;
         for (unit, events) in &manifest.units {
             if let Some(reason) = entry.given_up.get(unit) {
-                *manifest.dropped.entry(reason.clone()).or_default() += u64::from(*events);
+                let sum = manifest.dropped.entry(reason.clone()).or_default();
+                *sum = sum.saturating_add(u64::from(*events));
             }
         }
         manifest.units.retain(|(u, _)| entry.covered.contains_key(u));
-        let merged = manifest.units.iter().map(|(_, e)| u64::from(*e)).sum();
+        let merged: u64 = manifest.units.iter().map(|(_, e)| u64::from(*e)).sum();
         self.counts.flushes += 1;
         self.counts.events += merged;
         let units = (manifest.units.len() as u32, made);
+        // Its bytes stay counted: they are held encoded now.
         let partial = std::mem::take(&mut entry.partial);
+        (entry.forwarded, entry.since_ns) = (true, now_ns);
         self.effects.push(Effect::Forward(Box::new(Forward { manifest, merged, units, partial })));
     }
 
-    /// The root decided the flushes below. An older life's word is ignored.
-    pub fn decided(&mut self, epoch: u64, root_life: u64, flushes: u64) {
+    /// The root decided the flushes below `flushes`; those below `durable` need not be held. An
+    /// older life's word is ignored; a newer life's lower watermark replaces the old one, and what
+    /// is held above it is sent again.
+    pub fn decided(&mut self, epoch: u64, root_life: u64, flushes: u64, durable: u64) {
         let Some(life) = self.epochs.get_mut(&epoch) else { return };
-        if root_life < life.root_life {
+        if !life.note_decided(root_life, flushes) {
             return;
         }
-        life.root_life = root_life;
-        life.watermark = life.watermark.max(flushes);
-        while let Some(entry) = life.flushes.first_entry() {
-            if *entry.key() >= flushes {
-                break;
-            }
-            let flush = *entry.key();
-            entry.remove();
-            self.effects.push(Effect::Forget(epoch, flush));
-        }
+        let gone = life.settle(durable.min(flushes));
+        self.forget(epoch, gone);
     }
 
     /// Asks for what is missing, sends again what is undecided.
     pub fn tick(&mut self, now_ns: u64) {
+        let mut lacking = false;
         for (&epoch, life) in &mut self.epochs {
-            for (&flush, entry) in &mut life.flushes {
-                let age = now_ns.saturating_sub(entry.since_ns);
-                // Ever more seldom: a root that sleeps is not buried.
-                if entry.forwarded && age >= self.times.resend << entry.resends.min(4) {
-                    entry.since_ns = now_ns;
-                    entry.resends += 1;
-                    self.effects.push(Effect::Resend(epoch, flush));
-                } else if let Some(manifest) = &entry.manifest
-                    && !entry.forwarded
-                    && age >= self.times.ask_after
-                {
-                    entry.since_ns = now_ns;
-                    let has =
-                        |u: &u64| entry.covered.contains_key(u) || entry.given_up.contains_key(u);
-                    let missing = manifest.units.iter().map(|u| u.0).filter(|u| !has(u)).collect();
-                    self.effects.push(Effect::Need(epoch, flush, missing));
-                }
+            lacking |= life.lacks_next();
+            for effect in life.due(epoch, self.limits, RESENDS, now_ns) {
+                self.effects.push(effect);
             }
+        }
+        if lacking && now_ns.saturating_sub(self.asked_ns) >= self.limits.ask_after {
+            self.asked_ns = now_ns;
+            self.effects.push(Effect::Hello);
         }
         self.fresh = false;
     }
 
-    /// The root asks for everything undecided again.
+    /// The root lacked what flushes need to be understood: everything undecided is sent again.
     pub fn resend_all(&mut self, epoch: u64) {
-        let Some(life) = self.epochs.get(&epoch) else { return };
-        let forwarded = life.flushes.iter().filter(|(_, e)| e.forwarded);
-        self.effects.extend(forwarded.map(|(flush, _)| Effect::Resend(epoch, *flush)));
+        if let Some(life) = self.epochs.get_mut(&epoch) {
+            life.resend_all();
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 //! and forwards each as one message until the root has decided. As `root` it builds heartbeats from
 //! the flushes of all hosts, keeps the windows, and publishes. Both are a pure builder and a loop.
 
+mod checkpoint;
 mod frames;
 mod host;
 mod host_builder;
@@ -17,7 +18,10 @@ mod outlet;
 mod publish;
 mod root;
 mod root_builder;
+mod saver;
 mod state_file;
+mod told;
+mod versions;
 
 use ami_proto::config::{CollectorRole, Config};
 use ami_proto::daemon::Daemon;

@@ -12,7 +12,8 @@ pub type Frames = Vec<Vec<u8>>;
 /// Sequence numbers by topic.
 #[derive(Debug, Default)]
 pub struct Publisher {
-    seqs: BTreeMap<String, u64>,
+    /// By topic.
+    pub seqs: BTreeMap<String, u64>,
     /// Messages made.
     pub messages: u64,
 }

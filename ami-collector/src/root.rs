@@ -1,13 +1,16 @@
 //! The root collector's loop: flushes of all hosts in, results out.
 
 mod merge;
+mod report;
+mod state;
 
-use crate::frames::Frames;
+use crate::frames::{Frames, Ready};
 use crate::outlet::Outlet;
 use crate::publish::Publisher;
-use crate::root_builder::{RootBuilder, Versions};
+use crate::root_builder::RootBuilder;
+use crate::saver::Saver;
 use crate::state_file::{State, StateFile};
-use ami_graph::partial::NodeReport;
+use crate::versions::Versions;
 use ami_graph::plan::Plan;
 use ami_graph::root::RootStage;
 use ami_graph::schema::Schema;
@@ -17,12 +20,13 @@ use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::manager_to_members::Phase;
-use ami_proto::member_to_manager::{NodeErrors, Role};
+use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
 use ami_proto::root_to_hosts::RootMessage;
 use ami_proto::socket::{self, PollEvents, Queue, Socket};
 use ami_proto::to_root::ToRoot;
 use ami_proto::ventilator_to_worker::Context;
+use anyhow::Context as _;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,7 +41,7 @@ const REPEAT: Duration = Duration::from_millis(250);
 /// Bytes on their way to a store that does not read; beyond, newer values replace waiting ones.
 const RESULT_BYTES: usize = 64 << 20;
 
-/// Contexts kept per host; flushes in flight need only the newest few.
+/// Schemas and contexts kept per host; flushes in flight need only the newest few.
 const KEEP: usize = 4096;
 
 /// Runs until asked to stop.
@@ -50,13 +54,21 @@ pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
     while !daemon.stopping() {
         root.turn(daemon)?;
     }
+    root.save_last();
     Ok(())
 }
 
+/// What the flushes of one host refer to, by epoch and number.
 #[derive(Default)]
 struct Host {
     schemas: BTreeMap<(u64, u32), Arc<Schema>>,
     contexts: BTreeMap<(u64, u32), Context>,
+}
+
+/// A graph set, and as what it came.
+struct Graphs {
+    set: Arc<GraphSet>,
+    json: Vec<u8>,
 }
 
 struct Root {
@@ -67,9 +79,15 @@ struct Root {
     versions: Versions,
     frames: Frames,
     hosts: BTreeMap<String, Host>,
-    graphs: BTreeMap<u64, Arc<GraphSet>>,
+    graphs: BTreeMap<u64, Graphs>,
     stage: Option<(Arc<Plan>, RootStage)>,
     prepared: Option<Arc<Plan>>,
+    /// The newest heartbeat published, without its state; and whether what it says has changed
+    /// since, when last that was said.
+    newest: Option<Ready>,
+    changed: bool,
+    said: Instant,
+    saver: Saver,
     publisher: Publisher,
     config: Config,
     intake: Socket,
@@ -91,6 +109,7 @@ struct Counts {
     events: u64,
     known: u64,
     late: u64,
+    lost: u64,
     mismatched: u64,
     foreign: u64,
 }
@@ -106,7 +125,9 @@ impl Root {
         let mut kept = state.load();
         // Also after a lost state file a life is newer than the ones before.
         kept.life = (kept.life + 1).max(daemon.life);
-        state.save(kept)?;
+        if let Err(error) = state.save(kept) {
+            tracing::error!("{error:#}: graphs cannot be changed until that is mended");
+        }
         let bind = |kind, queue, endpoint: Endpoint, what| {
             socket::bind(&context, kind, queue, &endpoint.bind(config), what)
         };
@@ -114,7 +135,9 @@ impl Root {
         results.set_xpub_verbose(true)?;
         let late_after = config.root.late_after_ms * 1_000_000;
         let timeout = config.root.host_timeout_s * 1_000_000_000;
-        Ok(Root {
+        let path = dir.join("root.checkpoint");
+        let (every, most) = (config.root.checkpoint_s, config.root.checkpoint_bytes);
+        let mut root = Root {
             life: kept.life,
             state,
             kept,
@@ -125,6 +148,10 @@ impl Root {
             graphs: BTreeMap::new(),
             stage: None,
             prepared: None,
+            newest: None,
+            changed: false,
+            said: Instant::now(),
+            saver: Saver::new(path.clone(), every, most).context("starting a thread")?,
             publisher: Publisher::default(),
             intake: bind(zmq::PULL, Queue::Protocol, Endpoint::Root, "root collector")?,
             decisions: bind(zmq::PUB, Queue::Bounded(10_000), Endpoint::Decisions, "decisions")?,
@@ -135,7 +162,11 @@ impl Root {
             repeated: None,
             outlet: Outlet::new(RESULT_BYTES),
             counts: Counts::default(),
-        })
+        };
+        if every > 0.0 {
+            root.restore(&path);
+        }
+        Ok(root)
     }
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
@@ -146,6 +177,7 @@ impl Root {
             self.on_intake()?;
         }
         self.publish_due()?;
+        self.save();
         self.decide()?;
         self.on_store()?;
         self.follow_manager();
@@ -175,9 +207,10 @@ impl Root {
         };
         match message {
             ToRoot::Forward { host, base, manifest, merged, units } => {
-                self.on_forward(&host, base, &manifest, merged, units)?;
+                self.on_forward(&host, &base, &manifest, merged, units)?;
             }
             ToRoot::Schema { host, epoch, number, schema } => {
+                self.frames.heard(&host, now_ns());
                 let schemas = &mut self.hosts.entry(host).or_default().schemas;
                 schemas.insert((epoch, number), Arc::new(schema));
                 while schemas.len() > KEEP {
@@ -185,9 +218,10 @@ impl Root {
                 }
             }
             ToRoot::Graphs { version } => {
-                match self.parts.get(1).map(|f| GraphSet::from_json_bytes(f)) {
-                    Some(Ok(set)) if set.version == version => {
-                        self.graphs.insert(version, Arc::new(set));
+                let json = self.parts.get(1).map(|f| f.to_vec()).unwrap_or_default();
+                match GraphSet::from_json_bytes(&json) {
+                    Ok(set) if set.version == version => {
+                        self.graphs.insert(version, Graphs { set: Arc::new(set), json });
                     }
                     _ => self.counts.foreign += 1,
                 }
@@ -200,7 +234,12 @@ impl Root {
                     contexts.pop_first();
                 }
             }
-            ToRoot::Alive { host } => self.frames.alive(&host, now_ns()),
+            ToRoot::Alive { host, bases } => {
+                self.frames.alive(&host, now_ns());
+                for (epoch, base) in bases {
+                    self.on_base(&host, epoch, &base)?;
+                }
+            }
             ToRoot::Promise { host, epoch: _, version, not_before } => {
                 self.frames.heard(&host, now_ns());
                 self.versions.promise(&host, version, not_before, now_ns());
@@ -216,12 +255,20 @@ impl Root {
         let Some((version, heartbeat)) = self.versions.due(&expected, now, give_up) else {
             return Ok(());
         };
-        self.kept.decision = Some((version, heartbeat));
         // Durable before anybody acts on it: after a crash the same must be said.
-        self.state.save(self.kept)?;
+        let kept = State { decision: Some((version, heartbeat)), ..self.kept };
+        let heartbeat = match self.state.save(kept) {
+            Ok(()) => heartbeat,
+            Err(error) => {
+                tracing::error!("{error:#}: no graph can be changed until that is mended");
+                self.versions.give_up();
+                None
+            }
+        };
+        self.kept.decision = Some((version, heartbeat));
         match heartbeat {
             Some(heartbeat) => tracing::info!(version, heartbeat, "graphs take effect"),
-            None => tracing::warn!(version, "graph change given up: not every host promised"),
+            None => tracing::warn!(version, "graph change given up"),
         }
         self.tell(&RootMessage::Decision { version, heartbeat, life: self.life })
     }
@@ -231,9 +278,9 @@ impl Root {
         if let Some((version, heartbeat)) = self.versions.decided() {
             self.tell(&RootMessage::Decision { version, heartbeat, life: self.life })?;
         }
-        for (host, epoch, flushes) in self.builder.watermarks() {
-            let host = host.to_string();
-            self.tell(&RootMessage::Watermark { host, epoch, life: self.life, flushes })?;
+        for (host, epoch, (flushes, durable)) in self.builder.watermarks() {
+            let (host, life) = (host.to_string(), self.life);
+            self.tell(&RootMessage::Watermark { host, epoch, life, flushes, durable })?;
         }
         Ok(())
     }
@@ -268,69 +315,24 @@ impl Root {
                 continue;
             }
             let refused = match GraphSet::from_json_bytes(&json) {
-                Ok(set) => self.compile_aside(set),
+                Ok(set) => self.compile_aside(set, json),
                 Err(error) => vec![error.to_string()],
             };
             self.reporter.prepared(announce.version, refused);
         }
     }
 
-    fn compile_aside(&mut self, set: GraphSet) -> Vec<String> {
+    fn compile_aside(&mut self, set: GraphSet, json: Vec<u8>) -> Vec<String> {
         let version = set.version;
         if self.graphs.contains_key(&version) {
             return Vec::new();
         }
         let set = Arc::new(set);
-        self.graphs.insert(version, set.clone());
+        self.graphs.insert(version, Graphs { set: set.clone(), json });
         let schema = Arc::new(self.all_fields());
         if !schema.fields.is_empty() {
             self.prepared = Some(Arc::new(Plan::new(set, schema, &self.config.limits())));
         }
         Vec::new()
-    }
-
-    fn report(&mut self, daemon: &Daemon) {
-        if !self.reporter.due() {
-            return;
-        }
-        let (counts, metrics) = (&self.counts, &daemon.metrics);
-        metrics.set("ami_heartbeats_total", counts.heartbeats as f64);
-        metrics.set("ami_complete_heartbeats_total", counts.complete as f64);
-        metrics.set("ami_events_total", counts.events as f64);
-        metrics.set("ami_late_events_total", counts.late as f64);
-        metrics.set("ami_mismatched_events_total", counts.mismatched as f64);
-        metrics.set("ami_flushes_repeated_total", counts.known as f64);
-        metrics.set("ami_foreign_messages_total", counts.foreign as f64);
-        metrics.set("ami_results_total", self.publisher.messages as f64);
-        metrics.set("ami_results_conflated_total", self.outlet.conflated as f64);
-        metrics.set("ami_open_heartbeats", self.frames.len() as f64);
-        metrics.set("ami_lag_ns", counts.lag_ns as f64);
-        for (node, report) in self.node_reports() {
-            let name = format!("ami_node_seconds_total{{node=\"{node}\"}}");
-            metrics.set(&name, report.cost_ns as f64 / 1e9);
-        }
-        let nodes = self.node_errors();
-        self.reporter.nodes(nodes);
-        let state = if counts.heartbeats > 0 { "running" } else { "waiting for data" };
-        self.reporter.state(state);
-        self.reporter.send(daemon);
-    }
-
-    /// Reports of all nodes with their names.
-    fn node_reports(&self) -> Vec<(String, &NodeReport)> {
-        let Some((plan, stage)) = &self.stage else { return Vec::new() };
-        let names = plan.set().ordinals();
-        let named = |report: &NodeReport| {
-            let (graph, node) = names.get(report.ordinal as usize)?;
-            Some(format!("{graph}/{node}"))
-        };
-        stage.reports().iter().filter_map(|r| Some((named(r)?, r))).collect()
-    }
-
-    fn node_errors(&self) -> Vec<NodeErrors> {
-        let failed = self.node_reports().into_iter().filter(|(_, r)| r.errors > 0);
-        failed
-            .map(|(node, r)| NodeErrors { node, errors: r.errors, message: r.message.clone() })
-            .collect()
     }
 }

@@ -7,11 +7,11 @@
 use crate::access::value_at;
 use crate::batch::Column;
 use crate::column::{EventErrors, OwnedColumn};
-use crate::error::DecodeError;
 use crate::graph::Source;
 use crate::identity::Identity;
+use crate::ledger::{Place, place};
 use crate::ops::{Body, Kernel, last};
-use crate::partial::{NodeReport, Partial, read_reports, write_reports};
+use crate::partial::{NodeReport, Partial};
 use crate::plan::{Feature, Plan, Planned};
 use crate::published::published;
 pub use crate::published::{Frame, Published, ScalarOrText, Truth};
@@ -20,12 +20,10 @@ use crate::stage::Flow;
 use crate::state::{Events, Outputs, Reduction};
 use crate::value::Value;
 use crate::windowed::Windowed;
-use crate::wire::{Reader, Writer, split};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// First byte of a checkpoint; changes with the layout.
-const LAYOUT: u8 = 2;
+mod checkpoint;
 
 /// A node's outputs in this heartbeat, or why there are none.
 type Finished = Result<Outputs, String>;
@@ -42,6 +40,10 @@ pub struct RootStage {
     /// Heartbeats closed: the sequence number of what reductions here absorb.
     closed: u64,
     newest: Box<dyn Reduction>,
+    /// Per-event values of the newest heartbeat, which no window holds.
+    values: Partial,
+    /// Which heartbeat that was.
+    newest_frame: Option<Place>,
 }
 
 impl std::fmt::Debug for RootStage {
@@ -70,6 +72,8 @@ impl RootStage {
             work: Work::new(plan.limits.state_bytes),
             closed: 0,
             newest: Box::new(last::newest_value()),
+            values: Partial::empty(),
+            newest_frame: None,
             plan,
         }
     }
@@ -109,13 +113,29 @@ impl RootStage {
     /// have an error instead come with it.
     pub fn close(&mut self, frame: &Frame, mut partial: Partial) -> Vec<Published> {
         std::mem::take(&mut partial.reports).into_iter().for_each(|r| self.report(r));
+        let published = self.finish(frame, Some(&mut partial));
+        self.closed += 1;
+        published
+    }
+
+    /// The newest heartbeat's features once more, after data of it or of an earlier one came late.
+    pub fn again(&mut self, frame: &Frame) -> Vec<Published> {
+        // The heartbeat was counted when it was closed.
+        let reports = self.reports.clone();
+        let published = self.finish(frame, None);
+        self.reports = reports;
+        published
+    }
+
+    /// Values of all published features, with a new heartbeat's state or as the windows are.
+    fn finish(&mut self, frame: &Frame, mut new: Option<&mut Partial>) -> Vec<Published> {
         let plan = self.plan.clone();
         let mut values: Vec<Finished> = Vec::new();
         values.resize_with(plan.planned.len(), || Ok(Outputs::new()));
         for &ordinal in &plan.root {
             let node = &plan.planned[ordinal as usize];
-            let finished = match node.reduction() {
-                Some(reduction) => {
+            let finished = match (node.reduction(), &mut new) {
+                (Some(reduction), Some(partial)) => {
                     let (mut slot, events) = if node.flow == Flow::Root {
                         (self.absorb(ordinal, node, reduction, frame, &values), 1)
                     } else {
@@ -125,15 +145,19 @@ impl RootStage {
                     slot.enter(reduction, node.inputs.len(), frame, events);
                     self.window(ordinal, node, reduction, frame, slot)
                 }
-                None => Ok(self.compute(ordinal, node, &values)),
+                (Some(reduction), None) => self.finished(ordinal, node, reduction),
+                (None, _) => Ok(self.compute(ordinal, node, &values)),
             };
             values[ordinal as usize] = finished;
         }
-        self.closed += 1;
+        if let Some(partial) = new {
+            self.values = std::mem::take(partial);
+            self.values.slots.retain(|key, _| is_value(&plan, *key));
+            self.newest_frame = Some(place(frame));
+        }
         let newest = self.newest.as_ref();
-        for (key, slot) in partial.slots {
-            let Some(node) = plan.planned.get(key.0 as usize) else { continue };
-            if node.runs() && node.reduction().is_none() && (key.1 as usize) < node.outputs.len() {
+        for (key, slot) in &self.values.slots {
+            if is_value(&plan, *key) {
                 note_newest(&mut values[key.0 as usize], key.1 as usize, slot.finish(newest));
             }
         }
@@ -156,78 +180,16 @@ impl RootStage {
                 window.late(frame, slot);
             }
         }
+        if self.newest_frame == Some(place(frame)) {
+            partial.slots.retain(|key, _| is_value(&self.plan, *key));
+            // A mismatch cannot come from one plan.
+            let _ = self.values.merge(partial);
+        }
     }
 
     /// Errors and costs by node since the beginning; see [`NodeReport::ordinal`].
     pub fn reports(&self) -> &[NodeReport] {
         &self.reports
-    }
-
-    /// Everything as bytes: windows, truth, reports.
-    pub fn save(&self) -> Vec<u8> {
-        let mut writer = Writer::default();
-        writer.u8(LAYOUT);
-        writer.u64(self.closed);
-        let windows: Vec<(&Planned, &Windowed)> = self
-            .plan
-            .planned
-            .iter()
-            .zip(&self.windows)
-            .filter_map(|(node, window)| Some((node, window.as_ref()?)))
-            .collect();
-        writer.u32(windows.len() as u32);
-        for (node, window) in windows {
-            writer.text(&node.graph);
-            writer.text(&node.name);
-            writer.slice(&node.identity);
-            // As a piece of its own, so that a window nobody wants any more can be skipped.
-            let mut piece = Writer::default();
-            window.encode(&mut piece);
-            writer.bytes(piece.into_bytes());
-        }
-        writer.u64(self.plan.version());
-        write_reports(&self.reports, &mut writer);
-        writer.into_bytes()
-    }
-
-    /// Goes on from [`save`](Self::save). Windows of nodes that the plan does not have, or has
-    /// otherwise, are left behind.
-    ///
-    /// # Errors
-    /// When the bytes are not a checkpoint.
-    pub fn restore(plan: Arc<Plan>, bytes: &[u8]) -> Result<RootStage, DecodeError> {
-        let (header, frames) = split(bytes)?;
-        let mut reader = Reader::new(header, &frames);
-        let layout = reader.u8("layout of a checkpoint")?;
-        if layout != LAYOUT {
-            return Err(DecodeError::invalid("layout of a checkpoint", layout));
-        }
-        let mut stage = RootStage::new(plan);
-        stage.closed = reader.u64("checkpoint")?;
-        for _ in 0..reader.count(16, "windows of a checkpoint")? {
-            let (graph, name) = (reader.text("graph")?, reader.text("node")?);
-            let identity = reader.bytes("identity")?;
-            let piece = reader.bytes("window")?;
-            let Some(ordinal) = stage.plan.ordinal(graph, name).map(|o| o as usize) else {
-                continue;
-            };
-            let Some(window) = &mut stage.windows[ordinal] else { continue };
-            if stage.plan.planned[ordinal].identity != identity {
-                continue;
-            }
-            let (header, frames) = split(piece)?;
-            let mut piece = Reader::new(header, &frames);
-            let budget = stage.plan.planned[ordinal].budget;
-            *window = Windowed::decode(window.window(), budget, &mut piece)?;
-            piece.finish("window")?;
-        }
-        // Reports go by ordinal, which means another node in another version.
-        let same_version = reader.u64("checkpoint")? == stage.plan.version();
-        let reports = read_reports(&mut reader)?.into_iter();
-        let known = stage.plan.planned.len();
-        stage.reports = reports.filter(|r| same_version && (r.ordinal as usize) < known).collect();
-        reader.finish("checkpoint")?;
-        Ok(stage)
     }
 
     fn report(&mut self, report: NodeReport) {
@@ -286,10 +248,6 @@ impl RootStage {
         let before = window.evicted;
         window.push(frame, slot);
         let evicted = window.evicted - before;
-        let mut finished = window.total().finish(reduction);
-        if let Ok(outputs) = &mut finished {
-            reduction.label(&node.input_labels, outputs);
-        }
         let mut errors = EventErrors::default();
         if evicted > 0 {
             errors.record(|| {
@@ -299,6 +257,16 @@ impl RootStage {
             });
         }
         self.note(ordinal, &errors);
+        self.finished(ordinal, node, reduction)
+    }
+
+    /// Outputs of a reduction's window as it is.
+    fn finished(&self, ordinal: u32, node: &Planned, reduction: &dyn Reduction) -> Finished {
+        let Some(window) = &self.windows[ordinal as usize] else { return Ok(Outputs::new()) };
+        let mut finished = window.total().finish(reduction);
+        if let Ok(outputs) = &mut finished {
+            reduction.label(&node.input_labels, outputs);
+        }
         finished
     }
 
@@ -347,6 +315,12 @@ impl RootStage {
         let truth = carrier.map_or_else(|| frame.truth.clone(), Windowed::truth);
         published(node, feature, truth, &values[feature.ordinal as usize])
     }
+}
+
+/// Whether a state of a partial is a per-event value, kept by no window.
+fn is_value(plan: &Plan, key: (u32, u32)) -> bool {
+    let node = plan.planned.get(key.0 as usize);
+    node.is_some_and(|n| n.runs() && n.reduction().is_none() && (key.1 as usize) < n.outputs.len())
 }
 
 fn wrong_type(name: &str, value: &Value, planned: Option<crate::value::DType>) -> String {

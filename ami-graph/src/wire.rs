@@ -42,16 +42,22 @@ macro_rules! numbers {
 numbers!(u8, u32, u64, i32, i64, i128, f64);
 
 impl Writer {
-    /// Header and frames in one piece, for files.
-    pub fn into_bytes(self) -> Vec<u8> {
+    /// Header and frames for files: what one after the other makes one piece. Large frames are
+    /// not copied.
+    pub fn into_parts(self) -> Vec<Vec<u8>> {
         let mut whole = Writer::default();
         whole.u64(self.header.len() as u64);
         whole.u32(self.frames.len() as u32);
         self.frames.iter().for_each(|frame| whole.u64(frame.len() as u64));
-        let mut bytes = whole.header;
-        bytes.extend(self.header);
-        self.frames.iter().for_each(|frame| bytes.extend_from_slice(frame));
-        bytes
+        whole.header.extend(self.header);
+        std::iter::once(whole.header).chain(self.frames).collect()
+    }
+
+    /// A piece of its own, which a reader can skip.
+    pub fn piece(&mut self, piece: Writer) {
+        self.bytes(piece.header);
+        self.u32(piece.frames.len() as u32);
+        self.frames.extend(piece.frames);
     }
 
     /// Yes or no, in a byte.
@@ -131,6 +137,11 @@ impl<'a> Reader<'a> {
         Reader { header, frames }
     }
 
+    /// The header and frames that are left.
+    pub fn into_inner(self) -> (&'a [u8], &'a [&'a [u8]]) {
+        (self.header, self.frames)
+    }
+
     /// The next bytes of the header.
     pub fn take(&mut self, length: u64, what: &'static str) -> Result<&'a [u8], DecodeError> {
         let left = self.header.len() as u64;
@@ -201,6 +212,18 @@ impl<'a> Reader<'a> {
         Ok(frame)
     }
 
+    /// A piece of its own, to be read or left.
+    pub fn piece(&mut self, what: &'static str) -> Result<Reader<'a>, DecodeError> {
+        let header = self.bytes(what)?;
+        let (needed, left) = (self.u32(what)? as usize, self.frames.len());
+        if needed > left {
+            return Err(DecodeError::Short { what, needed: needed as u64, left: left as u64 });
+        }
+        let (frames, rest) = self.frames.split_at(needed);
+        self.frames = rest;
+        Ok(Reader { header, frames })
+    }
+
     /// Exactly `length` numbers.
     pub fn buffer<T: Pod>(
         &mut self,
@@ -265,7 +288,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Takes apart what [`Writer::into_bytes`] put together: header and frames.
+/// Takes apart what [`Writer::into_parts`] took apart: header and frames.
 ///
 /// # Errors
 /// When the lengths do not add up.

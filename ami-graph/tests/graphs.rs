@@ -374,7 +374,7 @@ fn edits_keep_the_state_of_what_stays_the_same() {
     let reset = published.iter().find(|p| p.topic == "g/reset").unwrap();
     assert_eq!((kept.window_truth.events, reset.window_truth.events), (8, 4));
     // The same through a checkpoint.
-    let mut again = RootStage::restore(second.clone(), &root.save()).unwrap();
+    let mut again = RootStage::restore(second.clone(), &root.save().concat()).unwrap();
     let published = again.close(&frame(3, 0), Partial::empty());
     assert_eq!(output(&published, "g/kept", "value"), real(12.0));
 }

@@ -163,7 +163,7 @@ fn run(plan: &Arc<Plan>, beats: &[Vec<Event>], split: Option<(usize, &[usize])>)
         frame.step = h as u32 / 3;
         all.extend(root.close(&frame, carried(merged)));
         // A checkpoint changes nothing.
-        let saved = root.save();
+        let saved = root.save().concat();
         root = RootStage::restore(plan.clone(), &saved).unwrap();
     }
     all
@@ -324,7 +324,7 @@ proptest! {
         let good = partial(&plan, 0, 0, &events);
         let mut root = RootStage::new(plan.clone());
         root.close(&frame(1, 1), good.clone());
-        let mut checkpoint = root.save();
+        let mut checkpoint = root.save().concat();
         let (mut header, mut frames) = good.encode();
         for (place, byte) in &damage {
             let at = place.index(header.len());

@@ -151,7 +151,7 @@ fn check(plan: &Arc<Plan>, mut beats: Vec<Beat>) {
             partial(plan, 0, now as u64 * 100, &events(&beat.events, beat.frame.timestamp_ns));
         let published = root.close(&beat.frame, carried(part));
         compare(&published, &beats, now);
-        root = RootStage::restore(plan.clone(), &root.save()).unwrap();
+        root = RootStage::restore(plan.clone(), &root.save().concat()).unwrap();
         for (earlier, beat) in beats[..=now].iter_mut().enumerate() {
             let Some((after, values)) = beat.late.clone() else { continue };
             if earlier + after != now {

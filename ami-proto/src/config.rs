@@ -92,11 +92,14 @@ sections! {
     /// `[worker]`
     Worker { name: String, memory_max: u64, cpus: Vec<usize> }
     /// `[collector]`
-    Collector { role: CollectorRole, ask_after_ms: u64, resend_ms: u64, memory_max: u64 }
+    Collector {
+        role: CollectorRole, ask_after_ms: u64, resend_ms: u64, hold_bytes: usize, memory_max: u64,
+    }
     /// `[root]`
     Root {
         hosts: Vec<String>, late_after_ms: u64, host_timeout_s: u64, state_dir: PathBuf,
-        decide_after_ms: u64, memory_max: u64 }
+        decide_after_ms: u64, checkpoint_s: f64, checkpoint_bytes: u64, memory_max: u64,
+    }
     /// `[manager]`
     Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: u64, memory_max: u64 }
     /// `[store]`

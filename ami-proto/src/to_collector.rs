@@ -1,6 +1,6 @@
 //! Worker → host collector and ventilator → host collector: PUSH to the host collector's intake.
 
-use crate::ids::Key;
+use crate::ids::{Conditions, Key, Progress, Taken};
 use crate::ventilator_to_worker::Context;
 use ami_graph::schema::Schema;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,10 @@ pub struct Manifest {
     pub key: Key,
     /// The newest context of its units (run, step, graph version are the same for all of them).
     pub context: u32,
+    /// What that context says of them.
+    pub conditions: Conditions,
+    /// Events taken so far, this flush included.
+    pub taken: Taken,
     /// Timestamp of the newest event, ns; the heartbeat's start when it had none.
     pub timestamp_ns: u64,
     /// Units by number, with their events.
@@ -29,6 +33,27 @@ pub struct Manifest {
     pub last: bool,
     /// True when the source ended with it.
     pub end: bool,
+}
+
+impl Manifest {
+    /// Events taken from the source for this flush.
+    pub fn events(&self) -> u64 {
+        let units = self.units.iter().map(|(_, events)| u64::from(*events));
+        units.chain(self.dropped.values().copied()).fold(0, u64::saturating_add)
+    }
+
+    /// How far the epoch has come with this flush.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            flushes: self.flush.saturating_add(1),
+            key: self.key,
+            conditions: self.conditions,
+            timestamp_ns: self.timestamp_ns,
+            taken: self.taken,
+            last: self.last,
+            end: self.end,
+        }
+    }
 }
 
 /// One message to the host collector.
@@ -51,8 +76,8 @@ pub enum ToCollector {
         epoch: u64,
         /// Name of the host.
         host: String,
-        /// Flushes below are decided.
-        watermark: u64,
+        /// How far it is decided.
+        decided: Progress,
         /// The root's life that decided them.
         root_life: u64,
     },

@@ -1,5 +1,6 @@
 //! Host collector → root and ventilator → root: PUSH to the root's intake.
 
+use crate::ids::Progress;
 use crate::to_collector::Manifest;
 use crate::ventilator_to_worker::Context;
 use ami_graph::schema::Schema;
@@ -12,8 +13,8 @@ pub enum ToRoot {
     Forward {
         /// Name of the host.
         host: String,
-        /// Flushes below are decided, as far as the host knows: where a root without memory begins.
-        base: u64,
+        /// Flushes up to here are held no more: what the root lacks of them is lost.
+        base: Progress,
         /// What the flush consists of; units that were given up are moved to `dropped`.
         manifest: Manifest,
         /// Events merged into the partial.
@@ -32,11 +33,6 @@ pub enum ToRoot {
         /// The fields.
         schema: Schema,
     },
-    /// Graphs; the JSON follows as a frame of its own.
-    Graphs {
-        /// Their version.
-        version: u64,
-    },
     /// A context of a host's epoch.
     Context {
         /// Name of the host.
@@ -46,10 +42,17 @@ pub enum ToRoot {
         /// The context.
         context: Context,
     },
+    /// Graphs; the JSON follows as a frame of its own.
+    Graphs {
+        /// Their version.
+        version: u64,
+    },
     /// A host collector lives, also while workers are busy with one heartbeat for long.
     Alive {
         /// Name of the host.
         host: String,
+        /// By epoch: flushes up to here are held no more.
+        bases: Vec<(u64, Progress)>,
     },
     /// A ventilator will not pass this heartbeat before the root has decided on the version.
     Promise {

@@ -7,7 +7,7 @@
 
 use ami_graph::schema::{Held, Schema};
 use ami_proto::chunk::Sealed;
-use ami_proto::ids::{Conditions, Key};
+use ami_proto::ids::{Conditions, Key, Progress, Taken};
 use ami_proto::to_collector::{Manifest, ToCollector};
 use ami_proto::transition::TransitionKind;
 use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage, StepValues};
@@ -86,6 +86,9 @@ pub struct Flow {
     /// Flushes that are closed but not decided; the first is number `watermark`.
     flushes: VecDeque<Flush>,
     watermark: u64,
+    /// How far the epoch is decided, and closed.
+    decided: Progress,
+    closed: Progress,
     root_life: u64,
     open: Option<Open>,
     /// Units that wait for a lane, in order.
@@ -120,6 +123,8 @@ impl Flow {
             first_unit: 0,
             flushes: VecDeque::new(),
             watermark: 0,
+            decided: Progress::default(),
+            closed: Progress::default(),
             root_life: 0,
             open: None,
             waiting: VecDeque::new(),
@@ -267,11 +272,14 @@ impl Flow {
     pub fn flush(&mut self, last: bool, end: bool, now_ns: u64) {
         let Some(open) = self.open.take() else { return };
         let flush = self.watermark + self.flushes.len() as u64;
-        let manifest = Manifest {
+        let conditions = self.conditions(open.context);
+        let mut manifest = Manifest {
             epoch: self.epoch,
             flush,
             key: open.key,
             context: open.context,
+            conditions,
+            taken: Taken::default(),
             timestamp_ns: open.timestamp_ns,
             units: open.units,
             dropped: open.dropped,
@@ -279,6 +287,8 @@ impl Flow {
             last,
             end,
         };
+        manifest.taken = taken(&self.closed, &manifest);
+        self.closed = manifest.progress();
         // Units that no lane has taken yet are sent to one later, each as a partial of its own:
         // the flush message to lanes must not overtake them.
         let from = manifest.units.first().map_or(u64::MAX, |u| u.0);
@@ -292,6 +302,11 @@ impl Flow {
         self.unwritten = true;
         self.send_manifest(flush);
         self.dispatch();
+    }
+
+    /// What a context says of its units.
+    fn conditions(&self, context: u32) -> Conditions {
+        self.contexts.get(&context).map(|c| c.conditions).unwrap_or_default()
     }
 
     fn send_manifest(&mut self, flush: u64) {
@@ -333,6 +348,18 @@ impl Flow {
         for &lane in self.lanes.keys() {
             self.effects.push(Effect::Lane(lane, message.clone()));
         }
+    }
+}
+
+/// Events taken with this flush, after those before it.
+fn taken(before: &Progress, manifest: &Manifest) -> Taken {
+    let events = manifest.events();
+    let run = before.conditions.run == manifest.conditions.run;
+    let segment = before.key.segment == manifest.key.segment;
+    Taken {
+        epoch: before.taken.epoch + events,
+        run: if run { before.taken.run } else { 0 } + events,
+        segment: if segment { before.taken.segment } else { 0 } + events,
     }
 }
 

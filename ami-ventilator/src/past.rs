@@ -8,6 +8,7 @@
 
 use ami_graph::schema::Schema;
 use ami_proto::codec;
+use ami_proto::ids::Progress;
 use ami_proto::to_collector::Manifest;
 use ami_proto::ventilator_to_worker::Context;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub struct Past {
     pub epoch: u64,
     /// Its flushes below are decided.
     pub watermark: u64,
+    /// How far that is.
+    pub decided: Progress,
     /// The root's life that decided them.
     pub root_life: u64,
     /// The others, each as lost as a whole: partials that the host collector has, or still gets,
@@ -79,6 +82,17 @@ pub struct Inheritance {
     pub version: u64,
 }
 
+impl Past {
+    /// Flushes below are decided.
+    pub fn decide(&mut self, flushes: u64) {
+        self.watermark = self.watermark.max(flushes);
+        if let Some(newest) = self.manifests.iter().rfind(|m| m.flush < flushes) {
+            self.decided = newest.progress();
+        }
+        self.manifests.retain(|m| m.flush >= flushes);
+    }
+}
+
 /// A manifest with all its units given up.
 pub fn lost(mut manifest: Manifest, staged: u64) -> Manifest {
     let units: u64 = manifest.units.drain(..).map(|(_, events)| u64::from(events)).sum();
@@ -122,10 +136,10 @@ impl Journal {
     fn past(&self) -> Past {
         let mut past = self.life.clone();
         let (from, ended) = (past.watermark, past.manifests.len() as u64);
-        (past.watermark, past.root_life) = (self.tally.watermark, self.tally.root_life);
+        past.root_life = self.tally.root_life;
         let open = self.tally.open.iter().filter(|m| m.flush == from.saturating_add(ended));
         past.manifests.extend(open.cloned());
-        past.manifests.retain(|m| m.flush >= past.watermark);
+        past.decide(self.tally.watermark);
         past
     }
 }
@@ -169,6 +183,8 @@ mod tests {
             flush,
             key: Key { segment: 0, heartbeat: flush },
             context: 0,
+            conditions: Default::default(),
+            taken: Default::default(),
             timestamp_ns: 0,
             units: units.to_vec(),
             dropped: [("overload".to_string(), 2)].into(),

@@ -269,14 +269,7 @@ impl Pump {
             self.drop_event("overload", timestamp);
             return Ok(Step::Worked);
         }
-        let taken = self.counts.taken;
-        let step = self.write(timestamp, before, if late { 1 } else { max }, now_ns)?;
-        // Only what was taken: an event that does not fit now comes again.
-        if late && self.counts.taken > taken {
-            self.flow.late(1);
-            self.counts.late += 1;
-        }
-        Ok(step)
+        self.write(timestamp, before, if late { 1 } else { max }, late, now_ns)
     }
 
     /// Opens a heartbeat; a step instead when that must wait.
@@ -323,6 +316,7 @@ impl Pump {
         timestamp: u64,
         before: u64,
         max: usize,
+        late: bool,
         now_ns: u64,
     ) -> anyhow::Result<Step> {
         let (start, _) = *self.chunk.get_or_insert((self.ring.next_position(), now_ns));
@@ -334,6 +328,12 @@ impl Pump {
         let full_chunk = out.room() == 0;
         let count = self.staging.events() - staged;
         self.counts.taken += count as u64;
+        // Only what was taken: an event that does not fit now comes again. And before the flush may
+        // be closed by it.
+        if late {
+            self.flow.late(count as u64);
+            self.counts.late += count as u64;
+        }
         self.event_ns = now_ns;
         if let Some(&newest) = self.staging.timestamps().last() {
             self.timeline.took(newest);

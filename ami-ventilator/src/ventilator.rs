@@ -254,7 +254,7 @@ impl Ventilator {
 
     fn on_root(&mut self, message: RootMessage) {
         match message {
-            RootMessage::Watermark { host, epoch, life, flushes } => {
+            RootMessage::Watermark { host, epoch, life, flushes, durable: _ } => {
                 if host == self.host {
                     self.pump.flow.decided(epoch, life, flushes);
                 }
@@ -264,7 +264,7 @@ impl Ventilator {
             }
             // The host collector hands on what it was told; what was said before it was reached is
             // said again.
-            RootMessage::NeedContext { host, epoch, context: _ }
+            RootMessage::NeedContext { host, epoch }
                 if host == self.host
                     && self.pump.flow.knows(epoch)
                     && self.told.elapsed() >= TELL_AGAIN =>

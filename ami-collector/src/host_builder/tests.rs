@@ -1,7 +1,7 @@
 //! Laws of the host builder.
 
 use super::*;
-use ami_proto::ids::Key;
+use ami_proto::ids::{Conditions, Key, Taken};
 
 fn manifest(flush: u64, units: &[(u64, u32)]) -> Manifest {
     Manifest {
@@ -9,6 +9,8 @@ fn manifest(flush: u64, units: &[(u64, u32)]) -> Manifest {
         flush,
         key: Key { segment: 0, heartbeat: flush },
         context: 0,
+        conditions: Conditions { run: 1, ..Conditions::default() },
+        taken: taken(flush),
         timestamp_ns: 0,
         units: units.to_vec(),
         dropped: BTreeMap::new(),
@@ -18,9 +20,22 @@ fn manifest(flush: u64, units: &[(u64, u32)]) -> Manifest {
     }
 }
 
+/// A hundred events in all flushes before, ten in this.
+fn taken(flush: u64) -> Taken {
+    let events = flush * 100 + 10;
+    Taken { epoch: events, run: events, segment: events }
+}
+
+fn decided(flushes: u64) -> Progress {
+    let taken = flushes.checked_sub(1).map(taken).unwrap_or_default();
+    Progress { flushes, taken, ..Progress::default() }
+}
+
+const LIMITS: Limits = Limits { ask_after: 100, resend: 50, bytes: 1 << 20 };
+
 fn builder() -> HostBuilder {
-    let mut builder = HostBuilder::new(Times { ask_after: 100, resend: 50 });
-    builder.epoch(1, 0, 0);
+    let mut builder = HostBuilder::new(LIMITS);
+    builder.epoch(1, &decided(0), 0);
     builder.tick(0);
     builder
 }
@@ -89,8 +104,8 @@ fn missing_units_are_asked_for_and_may_be_given_up() {
 
 #[test]
 fn a_restarted_collector_asks_at_once() {
-    let mut builder = HostBuilder::new(Times { ask_after: 100, resend: 50 });
-    builder.epoch(1, 3, 9);
+    let mut builder = HostBuilder::new(LIMITS);
+    builder.epoch(1, &decided(3), 9);
     builder.manifest(manifest(3, &[(8, 1)]), 1000);
     builder.tick(1000);
     assert!(matches!(&builder.effects()[..], [Effect::Need(1, 3, units)] if units == &[8]));
@@ -105,9 +120,93 @@ fn undecided_flushes_are_resent_and_decided_ones_forgotten() {
     assert_eq!(forwards(&mut builder).len(), 1, "an empty flush is forwarded, too");
     builder.tick(50);
     assert!(matches!(builder.effects()[..], [Effect::Resend(1, 0)]));
-    builder.decided(1, 5, 1);
+    builder.decided(1, 5, 1, 1);
     assert!(matches!(builder.effects()[..], [Effect::Forget(1, 0)]));
-    builder.decided(1, 4, 9);
-    assert_eq!(builder.watermark(1), 1, "an older life's word is ignored");
-    assert_eq!(builder.pending(), 0);
+    builder.decided(1, 4, 9, 9);
+    builder.manifest(manifest(1, &[]), 0);
+    assert_eq!(forwards(&mut builder).len(), 1, "an older life's word is ignored");
+    assert_eq!(builder.pending(), 1);
+}
+
+fn done(builder: &mut HostBuilder, flushes: std::ops::Range<u64>) {
+    for flush in flushes {
+        builder.manifest(manifest(flush, &[(flush, 10)]), 0);
+        partial(builder, flush, &[(flush, 10)]);
+    }
+}
+
+fn resent(builder: &mut HostBuilder) -> Vec<u64> {
+    let pick = |e| if let Effect::Resend(1, flush) = e { Some(flush) } else { None };
+    builder.effects().into_iter().filter_map(pick).collect()
+}
+
+#[test]
+fn decided_flushes_are_held_until_durable_and_sent_again_to_a_restarted_root() {
+    let mut builder = builder();
+    done(&mut builder, 0..6);
+    builder.decided(1, 5, 5, 2);
+    builder.effects();
+    assert_eq!((builder.pending(), builder.base(1).flushes), (1, 2));
+    assert_eq!(builder.base(1).taken, taken(1));
+    builder.tick(1_000);
+    assert_eq!(resent(&mut builder), [5], "what is decided is not sent again");
+    builder.decided(1, 6, 3, 3);
+    builder.tick(1_001);
+    assert_eq!(resent(&mut builder), [3, 4, 5]);
+    builder.decided(1, 6, 6, 6);
+    assert_eq!((builder.pending(), builder.bytes()), (0, 0));
+}
+
+#[test]
+fn without_memory_decided_flushes_are_let_go_and_the_base_says_so() {
+    let mut builder = HostBuilder::new(Limits { bytes: 2500, ..LIMITS });
+    builder.epoch(1, &decided(0), 0);
+    done(&mut builder, 0..3);
+    builder.decided(1, 5, 3, 0);
+    done(&mut builder, 3..6);
+    assert_eq!((builder.counts.let_go, builder.base(1).flushes), (2, 2));
+    assert_eq!(builder.base(1).taken, taken(1));
+    assert!(builder.counts.refused == 0 && builder.bytes() < 4000);
+}
+
+#[test]
+fn partials_without_room_are_refused_but_never_those_of_the_next_flush() {
+    let mut builder = HostBuilder::new(Limits { bytes: 1, ..LIMITS });
+    builder.epoch(1, &decided(0), 0);
+    partial(&mut builder, 0, &[(0, 5)]);
+    partial(&mut builder, 1, &[(1, 10)]);
+    partial(&mut builder, 0, &[(7, 5)]);
+    assert_eq!(builder.counts.refused, 1);
+    builder.manifest(manifest(0, &[(0, 5), (7, 5)]), 0);
+    builder.manifest(manifest(1, &[(1, 10)]), 0);
+    assert_eq!(forwards(&mut builder).len(), 1);
+    builder.tick(100);
+    assert!(builder.effects().iter().any(|e| matches!(e, Effect::Need(1, 1, _))));
+}
+
+#[test]
+fn a_hole_left_by_a_restart_is_asked_about_and_moves_the_base() {
+    // The life before had forwarded 0 and 1; this one holds 2 only.
+    let mut builder = builder();
+    builder.decided(1, 5, 2, 0);
+    done(&mut builder, 2..3);
+    builder.decided(1, 5, 3, 0);
+    builder.effects();
+    builder.decided(1, 6, 0, 0);
+    builder.tick(1_000);
+    assert!(builder.effects().iter().any(|e| matches!(e, Effect::Hello)));
+    builder.epoch(1, &decided(3), 5);
+    assert_eq!(builder.base(1).flushes, 2);
+    assert_eq!(builder.base(1).taken.epoch, 200, "what was before the first that is held");
+}
+
+#[test]
+fn an_unknown_old_epoch_makes_nothing_and_many_epochs_are_bounded() {
+    let mut builder = builder();
+    builder.partial(0, 0, &[(0, 1)], Partial::default(), 0);
+    assert_eq!((builder.counts.outdated, builder.bytes()), (1, 0));
+    for epoch in 2..9 {
+        builder.partial(epoch, 0, &[(0, 1)], Partial::default(), 0);
+    }
+    assert_eq!(builder.bases().len(), EPOCHS);
 }

@@ -1,48 +1,43 @@
 //! Flushes into heartbeats, heartbeats into results.
 
-use super::Root;
+use super::{Host, Root};
 use crate::frames::{FrameKey, Pending, Ready};
 use crate::publish::{is_offered, retire_message};
-use crate::root_builder::Mark;
+use crate::root_builder::{Loss, Mark, Outcome, frame_key};
 use ami_graph::partial::Partial;
 use ami_graph::plan::Plan;
-use ami_graph::published::Frame;
+use ami_graph::published::{Frame, Published, Truth};
 use ami_graph::root::RootStage;
 use ami_graph::schema::Schema;
 use ami_graph::spec::GraphSet;
 use ami_proto::daemon::now_ns;
+use ami_proto::ids::{Conditions, Progress};
 use ami_proto::root_to_hosts::RootMessage;
 use ami_proto::socket;
 use ami_proto::to_collector::Manifest;
 use ami_proto::ventilator_to_worker::Context;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-/// What a flush belongs to on all hosts.
-fn frame_key(manifest: &Manifest, context: &Context) -> FrameKey {
-    let conditions = context.conditions;
-    FrameKey {
-        heartbeat: manifest.key.heartbeat,
-        run: conditions.run,
-        step: conditions.step,
-        version: conditions.version,
-    }
-}
+/// What was published is said again, after late data, at most this often.
+const AGAIN: Duration = Duration::from_millis(100);
 
 impl Root {
     pub(super) fn on_forward(
         &mut self,
         host: &str,
-        base: u64,
+        base: &Progress,
         manifest: &Manifest,
         merged: u64,
         units: (u32, u32),
     ) -> anyhow::Result<()> {
         let (epoch, flush) = (manifest.epoch, manifest.flush);
         self.frames.heard(host, now_ns());
-        let Some(context) = self.context(host, epoch, manifest.context) else {
-            let (host, context) = (host.to_string(), manifest.context);
-            return self.tell(&RootMessage::NeedContext { host, epoch, context });
+        let context = self.context(host, epoch, manifest.context).cloned();
+        let Some(context) = context.filter(|_| self.understands(host, epoch, manifest.conditions))
+        else {
+            return self.tell(&RootMessage::NeedContext { host: host.to_string(), epoch });
         };
         let bodies: Vec<&[u8]> = self.parts.iter().skip(2).map(|f| &f[..]).collect();
         let partial = match self.parts.get(1).map(|h| Partial::decode(h, &bodies)) {
@@ -53,33 +48,83 @@ impl Root {
                 return Ok(());
             }
         };
-        let key = frame_key(manifest, &context);
-        let mark = Mark { key, last: manifest.last, end: manifest.end };
-        match self.builder.forward(host, epoch, flush, base, mark) {
+        self.on_base(host, epoch, base)?;
+        match self.builder.forward(host, epoch, flush, Mark::of(manifest)) {
             None => self.counts.known += 1,
-            Some(passed) => {
+            Some(outcome) => {
                 self.merge(host, context, manifest, merged, units, partial);
-                for mark in passed {
-                    self.frames.passed(host, mark.key, mark.last, mark.end);
-                }
+                self.pass(host, epoch, outcome);
             }
         }
-        let flushes = self.builder.watermark(host, epoch);
-        self.tell(&RootMessage::Watermark {
-            host: host.to_string(),
-            epoch,
-            life: self.life,
-            flushes,
-        })
+        let (flushes, durable) = self.builder.watermark(host, epoch);
+        let (host, life) = (host.to_string(), self.life);
+        self.tell(&RootMessage::Watermark { host, epoch, life, flushes, durable })
     }
 
-    /// The context, if it and what it refers to are known.
-    fn context(&self, host: &str, epoch: u64, number: u32) -> Option<Context> {
-        let known = self.hosts.get(host)?;
-        let context = known.contexts.get(&(epoch, number))?;
-        known.schemas.get(&(epoch, context.conditions.schema))?;
-        let version = context.conditions.version;
-        (version == 0 || self.graphs.contains_key(&version)).then(|| context.clone())
+    /// A host holds flushes up to here no more: those that this root lacks are lost.
+    pub(super) fn on_base(
+        &mut self,
+        host: &str,
+        epoch: u64,
+        base: &Progress,
+    ) -> anyhow::Result<()> {
+        if base.flushes > 0 && !self.understands(host, epoch, base.conditions) {
+            return self.tell(&RootMessage::NeedContext { host: host.to_string(), epoch });
+        }
+        let outcome = self.builder.base(host, epoch, base);
+        for loss in &outcome.lost {
+            self.declare_lost(host, loss);
+        }
+        self.pass(host, epoch, outcome);
+        Ok(())
+    }
+
+    fn pass(&mut self, host: &str, epoch: u64, outcome: Outcome) {
+        let newest = self.builder.is_newest(host, epoch);
+        for p in outcome.passed {
+            self.frames.passed(host, frame_key(&p), p.last, p.end, newest);
+        }
+    }
+
+    fn declare_lost(&mut self, host: &str, loss: &Loss) {
+        let Loss { events, at } = *loss;
+        self.counts.lost = self.counts.lost.wrapping_add(events);
+        tracing::warn!(
+            host,
+            events,
+            run = at.conditions.run,
+            heartbeat = at.key.heartbeat,
+            "events lost: they came after the last checkpoint and no host holds them"
+        );
+        if at.flushes == 0 {
+            // Before all that this root knows: no window speaks of them.
+            return;
+        }
+        let lost = Pending {
+            dropped: BTreeMap::from([("lost".to_string(), events)]),
+            segment: at.key.segment,
+            timestamp_ns: at.timestamp_ns,
+            hosts: BTreeSet::from([host.to_string()]),
+            ..Pending::default()
+        };
+        let key = frame_key(&at);
+        let past = self.frames.is_past(key);
+        match self.frames.open(key, now_ns()).filter(|_| !past) {
+            Some(pending) => pending.add(lost),
+            None => self.merge_late(key, lost),
+        }
+    }
+
+    fn context(&self, host: &str, epoch: u64, number: u32) -> Option<&Context> {
+        self.hosts.get(host)?.contexts.get(&(epoch, number))
+    }
+
+    /// Whether what flushes with these conditions need is known.
+    fn understands(&self, host: &str, epoch: u64, conditions: Conditions) -> bool {
+        let known = |h: &Host| h.schemas.contains_key(&(epoch, conditions.schema));
+        let version = conditions.version;
+        self.hosts.get(host).is_some_and(known)
+            && (version == 0 || self.graphs.contains_key(&version))
     }
 
     fn merge(
@@ -91,51 +136,50 @@ impl Root {
         units: (u32, u32),
         partial: Partial,
     ) {
-        let key = frame_key(manifest, &context);
-        self.counts.events += merged;
-        let Some(pending) = self.frames.open(key, now_ns()) else {
-            self.merge_late(context, manifest, merged, partial);
-            return;
+        self.counts.events = self.counts.events.wrapping_add(merged);
+        let key = frame_key(&manifest.progress());
+        // An empty heartbeat of an idle host says nothing of the others' time.
+        let any = manifest.events() > 0;
+        let contribution = Pending {
+            partial,
+            events: merged,
+            dropped: manifest.dropped.clone(),
+            units: (units.0.into(), units.1.into()),
+            late: manifest.late,
+            timestamp_ns: if any { manifest.timestamp_ns } else { 0 },
+            segment: if any { manifest.key.segment } else { 0 },
+            step_values: context.step_values,
+            hosts: BTreeSet::from([host.to_string()]),
+            ..Pending::default()
         };
-        if pending.step_values.is_empty() {
-            pending.step_values = context.step_values;
-        }
-        if units.1 > 0 {
-            pending.segment = pending.segment.max(manifest.key.segment);
-            pending.timestamp_ns = pending.timestamp_ns.max(manifest.timestamp_ns);
-        }
-        pending.events += merged;
-        pending.units.0 += u64::from(units.0);
-        pending.units.1 += u64::from(units.1);
-        pending.late += manifest.late;
-        for (reason, count) in &manifest.dropped {
-            *pending.dropped.entry(reason.clone()).or_default() += count;
-        }
-        pending.hosts.insert(host.to_string());
-        if let Err(error) = pending.partial.merge(partial) {
-            self.counts.mismatched += 1;
-            tracing::warn!(host, %error, "states do not merge");
+        match self.frames.open(key, now_ns()) {
+            Some(pending) => pending.add(contribution),
+            None => {
+                self.counts.late = self.counts.late.wrapping_add(merged);
+                self.merge_late(key, contribution);
+            }
         }
     }
 
-    /// Data of a heartbeat that was published without them: they join what is accumulated.
-    fn merge_late(&mut self, context: Context, manifest: &Manifest, merged: u64, partial: Partial) {
-        let key = frame_key(manifest, &context);
-        self.counts.late += merged;
-        let pending = Pending {
-            events: merged,
-            dropped: manifest.dropped.clone(),
-            segment: manifest.key.segment,
-            timestamp_ns: manifest.timestamp_ns,
-            step_values: context.step_values,
-            ..Default::default()
-        };
-        let ready = Ready { key, pending, hosts: (0, 0) };
+    /// Data of a heartbeat that was published without them: they join what is accumulated, and what
+    /// was published last is said again.
+    fn merge_late(&mut self, key: FrameKey, mut late: Pending) {
+        let partial = std::mem::take(&mut late.partial);
+        let ready = Ready { key, pending: late, hosts: (0, 0) };
         let frame = self.frame(&ready, true);
-        match &mut self.stage {
-            Some((plan, stage)) if plan.version() == key.version => stage.late(&frame, partial),
-            _ => self.counts.mismatched += merged,
+        let fits = self.stage.as_ref().is_some_and(|(plan, _)| plan.version() == key.version);
+        if !fits {
+            let events = ready.pending.events;
+            self.counts.mismatched = self.counts.mismatched.wrapping_add(events);
         }
+        if let Some((_, stage)) = &mut self.stage {
+            // Counts belong to the run whatever the version; states of another one do not fit.
+            stage.late(&frame, if fits { partial } else { Partial::default() });
+        }
+        if let Some(newest) = self.newest.as_mut().filter(|n| n.key == key) {
+            newest.pending.add(ready.pending);
+        }
+        self.changed = true;
     }
 
     pub(super) fn publish_due(&mut self) -> anyhow::Result<()> {
@@ -144,22 +188,53 @@ impl Root {
                 continue;
             }
             self.prepare_stage(ready.key.version)?;
-            let whole = ready.hosts.0 == ready.hosts.1;
-            let frame = self.frame(&ready, whole);
-            let complete = whole && frame.truth.complete();
+            let frame = self.frame(&ready, ready.whole());
             let partial = std::mem::take(&mut ready.pending.partial);
             let published = match &mut self.stage {
                 Some((_, stage)) => stage.close(&frame, partial),
                 None => Vec::new(),
             };
+            let complete = ready.whole() && frame.truth.complete();
             self.counts.heartbeats += 1;
             self.counts.lag_ns = now_ns().saturating_sub(ready.pending.since_ns);
             self.counts.complete += u64::from(complete);
-            let messages = self.publisher.heartbeat(&ready, &frame.truth, complete, published);
-            for (topic, frames) in messages {
-                if let Some(frames) = self.outlet.put(&topic, frames) {
-                    socket::send(&self.results, frames)?;
-                }
+            self.publish(&ready, &frame.truth, published)?;
+            self.newest = Some(ready);
+            self.changed = false;
+        }
+        if self.changed && self.said.elapsed() >= AGAIN {
+            self.publish_again()?;
+        }
+        Ok(())
+    }
+
+    /// What was published last, as it is now.
+    fn publish_again(&mut self) -> anyhow::Result<()> {
+        self.changed = false;
+        let Some(mut ready) = self.newest.take() else { return Ok(()) };
+        ready.hosts = self.frames.known(ready.key, &ready.pending, now_ns());
+        let frame = self.frame(&ready, ready.whole());
+        let version = self.stage.as_ref().map(|(plan, _)| plan.version());
+        if let Some((_, stage)) = self.stage.as_mut().filter(|_| version == Some(ready.key.version))
+        {
+            let published = stage.again(&frame);
+            self.publish(&ready, &frame.truth, published)?;
+        }
+        self.newest = Some(ready);
+        Ok(())
+    }
+
+    fn publish(
+        &mut self,
+        ready: &Ready,
+        truth: &Truth,
+        published: Vec<Published>,
+    ) -> anyhow::Result<()> {
+        self.said = Instant::now();
+        let complete = ready.whole() && truth.complete();
+        for (topic, frames) in self.publisher.heartbeat(ready, truth, complete, published) {
+            if let Some(frames) = self.outlet.put(&topic, frames) {
+                socket::send(&self.results, frames)?;
             }
         }
         Ok(())
@@ -189,7 +264,7 @@ impl Root {
             return Ok(());
         }
         let set = match self.graphs.get(&version) {
-            Some(set) => set.clone(),
+            Some(graphs) => graphs.set.clone(),
             None => Arc::new(GraphSet { version, ..GraphSet::default() }),
         };
         let ready =

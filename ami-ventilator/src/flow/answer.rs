@@ -1,8 +1,9 @@
 //! Answering for what earlier lives of this ventilator left undecided, and leaving the same to the
 //! next one.
 
-use super::{Effect, Flow};
+use super::{Effect, Flow, taken};
 use crate::past::{Journal, Past, Tally, lost};
+use ami_proto::ids::{Progress, Taken};
 use ami_proto::to_collector::{Manifest, ToCollector};
 
 /// A past life to be answered for, and when its manifests were sent last.
@@ -29,11 +30,11 @@ impl Flow {
         epoch == self.epoch || self.owed.iter().any(|o| o.past.epoch == epoch)
     }
 
-    /// Epoch, watermark and root's life of each life, the present one last: the collector takes the
+    /// Epoch, how far it is decided, and the root's life of each life, the present one last: the collector takes the
     /// last that it hears of for the living one.
-    pub(super) fn lives(&self) -> Vec<(u64, u64, u64)> {
-        let past = self.owed.iter().map(|o| (o.past.epoch, o.past.watermark, o.past.root_life));
-        past.chain([(self.epoch, self.watermark, self.root_life)]).collect()
+    pub(super) fn lives(&self) -> Vec<(u64, Progress, u64)> {
+        let past = self.owed.iter().map(|o| (o.past.epoch, o.past.decided, o.past.root_life));
+        past.chain([(self.epoch, self.decided, self.root_life)]).collect()
     }
 
     /// Sends the manifests of earlier lives that were not sent for a while.
@@ -62,8 +63,7 @@ impl Flow {
         for past in self.owed.iter_mut().map(|o| &mut o.past) {
             if past.epoch == epoch && life >= past.root_life {
                 past.root_life = life;
-                past.watermark = past.watermark.max(flushes);
-                past.manifests.retain(|m| m.flush >= flushes);
+                past.decide(flushes);
                 self.unwritten = true;
             }
         }
@@ -78,6 +78,8 @@ impl Flow {
             flush: self.watermark + self.flushes.len() as u64,
             key: open.key,
             context: open.context,
+            conditions: self.conditions(open.context),
+            taken: Taken::default(),
             timestamp_ns: open.timestamp_ns,
             units: open.units.clone(),
             dropped: open.dropped.clone(),
@@ -86,7 +88,9 @@ impl Flow {
             last: false,
             end: false,
         };
-        Some(lost(manifest, staged))
+        let mut manifest = lost(manifest, staged);
+        manifest.taken = taken(&self.closed, &manifest);
+        Some(manifest)
     }
 
     /// Whether the tally is to be written, although nothing was taken; and the journal.
@@ -101,6 +105,7 @@ impl Flow {
         let life = Past {
             epoch: self.epoch,
             watermark: self.watermark,
+            decided: self.decided,
             root_life: self.root_life,
             manifests: self.flushes.iter().map(|f| lost(f.manifest.clone(), 0)).collect(),
             contexts: contexts.map(|(_, c)| c.clone()).collect(),

@@ -7,9 +7,9 @@ impl Flow {
     /// A host collector started, or lacks everything: hand it watermark, contexts and manifests.
     pub fn collector_hello(&mut self, host: &str, now_ns: u64) {
         self.told = lanes::Told::default();
-        for (epoch, watermark, root_life) in self.lives() {
+        for (epoch, decided, root_life) in self.lives() {
             let host = host.to_string();
-            let epoch = ToCollector::Epoch { epoch, host, watermark, root_life };
+            let epoch = ToCollector::Epoch { epoch, host, decided, root_life };
             self.effects.push(Effect::Collector(epoch));
         }
         self.answer_for_pasts(now_ns, 0);
@@ -69,6 +69,7 @@ impl Flow {
         while self.watermark < flushes {
             let Some(flush) = self.flushes.pop_front() else { break };
             self.watermark += 1;
+            self.decided = flush.manifest.progress();
             let count = flush.manifest.units.len();
             for _ in 0..count {
                 if let Some(unit) = self.units.pop_front() {

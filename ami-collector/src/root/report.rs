@@ -1,0 +1,72 @@
+//! What the root reports: numbers, nodes, state.
+
+use super::Root;
+use ami_graph::partial::NodeReport;
+use ami_proto::daemon::Daemon;
+use ami_proto::member_to_manager::NodeErrors;
+use ami_proto::metrics::Metrics;
+
+impl Root {
+    pub(super) fn report(&mut self, daemon: &Daemon) {
+        if !self.reporter.due() {
+            return;
+        }
+        let (counts, metrics) = (&self.counts, &daemon.metrics);
+        metrics.set("ami_heartbeats_total", counts.heartbeats as f64);
+        metrics.set("ami_complete_heartbeats_total", counts.complete as f64);
+        metrics.set("ami_events_total", counts.events as f64);
+        metrics.set("ami_late_events_total", counts.late as f64);
+        metrics.set("ami_lost_events_total", counts.lost as f64);
+        metrics.set("ami_mismatched_events_total", counts.mismatched as f64);
+        metrics.set("ami_flushes_repeated_total", counts.known as f64);
+        metrics.set("ami_foreign_messages_total", counts.foreign as f64);
+        metrics.set("ami_results_total", self.publisher.messages as f64);
+        metrics.set("ami_results_conflated_total", self.outlet.conflated as f64);
+        metrics.set("ami_open_heartbeats", self.frames.len() as f64);
+        metrics.set("ami_lag_ns", counts.lag_ns as f64);
+        for (node, report) in self.node_reports() {
+            let name = format!("ami_node_seconds_total{{node=\"{node}\"}}");
+            metrics.set(&name, report.cost_ns as f64 / 1e9);
+        }
+        let nodes = self.node_errors();
+        self.reporter.nodes(nodes);
+        self.report_checkpoint(metrics);
+        let state = if counts.heartbeats > 0 { "running" } else { "waiting for data" };
+        match &self.saver.broken {
+            Some(reason) => {
+                self.reporter.state(&format!("{state}; checkpoint not written: {reason}"))
+            }
+            None => self.reporter.state(state),
+        }
+        self.reporter.send(daemon);
+    }
+
+    fn report_checkpoint(&self, metrics: &Metrics) {
+        let counts = &self.saver.counts;
+        let age = self.saver.written_at.map_or(-1.0, |at| at.elapsed().as_secs_f64());
+        metrics.set("ami_checkpoints_total", counts.written as f64);
+        metrics.set("ami_checkpoints_failed_total", counts.failed as f64);
+        metrics.set("ami_checkpoint_bytes", counts.bytes as f64);
+        metrics.set("ami_checkpoint_age_seconds", age);
+        metrics.set("ami_checkpoint_copy_seconds_max", counts.copied.as_secs_f64());
+        metrics.set("ami_checkpoint_write_seconds", counts.took.as_secs_f64());
+    }
+
+    /// Reports of all nodes with their names.
+    fn node_reports(&self) -> Vec<(String, &NodeReport)> {
+        let Some((plan, stage)) = &self.stage else { return Vec::new() };
+        let names = plan.set().ordinals();
+        let named = |report: &NodeReport| {
+            let (graph, node) = names.get(report.ordinal as usize)?;
+            Some(format!("{graph}/{node}"))
+        };
+        stage.reports().iter().filter_map(|r| Some((named(r)?, r))).collect()
+    }
+
+    fn node_errors(&self) -> Vec<NodeErrors> {
+        let failed = self.node_reports().into_iter().filter(|(_, r)| r.errors > 0);
+        failed
+            .map(|(node, r)| NodeErrors { node, errors: r.errors, message: r.message.clone() })
+            .collect()
+    }
+}
