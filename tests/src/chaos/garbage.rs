@@ -4,7 +4,7 @@
 use crate::random::Random;
 use ami_graph::schema::Schema;
 use ami_proto::codec::{self, encode};
-use ami_proto::ids::{Conditions, Key};
+use ami_proto::ids::{Conditions, Key, Progress, Taken};
 use ami_proto::manager_to_members::{Announce, Phase};
 use ami_proto::member_to_manager::{Report, Role};
 use ami_proto::to_collector::{Manifest, ToCollector};
@@ -171,9 +171,21 @@ fn key() -> Key {
     Key { segment: 1, heartbeat: 17_000_000_000 }
 }
 
+const CONDITIONS: Conditions = Conditions { schema: 0, version: 1, run: 1, step: 1 };
+
 fn context() -> Context {
-    let conditions = Conditions { schema: 0, version: 1, run: 1, step: 1 };
-    Context { number: 4, conditions, held: Default::default(), step_values: Default::default() }
+    Context {
+        number: 4,
+        conditions: CONDITIONS,
+        held: Default::default(),
+        step_values: Default::default(),
+    }
+}
+
+/// Before the manifest.
+fn progress() -> Progress {
+    let taken = Taken { epoch: 2048, run: 2048, segment: 2048 };
+    Progress { flushes: 4, key: key(), conditions: CONDITIONS, taken, ..Progress::default() }
 }
 
 fn manifest() -> Manifest {
@@ -182,6 +194,8 @@ fn manifest() -> Manifest {
         flush: 5,
         key: key(),
         context: 4,
+        conditions: CONDITIONS,
+        taken: Taken { epoch: 3075, run: 3075, segment: 3075 },
         timestamp_ns: 1_700_000_000_000_000_000,
         units: vec![(7, 256), (8, 256)],
         dropped: BTreeMap::from([("overload".into(), 3)]),
@@ -225,7 +239,8 @@ pub fn to_collector() -> Vec<Frames> {
     let (states, arrays) = ami_graph::partial::Partial::empty().encode();
     let dropped =
         ToCollector::Dropped { epoch: EPOCH, flush: 5, unit: 7, reason: "overload".into() };
-    let epoch = ToCollector::Epoch { epoch: EPOCH, host: HOST.into(), watermark: 4, root_life: 1 };
+    let epoch =
+        ToCollector::Epoch { epoch: EPOCH, host: HOST.into(), decided: progress(), root_life: 1 };
     vec![
         [vec![encode(&partial), states], arrays].concat(),
         vec![encode(&ToCollector::Manifest(manifest()))],
@@ -241,15 +256,20 @@ pub fn to_collector() -> Vec<Frames> {
 pub fn to_root() -> Vec<Frames> {
     let host = || HOST.to_string();
     let (states, arrays) = ami_graph::partial::Partial::empty().encode();
-    let forward =
-        ToRoot::Forward { host: host(), base: 4, manifest: manifest(), merged: 512, units: (2, 2) };
+    let forward = ToRoot::Forward {
+        host: host(),
+        base: progress(),
+        manifest: manifest(),
+        merged: 512,
+        units: (2, 2),
+    };
     let schema = Schema::default();
     vec![
         [vec![encode(&forward), states], arrays].concat(),
         vec![encode(&ToRoot::Schema { host: host(), epoch: EPOCH, number: 0, schema })],
         vec![encode(&ToRoot::Graphs { version: 1 }), graphs()],
         vec![encode(&ToRoot::Context { host: host(), epoch: EPOCH, context: context() })],
-        vec![encode(&ToRoot::Alive { host: host() })],
+        vec![encode(&ToRoot::Alive { host: host(), bases: vec![(EPOCH, progress())] })],
         vec![encode(&ToRoot::Promise { host: host(), epoch: EPOCH, version: 9, not_before: 9 })],
     ]
 }
