@@ -6,6 +6,9 @@ use ami_proto::ventilator_to_worker::StepValues;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Hosts known at most: whoever sends more names is no beamline.
+pub const HOSTS: usize = 1024;
+
 /// What parts of a heartbeat belong together on all hosts. Ordered as time goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FrameKey {
@@ -191,6 +194,11 @@ impl Frames {
     fn knows(&self, key: FrameKey, pending: &Pending, host: &str) -> bool {
         let passed = |h: &Host| h.position.is_some_and(|p| p > key);
         pending.done.contains(host) || self.hosts.get(host).is_some_and(passed)
+    }
+
+    /// Whether a host may be heard: it is known, or not too many are.
+    pub fn admits(&self, host: &str) -> bool {
+        self.hosts.len() < HOSTS || self.hosts.contains_key(host)
     }
 
     /// Data of a host came.

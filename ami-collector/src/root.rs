@@ -71,6 +71,14 @@ struct Graphs {
     json: Vec<u8>,
 }
 
+/// Keeps the newest.
+fn keep<T>(all: &mut BTreeMap<(u64, u32), T>, number: (u64, u32), one: T) {
+    all.insert(number, one);
+    while all.len() > KEEP {
+        all.pop_first();
+    }
+}
+
 struct Root {
     life: u64,
     state: StateFile,
@@ -205,6 +213,10 @@ impl Root {
                 return Ok(());
             }
         };
+        if message.host().is_some_and(|host| !self.frames.admits(host)) {
+            self.counts.foreign += 1;
+            return Ok(());
+        }
         match message {
             ToRoot::Forward { host, base, manifest, merged, units } => {
                 self.on_forward(&host, &base, &manifest, merged, units)?;
@@ -212,27 +224,13 @@ impl Root {
             ToRoot::Schema { host, epoch, number, schema } => {
                 self.frames.heard(&host, now_ns());
                 let schemas = &mut self.hosts.entry(host).or_default().schemas;
-                schemas.insert((epoch, number), Arc::new(schema));
-                while schemas.len() > KEEP {
-                    schemas.pop_first();
-                }
+                keep(schemas, (epoch, number), Arc::new(schema));
             }
-            ToRoot::Graphs { version } => {
-                let json = self.parts.get(1).map(|f| f.to_vec()).unwrap_or_default();
-                match GraphSet::from_json_bytes(&json) {
-                    Ok(set) if set.version == version => {
-                        self.graphs.insert(version, Graphs { set: Arc::new(set), json });
-                    }
-                    _ => self.counts.foreign += 1,
-                }
-            }
+            ToRoot::Graphs { version } => self.on_graphs(version),
             ToRoot::Context { host, epoch, context } => {
                 self.frames.heard(&host, now_ns());
                 let contexts = &mut self.hosts.entry(host).or_default().contexts;
-                contexts.insert((epoch, context.number), context);
-                while contexts.len() > KEEP {
-                    contexts.pop_first();
-                }
+                keep(contexts, (epoch, context.number), context);
             }
             ToRoot::Alive { host, bases } => {
                 self.frames.alive(&host, now_ns());
@@ -246,6 +244,16 @@ impl Root {
             }
         }
         Ok(())
+    }
+
+    fn on_graphs(&mut self, version: u64) {
+        let json = self.parts.get(1).map(|f| f.to_vec()).unwrap_or_default();
+        match GraphSet::from_json_bytes(&json) {
+            Ok(set) if set.version == version && self.graphs.len() < KEEP => {
+                self.graphs.insert(version, Graphs { set: Arc::new(set), json });
+            }
+            _ => self.counts.foreign += 1,
+        }
     }
 
     fn decide(&mut self) -> anyhow::Result<()> {

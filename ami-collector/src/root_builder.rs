@@ -5,7 +5,7 @@
 //! that it holds flushes no more which this root lacks, they are lost: how many events were in them
 //! follows from how far the epoch had come before and after.
 
-use crate::frames::FrameKey;
+use crate::frames::{FrameKey, HOSTS};
 use ami_proto::ids::Progress;
 use ami_proto::to_collector::Manifest;
 use serde::{Deserialize, Serialize};
@@ -73,9 +73,6 @@ struct Host {
 
 /// Epochs kept per host.
 const EPOCHS: usize = 4;
-
-/// Hosts known at most: whoever sends more names is no beamline.
-const HOSTS: usize = 1024;
 
 /// Flushes above a watermark that are remembered: many times what a ventilator lets be undecided.
 const ABOVE: usize = 1 << 16;

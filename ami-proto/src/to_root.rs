@@ -66,3 +66,17 @@ pub enum ToRoot {
         not_before: u64,
     },
 }
+
+impl ToRoot {
+    /// Who says it; None where that does not matter.
+    pub fn host(&self) -> Option<&str> {
+        match self {
+            ToRoot::Forward { host, .. }
+            | ToRoot::Schema { host, .. }
+            | ToRoot::Context { host, .. }
+            | ToRoot::Alive { host, .. }
+            | ToRoot::Promise { host, .. } => Some(host),
+            ToRoot::Graphs { .. } => None,
+        }
+    }
+}

@@ -32,12 +32,12 @@ impl Root {
         self.reporter.nodes(nodes);
         self.report_checkpoint(metrics);
         let state = if counts.heartbeats > 0 { "running" } else { "waiting for data" };
-        match &self.saver.broken {
-            Some(reason) => {
-                self.reporter.state(&format!("{state}; checkpoint not written: {reason}"))
-            }
-            None => self.reporter.state(state),
-        }
+        let broken = self.saver.broken.as_ref();
+        let state = match broken {
+            Some(reason) => format!("{state}; checkpoint not written: {reason}"),
+            None => state.to_string(),
+        };
+        self.reporter.state(&state);
         self.reporter.send(daemon);
     }
 

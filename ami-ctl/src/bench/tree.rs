@@ -18,7 +18,7 @@ use ami_graph::schema::{Field, Kind, Schema};
 use ami_graph::spec::{GraphSet, GraphSpec};
 use ami_graph::value::DType;
 use ami_proto::codec;
-use ami_proto::ids::Key;
+use ami_proto::ids::{Conditions, Key, Progress, Taken};
 use ami_proto::to_collector::Manifest;
 use ami_proto::to_root::ToRoot;
 use serde_json::{Map, Value, json};
@@ -153,6 +153,8 @@ fn forward() -> Vec<u8> {
         flush: 1,
         key: Key { segment: 0, heartbeat: 1 },
         context: 0,
+        conditions: Conditions::default(),
+        taken: Taken::default(),
         timestamp_ns: 1,
         units: (0..WORKERS as u64).map(|unit| (unit, EVENTS as u32)).collect(),
         dropped: BTreeMap::new(),
@@ -162,7 +164,8 @@ fn forward() -> Vec<u8> {
     };
     let units = (WORKERS as u32, WORKERS as u32);
     let merged = (WORKERS * EVENTS) as u64;
-    codec::encode(&ToRoot::Forward { host: "host-0000".into(), base: 0, manifest, merged, units })
+    let (host, base) = ("host-0000".into(), Progress::default());
+    codec::encode(&ToRoot::Forward { host, base, manifest, merged, units })
 }
 
 fn frame(heartbeat: u64) -> Frame {
