@@ -453,7 +453,7 @@ fn what_is_known_only_when_events_come_is_held_to_what_is_left() {
         "a": {"op": "sum", "in": "waveform"}, "b": {"op": "sum", "in": "waveform"}}}"#;
     let plan = Arc::new(Plan::new(set(1, &[(text, 1)], &[]), Arc::new(schema()), &limits));
     assert!(plan.errors().is_empty() && plan.nodes().iter().all(|n| n.state_bytes == 0));
-    let event = |time| Event { waveform: Some(vec![1; 700]), ..only(time, 0.0) };
+    let event = |time| Event { waveform: Some(vec![1; 500]), ..only(time, 0.0) };
     let mut root = RootStage::new(plan.clone());
     for beat in 1..4 {
         let part = carried(partial(&plan, 0, beat * 10, &[event(beat * PERIOD)]));
