@@ -39,6 +39,11 @@ impl Comatrix {
         self.products[i * self.sides.1 + j]
     }
 
+    /// The mean of y[j].
+    pub fn mean_y(&self, j: usize) -> f64 {
+        self.means_y[j]
+    }
+
     /// Adds so many events: rows of x and y, one after the other.
     pub fn add(&mut self, rows: usize, xs: &[f64], ys: &[f64]) {
         let (a, b) = self.sides;

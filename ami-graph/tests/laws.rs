@@ -216,7 +216,7 @@ fn assert_same(plan: &Plan, one: &[Published], other: &[Published], scale: Scale
             let tolerance = match law_of(&a.op) {
                 Law::Adds if x.dtype() == DType::F64 => 1e-12 * scale.of(plan, &a.node),
                 Law::Multiplies if x.dtype() == DType::F64 => {
-                    1e-12 * scale.of(plan, &a.node).powi(2)
+                    1e-12 * (scale.elements + scale.scalars).powi(2)
                 }
                 Law::Adds | Law::Multiplies | Law::Exact => 0.0,
             };
@@ -251,7 +251,6 @@ impl Scale {
         let inputs = plan.set().graphs["laws"].spec.nodes[node].inputs.clone();
         match inputs.sources().as_slice() {
             sources if sources.contains(&"image") => self.pixels,
-            sources if sources.contains(&"pair") => self.elements + self.scalars,
             _ => self.scalars,
         }
     }

@@ -21,7 +21,8 @@ static DOC: OpDoc = OpDoc {
     text: "covariance[i, j] is the covariance of x[i] and y[j] over the events, y being x when it \
            is not given: np.cov(x, rowvar=False), ddof = 1; NaN for fewer than two events. With \
            the input `partial`, a scalar such as the pulse energy, what both owe to its \
-           fluctuation is taken out: cov(x, y) − cov(x, p)·cov(p, y) / var(p). Memory is 8 bytes \
+           fluctuation is taken out: cov(x, y) − cov(x, p)·cov(p, y) / var(p); nothing where p \
+           varies by less than 1e-14 of its mean. Memory is 8 bytes \
            per entry; beyond `limit` entries there is an error instead of a matrix.",
     example: r#"{"op": "covariance", "in": {"x": "waveform", "partial": "scalar"}}"#,
     class: Class::Reduction,
@@ -178,8 +179,13 @@ impl Varied {
         let n = matrix.count();
         let scale = if n < 2 { f64::NAN } else { 1.0 / (n - 1) as f64 };
         let at = |i, j| matrix.at(i, j) * scale;
-        let variance = if self.inputs.partial { at(a, b) } else { 0.0 };
-        let owed = |i, j| match variance == 0.0 {
+        let (variance, mean) = match self.inputs.partial {
+            true => (at(a, b), matrix.mean_y(b)),
+            false => (0.0, 0.0),
+        };
+        // Rounding makes equal numbers vary a little, in another way for every split.
+        let constant = variance <= (1e-14 * mean).powi(2);
+        let owed = |i, j| match constant {
             true => 0.0,
             false => at(i, b) * at(a, j) / variance,
         };
