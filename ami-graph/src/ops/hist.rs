@@ -350,3 +350,21 @@ impl State for HistState {
         128 + self.tally().bytes() + 8 * self.tally().bins() + table
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_by_table_are_those_one_by_one() {
+        let grid = Grid::equal(100, 5.5, 60_000.0);
+        let pixels: Vec<u16> =
+            (0..100_003u32).map(|i| (i.wrapping_mul(40_503) >> 3) as u16).collect();
+        let numbers: Vec<f64> = pixels.iter().map(|&x| f64::from(x)).collect();
+        let table: Vec<u32> = (0..=u16::MAX).map(|x| place(&grid, f64::from(x)) as u32).collect();
+        let (mut one_by_one, mut by_table) = (vec![0; 100 + BEYOND], vec![0; 100 + BEYOND]);
+        count(&grid, &mut one_by_one, &numbers);
+        count_by::<u16>(&table, &mut by_table, bytemuck::cast_slice(&pixels));
+        assert_eq!(one_by_one, by_table);
+    }
+}
