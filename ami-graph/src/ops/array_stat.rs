@@ -154,13 +154,13 @@ impl Reduce {
         errors: &mut EventErrors,
     ) {
         let Some(item) = items.get(event) else { return out.absent() };
-        let shape = axes(&item.dims);
-        if let Some(misfit) = self.misfit(shape.len()) {
+        let rank = item.dims.axes().len();
+        if let Some(misfit) = self.misfit(rank) {
             errors.record(|| misfit);
             return out.absent();
         }
         let result = self.stat.result(items.dtype);
-        let Some(place) = self.place(shape.len()) else {
+        let Some(place) = self.place(rank) else {
             match (self.stat.of(items.dtype, item.data), Dims::new(&[])) {
                 (Ok(value), Some(dims)) => out.push(dims, errors, |bytes| {
                     bytes.copy_from_slice(&scalar_bytes(value)[..result.size()]);
@@ -172,6 +172,7 @@ impl Reduce {
             }
             return;
         };
+        let shape = axes(&item.dims);
         let mut left = shape.clone();
         let length = left.remove(place);
         let parts = (shape[..place].iter().product(), length, shape[place + 1..].iter().product());
