@@ -11,10 +11,12 @@
 //! without gathering. Everything is little-endian; offsets are relative to their own start:
 //! arrays' to the chunk's, columns' to the index's.
 
+mod placed;
 mod stage;
 mod view;
 mod writer;
 
+pub use placed::{Memory, Placed};
 pub use view::{ChunkError, ChunkView, Spans};
 pub use writer::{ChunkWriter, Sealed, Staging};
 

@@ -1,6 +1,7 @@
 //! Ventilator → worker: one PUSH per lane, ordered; its endpoint is the worker's own and never
 //! reused. Contexts before the units that need them, a flush after all of its units.
 
+use crate::chunk::Placed;
 use crate::ids::{Conditions, Key};
 use crate::transition::TransitionKind;
 use ami_graph::schema::{Held, Schema};
@@ -23,6 +24,16 @@ pub struct Descriptor {
     pub index_len: u32,
     /// Number of events.
     pub events: u32,
+}
+
+impl Descriptor {
+    /// The unit's arrays, read from the ring by `bytes`.
+    pub fn arrays<'a, F>(&self, bytes: F) -> Placed<'a, F>
+    where
+        F: Fn(u64, usize) -> Option<&'a [u8]>,
+    {
+        Placed::new(self.start, self.index, bytes)
+    }
 }
 
 /// What events must be seen with.

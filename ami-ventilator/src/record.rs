@@ -8,7 +8,7 @@ use crate::source::Transition;
 use crate::sources::url::Epoch;
 use crate::sources::xtc2::Xtc2Writer;
 use ami_graph::schema::{Held, Schema};
-use ami_proto::chunk::{ChunkView, Spans};
+use ami_proto::chunk::ChunkView;
 use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{self, now_ns};
@@ -267,14 +267,17 @@ impl Recorder {
         let first = {
             let seat = self.seat.as_ref().context("a unit came before the welcome")?;
             let view = seat.index(unit)?;
-            ChunkView::new(&seat.arrays(unit), view)?.timestamps()?.first().copied()
+            ChunkView::new(&unit.arrays(|at, len| seat.bytes(at, len)), view)?
+                .timestamps()?
+                .first()
+                .copied()
         };
         self.begin(first.unwrap_or(0))?;
         let (Some(seat), Some(schema)) = (&self.seat, self.schemas.get(&context.conditions.schema))
         else {
             anyhow::bail!("unit {} came without its fields", unit.unit);
         };
-        let arrays = seat.arrays(unit);
+        let arrays = unit.arrays(|at, len| seat.bytes(at, len));
         let view = ChunkView::new(&arrays, seat.index(unit)?)?;
         let nothing = Held::new();
         let batch = view.batch(schema, &nothing, &[])?;
@@ -339,26 +342,11 @@ impl Recorder {
 }
 
 impl Seat {
+    fn bytes(&self, position: u64, len: usize) -> Option<&[u8]> {
+        self.ring.bytes(position, len).ok()
+    }
+
     fn index(&self, unit: &Descriptor) -> anyhow::Result<&[u8]> {
         Ok(self.ring.bytes(unit.index, unit.index_len as usize)?)
-    }
-
-    fn arrays<'a>(&'a self, unit: &Descriptor) -> InRing<'a> {
-        InRing { ring: &self.ring, start: unit.start, index: unit.index }
-    }
-}
-
-/// A chunk's arrays where they lie; each is in one piece.
-struct InRing<'a> {
-    ring: &'a RingReader,
-    start: u64,
-    index: u64,
-}
-
-impl Spans for InRing<'_> {
-    fn span(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let position = self.start.checked_add(offset)?;
-        let inside = position.checked_add(len as u64)? <= self.index;
-        inside.then(|| self.ring.bytes(position, len).ok())?
     }
 }

@@ -7,7 +7,7 @@
 use ami_graph::batch::Column;
 use ami_graph::schema::{Field, Held, Kind, Schema};
 use ami_graph::value::{DType, Scalar, Value};
-use ami_proto::chunk::{Arena, ChunkView, ChunkWriter, Full, Staging};
+use ami_proto::chunk::{ChunkView, ChunkWriter, Full, Memory, Staging};
 use ami_proto::transition::TransitionKind;
 use ami_ventilator::source::{Next, Source, Transition, Written};
 use ami_ventilator::sources::looped::Looped;
@@ -22,32 +22,6 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
-
-/// An arena in memory that rewinds to its beginning between chunks.
-struct Memory {
-    words: Vec<u64>,
-    head: u64,
-}
-
-impl Arena for Memory {
-    fn reserve(&mut self, len: usize) -> Option<u64> {
-        let at = self.head;
-        let end = at + len.next_multiple_of(64) as u64;
-        (end <= self.words.len() as u64 * 8).then(|| {
-            self.head = end;
-            at
-        })
-    }
-    fn bytes_mut(&mut self, position: u64, len: usize) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.words)[position as usize..][..len]
-    }
-    fn rewind(&mut self, position: u64) {
-        self.head = position;
-    }
-    fn head(&self) -> u64 {
-        self.head
-    }
-}
 
 /// What a source delivered. A field's value is its shape and a hash of its bytes.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,7 +78,7 @@ struct Drain {
 
 impl Drain {
     fn new(bytes: usize) -> Drain {
-        let memory = Memory { words: vec![0; bytes / 8], head: 0 };
+        let memory = Memory::new(bytes);
         let (schema, staging) = (Schema::default(), Staging::default());
         let wait = Box::new(|_| panic!("nothing may be pending here"));
         Drain { memory, schema, staging, items: Vec::new(), wait }
@@ -616,7 +590,7 @@ fn a_source_that_was_held_does_not_race() {
     assert!(matches!(source.next().unwrap(), Next::Event(_)));
     clock.set(3_600_000_000_000);
     let mut staging = Staging::new(&model("mixed", 1).schema);
-    let mut memory = Memory { words: vec![0; 1 << 16], head: 0 };
+    let mut memory = Memory::new(8 << 16);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 4096, 1 << 20);
     assert_eq!(source.write(&mut out, u64::MAX, 4096).unwrap(), Written::Events(1));
     assert_eq!(source.next().unwrap(), Next::Pending);
@@ -654,7 +628,7 @@ fn an_event_too_large_for_now_stays_next() {
     }
     let next = source.next().unwrap();
     let mut staging = Staging::new(&model("image512", 1).schema);
-    let mut memory = Memory { words: vec![0; 64], head: 0 };
+    let mut memory = Memory::new(64 * 8);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 10, 1 << 20);
     assert_eq!(source.write(&mut out, u64::MAX, 10).unwrap(), Written::Full(0));
     assert_eq!(out.array(0, &[1 << 20]).err(), Some(Full));

@@ -5,7 +5,7 @@ use crate::plans::{Plans, Seen};
 use ami_graph::partial::Partial;
 use ami_graph::plan::Plan;
 use ami_graph::run::WorkerStage;
-use ami_proto::chunk::{ChunkView, Spans};
+use ami_proto::chunk::ChunkView;
 use ami_proto::ventilator_to_worker::Descriptor;
 use ami_shm::{LaneSlot, RingReader};
 use std::sync::Arc;
@@ -121,21 +121,6 @@ fn stage_of(plan: &Arc<Plan>) -> WorkerStage {
     stage
 }
 
-/// A chunk's arrays where they lie; each is in one piece.
-struct InRing<'a> {
-    ring: &'a RingReader,
-    start: u64,
-    index: u64,
-}
-
-impl Spans for InRing<'_> {
-    fn span(&self, offset: u64, len: usize) -> Option<&[u8]> {
-        let position = self.start.checked_add(offset)?;
-        let inside = position.checked_add(len as u64)? <= self.index;
-        inside.then(|| self.ring.bytes(position, len).ok())?
-    }
-}
-
 fn seen(plans: &mut Plans, unit: &Descriptor) -> Result<Seen, WorkError> {
     plans.seen(unit.context).ok_or_else(|| WorkError::Unreadable {
         unit: unit.unit,
@@ -154,7 +139,7 @@ fn absorb(
     slot.set_cursor(unit.unit);
     let index = ring.bytes(unit.index, unit.index_len as usize);
     let index = index.map_err(|e| unreadable(e.to_string()))?;
-    let arrays = InRing { ring, start: unit.start, index: unit.index };
+    let arrays = unit.arrays(|at, len| ring.bytes(at, len).ok());
     let view = ChunkView::new(&arrays, index).map_err(|e| unreadable(e.to_string()))?;
     let batch = view.batch(seen.plan.schema(), &seen.held, seen.plan.wanted());
     stage.absorb(&batch.map_err(|e| unreadable(e.to_string()))?);

@@ -1,35 +1,10 @@
 //! A chunk read back is what was written, also when events are taken back; damage is an error.
 
-use super::{Arena, ChunkView, ChunkWriter, Full, Staging};
+use super::{ChunkView, ChunkWriter, Full, Memory, Staging};
 use ami_graph::batch::Column;
 use ami_graph::schema::{Field, Held, Kind, Schema};
 use ami_graph::value::DType;
 use std::collections::BTreeMap;
-
-struct Memory {
-    words: Vec<u64>,
-    head: u64,
-}
-
-impl Arena for Memory {
-    fn reserve(&mut self, len: usize) -> Option<u64> {
-        let at = self.head;
-        let end = at + len.next_multiple_of(64) as u64;
-        (end <= self.words.len() as u64 * 8).then(|| {
-            self.head = end;
-            at
-        })
-    }
-    fn bytes_mut(&mut self, position: u64, len: usize) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.words)[position as usize..][..len]
-    }
-    fn rewind(&mut self, position: u64) {
-        self.head = position;
-    }
-    fn head(&self) -> u64 {
-        self.head
-    }
-}
 
 fn field(name: &str, dtype: DType, rank: usize) -> Field {
     Field {
@@ -92,7 +67,7 @@ fn view<'a>(bytes: &'a &'a [u8], s: &super::Sealed) -> ChunkView<'a> {
 
 #[test]
 fn what_was_written_is_read() {
-    let mut memory = Memory { words: vec![0; 4096], head: 0 };
+    let mut memory = Memory::new(4096 * 8);
     let sealed = write(&mut memory);
     let held = Held::new();
     let bytes: &[u8] = bytemuck::cast_slice(&memory.words);
@@ -118,7 +93,7 @@ fn what_was_written_is_read() {
 
 #[test]
 fn columns_in_bulk_equal_columns_one_by_one() {
-    let mut memory = Memory { words: vec![0; 4096], head: 0 };
+    let mut memory = Memory::new(4096 * 8);
     let schema = schema();
     let mut staging = Staging::new(&schema);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 100, 1 << 20);
@@ -139,7 +114,7 @@ fn columns_in_bulk_equal_columns_one_by_one() {
 
 #[test]
 fn a_full_arena_says_so_and_nothing_is_lost() {
-    let mut memory = Memory { words: vec![0; 64], head: 0 };
+    let mut memory = Memory::new(64 * 8);
     let schema = schema();
     let mut staging = Staging::new(&schema);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 100, 1 << 20);
@@ -155,7 +130,7 @@ fn a_full_arena_says_so_and_nothing_is_lost() {
 proptest::proptest! {
     #[test]
     fn damage_is_an_error_not_a_crash(at in 0usize..2000, byte: u8) {
-        let mut memory = Memory { words: vec![0; 4096], head: 0 };
+        let mut memory = Memory::new(4096 * 8);
         let sealed = write(&mut memory);
         let at = sealed.index as usize + at % sealed.index_len;
         bytemuck::cast_slice_mut::<u64, u8>(&mut memory.words)[at] = byte;

@@ -3,7 +3,8 @@
 use ami_graph::batch::{Batch, Column};
 use ami_graph::schema::{Held, Schema};
 use ami_graph::value::{Array, DType, Scalar, Value};
-use ami_proto::chunk::{Arena, ChunkView, ChunkWriter, Sealed, Staging};
+pub use ami_proto::chunk::Memory;
+use ami_proto::chunk::{ChunkView, ChunkWriter, Sealed, Staging};
 use ami_ventilator::source::{Next, Source, Transition, Written};
 use ami_ventilator::sources::xtc2::{Epoch, Xtc2Options, Xtc2Source, Xtc2Writer};
 use std::collections::BTreeMap;
@@ -50,37 +51,6 @@ pub fn dump(path: &Path) -> Vec<serde_json::Value> {
         }
     };
     text.lines().map(|l| serde_json::from_str(l).unwrap()).collect()
-}
-
-pub struct Memory {
-    words: Vec<u64>,
-    head: u64,
-}
-
-impl Memory {
-    pub fn new(bytes: usize) -> Memory {
-        Memory { words: vec![0; bytes / 8], head: 0 }
-    }
-}
-
-impl Arena for Memory {
-    fn reserve(&mut self, len: usize) -> Option<u64> {
-        let at = self.head;
-        let end = at + len.next_multiple_of(64) as u64;
-        (end <= self.words.len() as u64 * 8).then(|| {
-            self.head = end;
-            at
-        })
-    }
-    fn bytes_mut(&mut self, position: u64, len: usize) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.words)[position as usize..][..len]
-    }
-    fn rewind(&mut self, position: u64) {
-        self.head = position;
-    }
-    fn head(&self) -> u64 {
-        self.head
-    }
 }
 
 pub type Values = BTreeMap<usize, Value>;
