@@ -236,6 +236,16 @@ impl RingWriter {
         written
     }
 
+    /// The journal as a successor would find it.
+    pub fn journal(&self) -> Option<Vec<u8>> {
+        journal::read(self.map.journal())
+    }
+
+    /// The tally as a successor would find it.
+    pub fn tally(&self) -> Option<Vec<u8>> {
+        journal::read(self.map.header().tally())
+    }
+
     /// The longest journal, in bytes.
     pub fn journal_capacity(&self) -> usize {
         self.map.layout().journal

@@ -5,6 +5,7 @@
 //! a unit's id, events and place never change, also when it is done again; what lies below the
 //! watermark is forgotten, nothing else ever is.
 
+use crate::quarantine::Poisonous;
 use ami_graph::schema::{Held, Schema};
 use ami_proto::chunk::Sealed;
 use ami_proto::ids::{Conditions, Key, Progress, Taken};
@@ -17,6 +18,7 @@ use std::sync::Arc;
 mod answer;
 mod decided;
 mod lanes;
+mod poison;
 pub use lanes::Lane;
 
 /// What is to be done outside.
@@ -32,6 +34,8 @@ pub enum Effect {
     CollectorGraphs(u64),
     /// Ring positions below are free.
     Free(u64),
+    /// Save a unit that was given up.
+    Quarantine(Box<Poisonous>),
 }
 
 /// Limits of the flow.
@@ -106,6 +110,11 @@ pub struct Flow {
     freeable: VecDeque<(u64, u64)>,
     /// Earlier lives that are still to be answered for.
     owed: Vec<answer::Owed>,
+    poison: poison::Poison,
+    /// Events in units so far.
+    made: u64,
+    /// Units that lanes were done with so far.
+    credited: u64,
     /// Flushes or contexts changed since the journal was written.
     unwritten: bool,
     /// The watermark moved since the tally was written.
@@ -137,6 +146,9 @@ impl Flow {
             position: 0,
             freeable: VecDeque::new(),
             owed: Vec::new(),
+            poison: poison::Poison::default(),
+            made: 0,
+            credited: 0,
             unwritten: true,
             touched: true,
             effects: Vec::new(),
@@ -183,9 +195,10 @@ impl Flow {
 
     /// Whether another unit can be taken on: a lane has room, and not too much is undecided.
     pub fn ready(&self) -> bool {
-        !self.full()
-            && self.waiting.is_empty()
-            && self.lanes.values().any(|l| l.works() && l.outstanding() < self.limits.credits)
+        let room = |(n, l): (&u32, &Lane)| {
+            l.works() && l.outstanding() < self.limits.credits && !self.poison.keeps(*n)
+        };
+        !self.full() && self.waiting.is_empty() && self.lanes.iter().any(room)
     }
 
     /// Whether all is decided and nothing is open.
@@ -257,6 +270,7 @@ impl Flow {
             events: sealed.events as u32,
         };
         open.units.push((unit, sealed.events as u32));
+        self.made += sealed.events as u64;
         open.context = context;
         open.timestamp_ns = open.timestamp_ns.max(timestamp_ns);
         let flush = self.watermark + self.flushes.len() as u64;
@@ -314,7 +328,11 @@ impl Flow {
         let Some(entry) = self.flushes.get(index as usize) else { return };
         let manifest = entry.manifest.clone();
         self.tell_collector(manifest.context);
+        let units: Vec<u64> = manifest.units.iter().map(|u| u.0).collect();
         self.effects.push(Effect::Collector(ToCollector::Manifest(manifest)));
+        for unit in units {
+            self.tell_given_up(flush, unit);
+        }
     }
 
     fn tell_collector(&mut self, context: u32) {

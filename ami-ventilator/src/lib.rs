@@ -17,12 +17,15 @@ mod flow;
 pub mod inspect;
 mod past;
 mod pump;
+mod quarantine;
 mod record;
 mod seats;
 mod setup;
 pub mod source;
 pub mod sources;
+mod thin;
 mod timeline;
 mod ventilator;
+mod watchdog;
 
 pub use ventilator::{check, run};

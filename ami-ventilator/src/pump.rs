@@ -2,16 +2,18 @@
 //! Touches no socket; the time is an argument.
 
 mod journal;
+mod live;
 mod transitions;
 mod view;
+mod write;
 
-use crate::arena::RingArena;
 use crate::change::{Change, Gate};
 use crate::flow::Flow;
-use crate::source::{Next, Source, Written};
+use crate::source::{Next, Source};
+use crate::thin::Thinner;
 use crate::timeline::{Place, Timeline};
 use ami_graph::schema::{Held, Schema};
-use ami_proto::chunk::{ChunkWriter, Staging};
+use ami_proto::chunk::Staging;
 use ami_proto::ids::{Conditions, Key};
 use ami_proto::transition::TransitionKind;
 use ami_proto::ventilator_to_worker::StepValues;
@@ -74,6 +76,8 @@ pub struct Counts {
     pub late: u64,
     /// Heartbeats closed.
     pub heartbeats: u64,
+    /// Transitions taken.
+    pub transitions: u64,
 }
 
 /// See the module's documentation.
@@ -86,6 +90,8 @@ pub struct Pump {
     /// Graph versions.
     pub change: Change,
     timeline: Timeline,
+    /// What is kept of a live source's events.
+    pub thinner: Thinner,
     options: Options,
     staging: Staging,
     schema: Option<Arc<Schema>>,
@@ -103,6 +109,8 @@ pub struct Pump {
     margin: usize,
     held_back: bool,
     ended: bool,
+    /// The announced event is of a closed heartbeat.
+    late: bool,
     /// Events that earlier lives took.
     before: u64,
     /// Wait for graphs also when nothing may be held: without them the root would take what it
@@ -132,6 +140,7 @@ impl Pump {
             flow,
             change: Change::default(),
             timeline,
+            thinner: Thinner::default(),
             options,
             staging: Staging::default(),
             schema: None,
@@ -148,6 +157,7 @@ impl Pump {
             margin: 0,
             held_back: true,
             ended: false,
+            late: false,
             before: 0,
             await_graphs: false,
             owing_ns: None,
@@ -184,6 +194,14 @@ impl Pump {
                 Ok(Step::Worked)
             }
         }
+    }
+
+    /// Takes nothing more: what was taken is handed on.
+    pub fn close(&mut self, now_ns: u64) {
+        if self.seal() {
+            self.flow.flush(true, false, now_ns);
+        }
+        self.record(true);
     }
 
     fn change_while_idle(&mut self) {
@@ -232,11 +250,10 @@ impl Pump {
         if let Some(reason) = self.holding(now_ns) {
             return Ok(Step::Blocked(reason));
         }
-        let ready = self.flow.ready();
-        if !ready && !self.options.drop {
+        if !self.options.drop && !self.flow.ready() {
             return Ok(Step::Blocked("workers or root behind"));
         }
-        if !ready && self.flow.full() && self.flow.is_open() {
+        if self.options.drop && self.flow.full() && self.flow.is_open() {
             // Nobody decides: what is dropped now is declared with the open flush.
             self.drop_event("overload", timestamp);
             return Ok(Step::Worked);
@@ -259,17 +276,13 @@ impl Pump {
                 }
                 self.timeline.rebase();
                 self.timeline.enter(heartbeat);
+                self.thin_heartbeat();
                 (self.timeline.start(heartbeat + 1), usize::MAX)
             }
         };
-        let late = self.timeline.open().is_some_and(|h| self.timeline.heartbeat(timestamp) < h);
+        self.late = self.timeline.open().is_some_and(|h| self.timeline.heartbeat(timestamp) < h);
         self.begin(timestamp, now_ns);
-        if !ready {
-            self.timeline.took(timestamp);
-            self.drop_event("overload", timestamp);
-            return Ok(Step::Worked);
-        }
-        self.write(timestamp, before, if late { 1 } else { max }, late, now_ns)
+        self.take(timestamp, before, if self.late { 1 } else { max }, now_ns)
     }
 
     /// Opens a heartbeat; a step instead when that must wait.
@@ -288,6 +301,7 @@ impl Pump {
             Gate::Apply(version) => self.apply(version),
         }
         self.timeline.enter(heartbeat);
+        self.thin_heartbeat();
         None
     }
 
@@ -309,90 +323,6 @@ impl Pump {
         *self.counts.dropped.entry(reason).or_default() += 1;
         let known = if reason == "timestamp" { 0 } else { timestamp };
         self.flow.drop_events(reason, 1, known);
-    }
-
-    fn write(
-        &mut self,
-        timestamp: u64,
-        before: u64,
-        max: usize,
-        late: bool,
-        now_ns: u64,
-    ) -> anyhow::Result<Step> {
-        let (start, _) = *self.chunk.get_or_insert((self.ring.next_position(), now_ns));
-        let staged = self.staging.events();
-        let mut arena = RingArena { ring: &mut self.ring, margin: self.margin };
-        let (events, bytes) = (self.options.chunk_events, self.options.chunk_bytes);
-        let mut out = ChunkWriter::new(&mut self.staging, &mut arena, start, events, bytes);
-        let written = self.source.write(&mut out, before, max)?;
-        let full_chunk = out.room() == 0;
-        let count = self.staging.events() - staged;
-        self.counts.taken += count as u64;
-        // Only what was taken: an event that does not fit now comes again. And before the flush may
-        // be closed by it.
-        if late {
-            self.flow.late(count as u64);
-            self.counts.late += count as u64;
-        }
-        self.event_ns = now_ns;
-        if let Some(&newest) = self.staging.timestamps().last() {
-            self.timeline.took(newest);
-        }
-        if count == 0 && matches!(written, Written::Full(_)) {
-            return Ok(self.full(timestamp, now_ns));
-        }
-        if full_chunk && !self.seal() {
-            return Ok(Step::Blocked("ring full"));
-        }
-        self.flush_if_large(now_ns);
-        Ok(Step::Worked)
-    }
-
-    /// The ring has no room for the next event: end the flush, so that what is in it can be decided
-    /// and freed.
-    fn full(&mut self, timestamp: u64, now_ns: u64) -> Step {
-        if self.staging.events() > 0 && !self.seal() {
-            return Step::Blocked("ring full");
-        }
-        self.chunk = None;
-        self.flow.flush(false, false, now_ns);
-        if self.options.drop {
-            self.begin(timestamp, now_ns);
-            self.drop_event("ring_full", timestamp);
-            return Step::Worked;
-        }
-        if self.ring.tail() == self.ring.next_position() {
-            tracing::error!("an event is larger than the ring: raise ventilator.ring_bytes");
-            self.begin(timestamp, now_ns);
-            self.drop_event("too_large", timestamp);
-            return Step::Worked;
-        }
-        Step::Blocked("ring full")
-    }
-
-    fn flush_if_large(&mut self, now_ns: u64) {
-        let position = self.ring.next_position();
-        if self.flow.open_bytes(position) > self.ring.capacity() as u64 / 4 && self.seal() {
-            self.flow.flush(false, false, now_ns);
-        }
-    }
-
-    /// Hands the open chunk on as a unit. False when the ring has no room for its index now.
-    fn seal(&mut self) -> bool {
-        let Some((start, _)) = self.chunk else { return true };
-        let Some(&timestamp) = self.staging.timestamps().iter().max() else {
-            self.chunk = None;
-            return true;
-        };
-        let mut arena = RingArena { ring: &mut self.ring, margin: 0 };
-        let sealed = ChunkWriter::new(&mut self.staging, &mut arena, start, 0, 0)
-            .seal(self.options.host, self.sequence);
-        let Ok(sealed) = sealed else { return false };
-        self.ring.publish();
-        self.sequence += sealed.events as u64;
-        self.chunk = None;
-        self.flow.unit(&sealed, self.context, timestamp);
-        true
     }
 
     /// Ends the open heartbeat's part of this segment and begins a new segment.
@@ -423,3 +353,6 @@ impl Pump {
         Ok(Step::Idle(self.source.due_in()))
     }
 }
+
+#[cfg(test)]
+mod tests;

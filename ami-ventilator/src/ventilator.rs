@@ -1,12 +1,16 @@
 //! The ventilator's loop: sockets in, steps of the pump, effects of the flow out.
 
+mod report;
+
 use crate::flow::{Effect, Flow};
 use crate::pump::{Pump, Step};
+use crate::quarantine::Quarantine;
 use crate::seats::Seats;
 use crate::setup::{dead_rings, limits, make_ring, options, remove, rules};
 use crate::sources;
 use crate::sources::url::{Epoch, SourceSpec};
 use crate::timeline::Timeline;
+use crate::watchdog::{State, Watchdog};
 use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns, pin};
@@ -14,7 +18,6 @@ use ami_proto::endpoint::Endpoint;
 use ami_proto::ids::host_number;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
-use ami_proto::metrics::Metrics;
 use ami_proto::reporter::Reporter;
 use ami_proto::root_to_hosts::RootMessage;
 use ami_proto::socket::{self, PollEvents, PollItem, Queue, Socket};
@@ -22,11 +25,15 @@ use ami_proto::to_root::ToRoot;
 use ami_proto::to_ventilator::ToVentilator;
 use ami_proto::ventilator_to_worker::LaneMessage;
 use anyhow::Context;
+use report::FieldRates;
 use std::time::{Duration, Instant};
 use zmq::Message;
 
 /// Dead and stuck workers are looked for this often.
 const WATCH: Duration = Duration::from_millis(20);
+
+/// How long a ventilator that stops waits for the decision about its last flushes.
+const LAST_WAIT: Duration = Duration::from_secs(1);
 
 /// Contexts and manifests are handed to the collector again at most this often.
 const TELL_AGAIN: Duration = Duration::from_millis(200);
@@ -65,6 +72,7 @@ struct Ventilator {
     host: String,
     epoch: u64,
     counter: bool,
+    quarantine: Quarantine,
     pump: Pump,
     seats: Seats,
     intake: Socket,
@@ -75,32 +83,11 @@ struct Ventilator {
     frames: Vec<Message>,
     watched: Instant,
     told: Instant,
-    state: String,
+    watchdog: Watchdog,
+    state: State,
     schema_told: bool,
     end_told: bool,
     rates: FieldRates,
-}
-
-/// How often each field is seen, per second of wall time.
-#[derive(Default)]
-struct FieldRates {
-    before: Vec<u64>,
-    at: Option<Instant>,
-}
-
-impl FieldRates {
-    fn set(&mut self, pump: &Pump, metrics: &Metrics) {
-        let elapsed = self.at.map_or(0.0, |at| at.elapsed().as_secs_f64());
-        let seen: Vec<(&str, u64)> = pump.fields_seen().collect();
-        if elapsed > 0.0 && self.before.len() == seen.len() {
-            for ((name, now), before) in seen.iter().zip(&self.before) {
-                let rate = now.saturating_sub(*before) as f64 / elapsed;
-                metrics.set(&format!("ami_field_rate{{field=\"{name}\"}}"), rate);
-            }
-        }
-        self.before = seen.into_iter().map(|(_, count)| count).collect();
-        self.at = Some(Instant::now());
-    }
 }
 
 impl Ventilator {
@@ -129,6 +116,9 @@ impl Ventilator {
         // A collector that knew the last life is not going to ask.
         pump.flow.collector_hello(&host, now_ns());
         let deadline = Duration::from_millis(config.ventilator.lane_deadline_ms);
+        // Timestamps in the ring are ns since the Unix epoch, or a counter's.
+        let stamps = if spec.epoch == Epoch::Counter { Epoch::Counter } else { Epoch::Unix };
+        let quarantine = Quarantine::new(config.instance.run_dir.clone(), &host, epoch, stamps);
         Ok(Ventilator {
             intake: socket::bind(
                 &context,
@@ -145,11 +135,13 @@ impl Ventilator {
             host,
             epoch,
             counter: spec.epoch == Epoch::Counter,
+            quarantine,
             pump,
             frames: Vec::new(),
             watched: Instant::now(),
             told: Instant::now(),
-            state: "starting".into(),
+            watchdog: Watchdog::default(),
+            state: State::Held("starting"),
             schema_told: false,
             end_told: false,
             rates: FieldRates::default(),
@@ -242,7 +234,7 @@ impl Ventilator {
             }
             ToVentilator::Bye { epoch, lane, generation } => {
                 if epoch == self.epoch && self.seats.holder(lane, generation).is_some() {
-                    self.dismiss(lane, "left");
+                    self.dismiss(lane, "left", None);
                 }
             }
             ToVentilator::CollectorHello { life: _ } => {
@@ -276,18 +268,20 @@ impl Ventilator {
         }
     }
 
-    fn dismiss(&mut self, lane: u32, reason: &str) {
+    fn dismiss(&mut self, lane: u32, reason: &str, died_over: Option<u64>) {
         self.seats.remove(&mut self.pump.ring, lane, reason);
-        self.pump.flow.leave(lane);
+        self.pump.flow.leave(lane, died_over);
     }
 
     fn watch(&mut self) {
         self.watched = Instant::now();
         for lane in self.seats.dead() {
-            self.dismiss(lane, "process gone");
+            let died_over = self.pump.ring.lane(lane as usize).cursor();
+            self.dismiss(lane, "process gone", died_over);
         }
         for lane in self.seats.stuck(&self.pump.ring, self.pump.flow.busy_lanes()) {
-            self.dismiss(lane, "no progress");
+            // Slowness is no strike.
+            self.dismiss(lane, "no progress", None);
         }
         self.pump.flow.tick(now_ns());
     }
@@ -312,25 +306,25 @@ impl Ventilator {
                     }
                 }
                 Effect::Free(position) => self.pump.ring.free_to(position),
+                Effect::Quarantine(unit) => self.quarantine.take(&self.pump.ring, &unit),
             }
         }
         Ok(())
     }
 
     fn note(&mut self, step: Step) {
-        let state = match step {
-            Step::Worked => "running",
-            Step::Idle(_) => "running: source silent",
-            Step::Blocked(reason) => reason,
-            Step::Ended => "ended",
-        };
+        let state = self.watchdog.judge(self.pump.seen(step, now_ns()));
+        if state != self.state {
+            match state.alarming() {
+                true => tracing::warn!(state = state.name(), before = self.state.name(), "source"),
+                false => tracing::info!(state = state.name(), before = self.state.name(), "source"),
+            }
+            self.state = state;
+        }
         if step == Step::Ended && !self.end_told {
             self.end_told = true;
             self.pump.flow.broadcast(&LaneMessage::End);
             tracing::info!(events = self.pump.counts.taken, "end of data");
-        }
-        if self.state != state {
-            self.state = state.to_string();
         }
         self.reporter.active(self.pump.change.active());
         if !self.schema_told && self.pump.schema().is_some() {
@@ -339,42 +333,28 @@ impl Ventilator {
         }
     }
 
-    fn report(&mut self, daemon: &Daemon) {
-        if !self.reporter.due() {
-            return;
-        }
-        let (counts, metrics) = (&self.pump.counts, &daemon.metrics);
-        metrics.set("ami_events_total", counts.taken as f64);
-        metrics.set("ami_late_events_total", counts.late as f64);
-        metrics.set("ami_heartbeats_total", counts.heartbeats as f64);
-        for (reason, count) in &counts.dropped {
-            metrics.set(&format!("ami_dropped_events_total{{reason=\"{reason}\"}}"), *count as f64);
-        }
-        for (name, count) in self.pump.source_counters() {
-            metrics.set(&format!("ami_source_total{{what=\"{name}\"}}"), count as f64);
-        }
-        self.rates.set(&self.pump, metrics);
-        let ring = &self.pump.ring;
-        metrics.set("ami_ring_bytes", ring.capacity() as f64);
-        metrics.set("ami_ring_used_bytes", (ring.capacity() - ring.free()) as f64);
-        metrics.set("ami_lanes", self.seats.len() as f64);
-        metrics.set("ami_flushes_in_flight", self.pump.flow.in_flight() as f64);
-        metrics.set("ami_flushes_decided_total", self.pump.flow.watermark() as f64);
-        metrics.set("ami_units_pending", self.pump.flow.pending_units() as f64);
-        let conditions = self.pump.conditions();
-        metrics.set("ami_run", f64::from(conditions.run));
-        metrics.set("ami_step", f64::from(conditions.step));
-        metrics.set("ami_drained", f64::from(u8::from(self.pump.drained())));
-        let schema = self.pump.schema().map(|s| (**s).clone());
-        self.reporter.schema(schema);
-        self.reporter.state(&self.state.clone());
-        self.reporter.send(daemon);
-    }
-
+    /// Ends the open flush and waits a moment for the root's decision. What is still undecided then
+    /// stays in the ring's file, and the next life answers for it.
     fn stop(mut self) -> anyhow::Result<()> {
+        self.pump.close(now_ns());
+        let asked = Instant::now();
+        while !self.pump.flow.drained() && asked.elapsed() < LAST_WAIT {
+            self.receive()?;
+            self.watch();
+            self.pump.record(false);
+            self.perform()?;
+            self.wait(WATCH)?;
+        }
         self.pump.flow.broadcast(&LaneMessage::Quit);
         self.perform()?;
-        let ring = self.pump.ring;
-        ring.remove().context("removing the ring")
+        if !self.pump.flow.drained() {
+            tracing::warn!(
+                flushes = self.pump.flow.in_flight(),
+                ring = %self.pump.ring.path().display(),
+                "stopped before everything was decided: the ring stays, and the next start answers for it"
+            );
+            return Ok(());
+        }
+        self.pump.ring.remove().context("removing the ring")
     }
 }

@@ -180,6 +180,27 @@ impl System {
         self.children[name].id()
     }
 
+    /// Names of the workers that were started and not killed.
+    pub fn workers(&self) -> Vec<String> {
+        self.children.keys().filter(|n| n.starts_with("worker")).cloned().collect()
+    }
+
+    /// The living ventilator's ring.
+    pub fn ring(&self) -> PathBuf {
+        let name = self.dir.path().file_name().unwrap().to_string_lossy().replace('.', "");
+        until("the ring", || {
+            let rings = ami_shm::leftovers(Path::new("/dev/shm"), &format!("ami-{name}-")).ok()?;
+            rings.into_iter().find(|ring| ring.alive).map(|ring| ring.path)
+        })
+    }
+
+    /// Resident memory of a daemon, bytes; what it shares with others is not counted.
+    pub fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
+        let line = status.lines().find(|l| l.starts_with("RssAnon:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self, name: &str) {
         self.signal(name, Signal::KILL);

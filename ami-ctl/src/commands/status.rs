@@ -88,12 +88,12 @@ fn summary(status: &Value) -> String {
     format!("{graphs}\n{sources}")
 }
 
-/// Live, silent or ended, in the operator's words.
+/// Live, silent, ended or what is wrong, in the operator's words.
 fn source_state(member: Member<'_>) -> &str {
     match member.text("state") {
         _ if !member.alive() => "not heard of",
         "running" => "live",
-        "running: source silent" => "silent",
+        "source silent" => "silent",
         state => state,
     }
 }
@@ -145,7 +145,7 @@ mod tests {
     #[test]
     fn the_table_tells_state_and_drops() {
         let status = json!({"version": 7, "in_effect": 6, "members": [
-            {"role": "ventilator", "name": "ventilator", "host": "h", "pid": 5, "state": "running: source silent",
+            {"role": "ventilator", "name": "ventilator", "host": "h", "pid": 5, "state": "source silent",
              "version": 7, "age_ms": 20, "alive": true, "nodes": [],
              "metrics": {"ami_events_total": 12000.0, "ami_dropped_events_total{reason=\"overload\"}": 4.0}},
             {"role": "worker", "name": "worker-0", "host": "h", "pid": 6, "state": "running", "version": 6,

@@ -102,6 +102,9 @@ fn text(now: &Value, before: &Value) -> String {
     if !flow.is_empty() {
         parts.push(flow.join("\n"));
     }
+    if let Some(load) = Load::of(now, rates) {
+        parts.push(load.text());
+    }
     let costs = costs(now, before);
     if !costs.is_empty() {
         let row =
@@ -133,6 +136,51 @@ fn flow_lines(member: Member<'_>, rates: Rates<'_>) -> Vec<String> {
     lines
 }
 
+/// What workers do, and what they could do.
+struct Load {
+    /// Events per second, of all workers.
+    events: f64,
+    /// Part of the time that they work, on average.
+    busy: f64,
+    /// Events per second at which they would do nothing but work.
+    saturates: f64,
+}
+
+impl Load {
+    /// A worker that is nearly idle says nothing about its speed: it is taken to be as fast as the
+    /// others on average. None while nobody works.
+    fn of(status: &Value, rates: Rates<'_>) -> Option<Load> {
+        let workers: Vec<(f64, f64)> = members(status)
+            .filter(|m| m.text("role") == "worker" && m.alive())
+            .filter_map(|m| {
+                let busy = m.metric("ami_busy_fraction")?.clamp(0.0, 1.0);
+                Some((rates.rate(m, "ami_events_total")?, busy))
+            })
+            .collect();
+        let measured = workers.iter().filter(|(rate, busy)| *busy >= 0.01 && *rate > 0.0);
+        let speeds: Vec<f64> = measured.map(|(rate, busy)| rate / busy).collect();
+        if speeds.is_empty() {
+            return None;
+        }
+        let mean = speeds.iter().sum::<f64>() / speeds.len() as f64;
+        let count = workers.len() as f64;
+        Some(Load {
+            events: workers.iter().map(|w| w.0).sum(),
+            busy: workers.iter().map(|w| w.1).sum::<f64>() / count,
+            saturates: mean * count,
+        })
+    }
+
+    fn text(&self) -> String {
+        format!(
+            "workers do {} events/s and are {:.0} % busy; they saturate at about {} events/s",
+            print::short(self.events),
+            self.busy * 100.0,
+            print::short(self.saturates)
+        )
+    }
+}
+
 /// Fraction of a core that each node takes, over all members, dearest first.
 fn costs(now: &Value, before: &Value) -> Vec<(String, f64)> {
     let rates = Rates::since(Some(before));
@@ -158,6 +206,10 @@ fn document(now: &Value, before: &Value) -> Value {
         slot["rates"] =
             json!({"events": rate("ami_events_total"), "bytes": rate("ami_bytes_total")});
     }
+    document["load"] = Load::of(now, rates).map_or(
+        Value::Null,
+        |load| json!({"events": load.events, "busy": load.busy, "saturates_at": load.saturates}),
+    );
     document["costs"] = costs(now, before)
         .into_iter()
         .map(|(node, cost)| json!({"node": node, "cores": cost}))
@@ -172,7 +224,8 @@ mod tests {
     fn status(seconds: f64, cost: f64) -> Value {
         json!({"version": 1, "in_effect": 1, "members": [{"role": "worker", "name": "w", "host": "h", "pid": 1,
             "state": "running", "alive": true, "metrics": {"ami_report_time_ns": seconds * 1e9,
-            "ami_bytes_total": seconds * 1048576.0, "ami_node_seconds_total{node=\"g/n\"}": cost}}]})
+            "ami_bytes_total": seconds * 1048576.0, "ami_events_total": seconds * 1000.0,
+            "ami_busy_fraction": 0.25, "ami_node_seconds_total{node=\"g/n\"}": cost}}]})
     }
 
     #[test]
@@ -181,8 +234,10 @@ mod tests {
         let text = text(&now, &before);
         assert!(text.contains("g/n") && text.contains("25.00 %"), "{text}");
         assert!(text.contains("1.0 MiB/s from the ring"));
+        assert!(text.contains("25 % busy; they saturate at about 4"), "{text}");
         let document = document(&now, &before);
         assert_eq!(document["costs"][0]["cores"], 0.25);
+        assert_eq!(document["load"]["saturates_at"], 4000.0);
         assert_eq!(document["members"][0]["rates"]["bytes"], 1048576.0);
     }
 }

@@ -33,6 +33,10 @@ impl Flow {
             units => units.to_vec(),
         };
         for unit in all {
+            // Given up, or just being run alone.
+            if epoch == self.epoch && (self.tell_given_up(flush, unit) || self.poison.has(unit)) {
+                continue;
+            }
             let known = epoch == self.epoch && unit >= self.first_unit;
             match known.then(|| self.units.get((unit - self.first_unit) as usize)).flatten() {
                 None => self.effects.push(Effect::Collector(ToCollector::Dropped {
@@ -83,6 +87,7 @@ impl Flow {
         let first = self.first_unit;
         self.replays.retain(|u| *u >= first);
         self.waiting.retain(|u| *u >= first);
+        self.poison.forget(first);
         self.forget_contexts();
         self.free();
         self.dispatch();

@@ -1,6 +1,7 @@
 //! Lanes of the flow: who takes which unit, credit, death, replay.
 
 use super::{Effect, Flow};
+use crate::thin::Backlog;
 use ami_proto::to_ventilator::Purpose;
 use ami_proto::ventilator_to_worker::{Descriptor, LaneMessage};
 use std::collections::{BTreeSet, VecDeque};
@@ -71,9 +72,14 @@ impl Flow {
     }
 
     /// A lane is fenced or left: its undecided units are done again on others, each alone.
-    pub fn leave(&mut self, lane: u32) {
+    /// `died_over` is the unit that the cursor of a dead process names.
+    pub fn leave(&mut self, lane: u32, died_over: Option<u64>) {
         if self.lanes.remove(&lane).is_none() {
             return;
+        }
+        self.poison.leave(lane);
+        if let Some(unit) = died_over {
+            self.strike(lane, unit);
         }
         if self.sticky == Some(lane) {
             self.sticky = None;
@@ -81,13 +87,12 @@ impl Flow {
         if let Some(open) = &mut self.open {
             open.lanes.remove(&lane);
         }
+        let mut held = Vec::new();
         for unit in self.units.iter_mut().filter(|u| u.lane == Some(lane)) {
             unit.lane = None;
-            let number = unit.descriptor.unit;
-            if !self.replays.contains(&number) {
-                self.replays.push_back(number);
-            }
+            held.push(unit.descriptor.unit);
         }
+        held.into_iter().for_each(|unit| self.again(unit));
         self.free();
         self.dispatch();
     }
@@ -96,7 +101,9 @@ impl Flow {
     pub fn credit(&mut self, lane: u32, done: u64, flushed: u64) {
         let Some(entry) = self.lanes.get_mut(&lane) else { return };
         // Counts only grow, and never beyond what was sent: anything else is a stranger's.
-        entry.done = done.clamp(entry.done, entry.sent);
+        let before = entry.done;
+        entry.done = done.clamp(before, entry.sent);
+        self.credited += entry.done - before;
         entry.flushed = entry.flushed.max(flushed);
         let first = self.first_unit;
         while entry.on_hand.front().is_some_and(|(u, ..)| *u < first) {
@@ -106,6 +113,31 @@ impl Flow {
         self.dispatch();
     }
 
+    /// Grows whenever a lane or the root gets something done.
+    pub fn progress(&self) -> u64 {
+        self.watermark + self.credited
+    }
+
+    /// What workers have not done.
+    pub fn backlog(&self) -> Backlog {
+        let working = self.lanes.values().filter(|l| l.works());
+        let on_hand = working.flat_map(|l| {
+            l.on_hand.iter().filter(|(_, _, order)| *order >= l.done).map(|(unit, ..)| *unit)
+        });
+        let waiting = self.waiting.iter().chain(&self.replays).copied();
+        let unit = |n: u64| self.units.get(n.checked_sub(self.first_unit)? as usize);
+        let (mut heartbeats, mut undone, mut waits) = (BTreeSet::new(), 0, 0);
+        for (n, is_waiting) in on_hand.map(|n| (n, false)).chain(waiting.map(|n| (n, true))) {
+            let Some(unit) = unit(n) else { continue };
+            let events = u64::from(unit.descriptor.events);
+            heartbeats.insert(unit.key);
+            undone += events;
+            waits += if is_waiting { events } else { 0 };
+        }
+        let done = self.made.saturating_sub(undone);
+        Backlog { heartbeats: heartbeats.len(), waiting: waits, done }
+    }
+
     /// Lanes that hold units, for the deadline.
     pub fn busy_lanes(&self) -> impl Iterator<Item = (u32, u64)> {
         self.lanes.iter().filter(|(_, l)| l.outstanding() > 0).map(|(n, l)| (*n, l.done))
@@ -113,6 +145,7 @@ impl Flow {
 
     /// Gives units to lanes with room: those of dead lanes first, they hold up a heartbeat.
     pub(super) fn dispatch(&mut self) {
+        self.dispatch_suspects();
         while let Some(&unit) = self.replays.front() {
             let Some(lane) = self.choose() else { return };
             self.replays.pop_front();
@@ -154,18 +187,19 @@ impl Flow {
     }
 
     fn choose(&mut self) -> Option<u32> {
-        let sticky =
-            self.sticky.filter(|s| self.lanes.get(s).is_some_and(|l| l.outstanding() < STICKY));
+        let keeps_up = |s: &u32| self.lanes.get(s).is_some_and(|l| l.outstanding() < STICKY);
+        let sticky = self.sticky.filter(|s| keeps_up(s) && !self.poison.keeps(*s));
         if sticky.is_some() {
             return sticky;
         }
         let credits = self.limits.credits;
-        let free = self.lanes.iter().filter(|(_, l)| l.works() && l.outstanding() < credits);
+        let room = |l: &Lane| l.works() && l.outstanding() < credits;
+        let free = self.lanes.iter().filter(|(n, l)| room(l) && !self.poison.keeps(**n));
         self.sticky = free.min_by_key(|(_, l)| l.outstanding()).map(|(n, _)| *n);
         self.sticky
     }
 
-    fn send(&mut self, lane: u32, unit: u64, alone: bool) {
+    pub(super) fn send(&mut self, lane: u32, unit: u64, alone: bool) {
         let Some(index) = unit.checked_sub(self.first_unit) else { return };
         let Some(entry) = self.units.get_mut(index as usize) else { return };
         entry.lane = Some(lane);

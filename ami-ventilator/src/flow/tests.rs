@@ -79,7 +79,7 @@ fn a_dead_lanes_units_are_replayed_alone_on_others() {
     (0..3).for_each(|n| add(&mut flow, n));
     flow.flush(true, false, 0);
     flow.effects();
-    flow.leave(0);
+    flow.leave(0, None);
     assert!(sent(&flow.effects()).is_empty(), "nobody is there");
     flow.join(1, Work);
     let replayed = sent(&flow.effects());
@@ -179,27 +179,99 @@ fn a_recorder_gets_every_unit_and_holds_the_ring() {
     assert_eq!(flow.workers(), 1);
 }
 
+/// Dropped for poison, and units sent with the lane and whether alone.
+fn poisoned(effects: &[Effect]) -> Vec<u64> {
+    let pick = |e: &Effect| match e {
+        Effect::Collector(ToCollector::Dropped { unit, reason, .. }) if reason == "poison" => {
+            Some(*unit)
+        }
+        _ => None,
+    };
+    effects.iter().filter_map(pick).collect()
+}
+
+#[test]
+fn the_third_death_over_a_unit_gives_it_up_and_the_others_are_done() {
+    let mut flow = flow(3);
+    (0..6).for_each(|n| add(&mut flow, n));
+    flow.flush(true, false, 0);
+    flow.effects();
+    let holder = |flow: &Flow, unit: usize| flow.units[unit].lane.unwrap();
+    // Once: replayed like any other unit.
+    let lane = holder(&flow, 4);
+    flow.leave(lane, Some(4));
+    let effects = flow.effects();
+    assert!(sent(&effects).iter().any(|s| s.1 == 4 && s.2), "{effects:?}");
+    // Twice: alone, on a lane that is done with everything else.
+    let lane = holder(&flow, 4);
+    flow.leave(lane, Some(4));
+    let left = *flow.lanes.keys().next().unwrap();
+    assert!(sent(&flow.effects()).iter().all(|s| s.1 != 4), "not beside other units");
+    assert!(!flow.ready(), "the only lane is kept free");
+    let all = flow.lanes[&left].sent;
+    flow.credit(left, all, 1);
+    assert_eq!(sent(&flow.effects())[0], (left, 4, true));
+    flow.join(8, Work);
+    flow.effects();
+    // Thrice: given up, saved, declared; and again with every manifest and need.
+    flow.leave(left, Some(4));
+    let effects = flow.effects();
+    assert_eq!(poisoned(&effects), [4]);
+    assert!(effects.iter().any(|e| matches!(e, Effect::Quarantine(p) if p.unit.unit == 4)));
+    assert!(sent(&effects).iter().all(|s| s.1 != 4));
+    flow.need(7, 0, &[4]);
+    flow.tick(1000);
+    assert_eq!(poisoned(&flow.effects()), [4, 4]);
+    let all = flow.lanes[&8].sent;
+    flow.credit(8, all, 1);
+    flow.decided(7, 1, 1);
+    flow.effects();
+    add(&mut flow, 6);
+    assert_eq!(sent(&flow.effects()), [(8, 6, false)], "the lane is free again");
+}
+
+#[test]
+fn deaths_that_name_no_unit_or_anothers_are_no_strike() {
+    let mut flow = flow(1);
+    add(&mut flow, 0);
+    for lane in 1..20 {
+        flow.join(lane, Work);
+        // Whoever leaves was idle, or claims a unit that it never had.
+        flow.leave(lane, [None, Some(99), Some(0)][lane as usize % 3]);
+    }
+    flow.leave(0, None);
+    assert!(poisoned(&flow.effects()).is_empty());
+    flow.join(20, Work);
+    assert_eq!(sent(&flow.effects()), [(20, 0, true)]);
+}
+
 proptest::proptest! {
     /// Whatever joins, leaves and lags: while a lane lives, every undecided unit is on a living
     /// lane or queued, and a lane never holds more than its credit.
     #[test]
-    fn no_unit_is_forgotten(actions in proptest::collection::vec((0u8..6, 0u32..3), 1..200)) {
+    fn no_unit_is_forgotten(actions in proptest::collection::vec((0u8..7, 0u32..3), 1..200)) {
         let mut flow = flow(0);
         let mut next = 0;
         for (action, lane) in actions {
             match action {
                 0 if !flow.lanes.contains_key(&lane) => flow.join(lane, Work),
-                1 => flow.leave(lane),
+                1 => flow.leave(lane, None),
                 2 if flow.ready() => { add(&mut flow, next); next += 1; }
                 3 => flow.flush(true, false, 0),
                 4 => { let done = flow.lanes.get(&lane).map_or(0, |l| l.sent); flow.credit(lane, done, 0); }
                 5 => { let decided = flow.watermark + 1; if flow.flushes.len() > 3 { flow.decided(7, 1, decided) } }
+                6 => {
+                    let held = flow.units.iter().find(|u| u.lane == Some(lane));
+                    let unit = held.map(|u| u.descriptor.unit);
+                    flow.leave(lane, unit);
+                }
                 _ => {}
             }
             for unit in &flow.units {
                 let n = unit.descriptor.unit;
                 let held = unit.lane.is_some_and(|l| flow.lanes.contains_key(&l));
-                proptest::prop_assert!(held || flow.waiting.contains(&n) || flow.replays.contains(&n), "unit {}", n);
+                let queued = flow.waiting.contains(&n) || flow.replays.contains(&n);
+                proptest::prop_assert!(held || queued || flow.poison.has(n), "unit {}", n);
             }
             for lane in flow.lanes.values() {
                 proptest::prop_assert!(lane.outstanding() <= LIMITS.credits);

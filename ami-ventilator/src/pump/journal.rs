@@ -40,6 +40,13 @@ impl Pump {
         }
     }
 
+    /// What a next life would read, as the ring's file has it.
+    #[cfg(test)]
+    pub(super) fn left_behind(&self) -> crate::past::Journal {
+        crate::past::Journal::decode(&self.ring.journal().unwrap(), self.ring.tally().as_deref())
+            .unwrap()
+    }
+
     fn tally(&mut self) -> Tally {
         self.recorded += 1;
         let (watermark, root_life) = self.flow.acknowledged();

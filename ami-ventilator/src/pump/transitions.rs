@@ -24,6 +24,7 @@ impl Pump {
             return Ok(Step::Blocked("ring full, or the root behind"));
         }
         let Some(transition) = self.source.transition() else { return Ok(Step::Worked) };
+        self.counts.transitions += 1;
         self.follow(transition, now_ns);
         Ok(Step::Worked)
     }

@@ -1,6 +1,7 @@
 //! What can be seen of a pump from outside.
 
-use super::Pump;
+use super::{Pump, Step};
+use crate::watchdog::Seen;
 use ami_graph::schema::Schema;
 use ami_proto::ids::Conditions;
 use std::sync::Arc;
@@ -14,6 +15,29 @@ impl Pump {
     /// Whether the source ended and everything is decided.
     pub fn drained(&self) -> bool {
         self.ended && self.flow.drained()
+    }
+
+    /// What the watchdog is to know after a step.
+    pub fn seen(&self, step: Step, now_ns: u64) -> Seen {
+        Seen {
+            now_ns,
+            events: self.counts.taken,
+            unbelieved: self.counts.dropped.get("timestamp").copied().unwrap_or(0),
+            transitions: self.counts.transitions,
+            progress: self.flow.progress(),
+            pending: self.flow.pending_units() > 0,
+            lost: self.source.lost(),
+            ended: step == Step::Ended,
+            held: match step {
+                Step::Blocked(reason) => Some(reason),
+                _ => None,
+            },
+        }
+    }
+
+    /// Newest believed timestamp.
+    pub fn newest(&self) -> Option<u64> {
+        self.timeline.newest()
     }
 
     /// Events that had each field, with the field's name, since the last Configure.
