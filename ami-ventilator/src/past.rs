@@ -76,7 +76,7 @@ pub struct Inheritance {
     pub pasts: Vec<Past>,
     /// URL of the last life's source.
     pub source: String,
-    /// How far the last life had come; none after a clean stop.
+    /// How far the last life had come; none if there was none.
     pub tally: Option<Tally>,
     /// Graph version of its newest context.
     pub version: u64,
@@ -90,6 +90,14 @@ impl Past {
             self.decided = newest.progress();
         }
         self.manifests.retain(|m| m.flush >= flushes);
+    }
+}
+
+impl Inheritance {
+    /// Events of this source that earlier lives took: where the new life goes on.
+    pub fn taken(&self, source: &str) -> u64 {
+        let tally = self.tally.as_ref().filter(|_| self.source == source);
+        tally.map_or(0, |t| t.taken)
     }
 }
 

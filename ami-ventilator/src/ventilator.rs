@@ -96,9 +96,7 @@ impl Ventilator {
         let host = config.instance.host.clone();
         let number = host_number(&host);
         let (dead, inheritance) = dead_rings(config, &host);
-        let tally =
-            inheritance.tally.iter().filter(|_| inheritance.source == config.ventilator.source);
-        let taken = tally.map(|t| t.taken).sum();
+        let taken = inheritance.taken(&config.ventilator.source);
         let source = sources::open(&spec, number, &host, taken)?;
         let epoch = daemon.life;
         let context = daemon.context.clone();
