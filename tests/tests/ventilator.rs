@@ -162,7 +162,7 @@ fn overload_is_thinned_counted_and_bounded() {
     let builder = System::of(source).workers(1).set("ventilator.ring_bytes=33554432");
     let system = builder.start();
     system.apply(&heavy(100));
-    let mut subscriber = system.subscribe("g/n");
+    let subscriber = system.subscribe("g/n");
     let memory = || ["ventilator", "worker-0"].map(|name| system.memory(name));
     let (mut first, mut kept) = (None, 0);
     for heartbeat in 0..60 {
