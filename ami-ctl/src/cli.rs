@@ -42,6 +42,8 @@ enum Command {
     Top(commands::top::Args),
     /// Events as they pass, to a file that replays
     Record(commands::record::Args),
+    /// The average of a field, to a file that `calibrate` subtracts
+    Pedestal(commands::pedestal::Args),
     /// Check this machine and this system; says what to do
     Doctor(commands::doctor::Args),
     /// Measure this machine: events/s, GB/s, latency, fraction of the machine's limits
@@ -81,6 +83,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Get(args) => commands::get::run(&args, &system()?),
         Command::Watch(args) => commands::watch::run(&args, &system()?),
         Command::Top(args) => commands::top::run(&args, &system()?),
+        Command::Pedestal(args) => commands::pedestal::run(&args, &system()?),
         Command::Record(args) => commands::record::run(&args, &system()?),
         Command::Doctor(args) => commands::doctor::run(&args, &system()?),
         Command::Bench(args) => bench::run(&args, globals.json),

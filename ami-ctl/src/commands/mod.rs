@@ -8,6 +8,7 @@ pub mod graph;
 pub mod keys;
 pub mod local;
 pub mod ops;
+pub mod pedestal;
 pub mod record;
 pub mod sources;
 pub mod status;
