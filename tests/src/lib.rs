@@ -6,6 +6,7 @@
 
 pub mod chaos;
 pub mod client;
+pub mod decoders;
 pub mod random;
 
 use client::{Feature, Subscriber, request};
@@ -249,6 +250,18 @@ impl System {
             format!("--- {name}\n{}\n", newest.join("\n"))
         };
         self.children.keys().map(tail).collect()
+    }
+
+    /// Resident memory of a daemon, bytes.
+    pub fn resident(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
+        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or("VmRSS: 0 kB");
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// Names of the daemons that were started and not killed.
+    pub fn members(&self) -> Vec<String> {
+        self.children.keys().cloned().collect()
     }
 
     /// What a daemon logged.

@@ -1,0 +1,220 @@
+//! Every decoder of bytes from outside a process, with samples of what it understands: for the
+//! property tests and for `fuzz/`. To decode may fail, but not panic, hang or take much memory.
+
+mod samples;
+
+use crate::chaos::garbage;
+use ami_graph::expr::Expr;
+use ami_graph::limits::Limits;
+use ami_graph::partial::Partial;
+use ami_graph::plan::Plan;
+use ami_graph::published::Frame;
+use ami_graph::root::RootStage;
+use ami_graph::run::WorkerStage;
+use ami_graph::spec::{GraphSet, GraphSpec};
+use ami_graph::types::Type;
+use ami_graph::value::DType;
+use ami_graph::wire;
+use ami_proto::chunk::{ChunkView, Spans};
+use ami_proto::codec;
+use ami_proto::config::Config;
+use ami_proto::ctl_to_manager::Command;
+use ami_proto::manager_to_members::Announce;
+use ami_proto::member_to_manager::Report;
+use ami_proto::root_to_hosts::RootMessage;
+use ami_proto::to_collector::ToCollector;
+use ami_proto::to_root::ToRoot;
+use ami_proto::to_ventilator::ToVentilator;
+use ami_proto::ventilator_to_worker::LaneMessage;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use std::sync::Arc;
+
+/// One decoder.
+#[derive(Clone, Copy)]
+pub struct Decoder {
+    /// Its name.
+    pub name: &'static str,
+    /// Bytes that it understands.
+    pub samples: fn() -> Vec<Vec<u8>>,
+    /// Decodes bytes, in a directory for those that read files, and uses what came of it; whether
+    /// they were understood.
+    pub decode: fn(&[u8], &Path) -> bool,
+}
+
+/// All of them.
+pub const DECODERS: [Decoder; 18] = [
+    Decoder {
+        name: "to_ventilator",
+        samples: || headers(garbage::to_ventilator()),
+        decode: message::<ToVentilator>,
+    },
+    Decoder {
+        name: "to_collector",
+        samples: || headers(garbage::to_collector()),
+        decode: message::<ToCollector>,
+    },
+    Decoder { name: "to_root", samples: || headers(garbage::to_root()), decode: message::<ToRoot> },
+    Decoder {
+        name: "to_worker",
+        samples: || headers(garbage::to_worker()),
+        decode: message::<LaneMessage>,
+    },
+    Decoder { name: "to_hosts", samples: samples::to_hosts, decode: message::<RootMessage> },
+    Decoder {
+        name: "report",
+        samples: || headers(garbage::to_manager()),
+        decode: message::<Report>,
+    },
+    Decoder {
+        name: "announce",
+        samples: || headers(garbage::to_manager()),
+        decode: message::<Announce>,
+    },
+    Decoder { name: "partial", samples: samples::partials, decode: partial },
+    Decoder { name: "chunk", samples: samples::chunks, decode: chunk },
+    Decoder { name: "ring", samples: samples::rings, decode: ring },
+    Decoder { name: "xtc2", samples: samples::xtc2, decode: xtc2 },
+    Decoder { name: "journal", samples: samples::journals, decode: journal },
+    Decoder { name: "graph", samples: samples::graphs, decode: graph },
+    Decoder { name: "graph_set", samples: samples::graph_sets, decode: graph_set },
+    Decoder { name: "expression", samples: samples::expressions, decode: expression },
+    Decoder { name: "configuration", samples: samples::configurations, decode: configuration },
+    Decoder { name: "command", samples: || bodies(garbage::commands()), decode: command },
+    Decoder { name: "url", samples: samples::urls, decode: url },
+];
+
+fn headers(messages: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+    messages.into_iter().filter_map(|frames| frames.into_iter().next()).collect()
+}
+
+fn bodies(messages: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
+    messages.into_iter().filter_map(|mut frames| frames.pop()).collect()
+}
+
+/// As it comes, and with a checksum that is right, so that what lies behind is reached.
+fn message<T: DeserializeOwned>(bytes: &[u8], _dir: &Path) -> bool {
+    let mut sealed = bytes.to_vec();
+    codec::seal(&mut sealed);
+    codec::decode::<T>(bytes).is_ok() | codec::decode::<T>(&sealed).is_ok()
+}
+
+/// What can be decoded is merged with a good one and published, as collectors do.
+fn partial(bytes: &[u8], _dir: &Path) -> bool {
+    let Ok((header, frames)) = wire::split(bytes) else { return false };
+    let Ok(damaged) = Partial::decode(header, &frames) else { return false };
+    let plan = samples::plan();
+    let mut worker = WorkerStage::new(plan.clone());
+    samples::with_batch(|batch| worker.absorb(batch));
+    let mut good = worker.take();
+    let mut root = RootStage::new(plan);
+    root.close(&Frame::default(), damaged.clone());
+    if good.merge(damaged).is_ok() {
+        root.close(&Frame { heartbeat: 1, ..Frame::default() }, good);
+    }
+    true
+}
+
+struct Memory<'a>(&'a [u8]);
+
+impl Spans for Memory<'_> {
+    fn span(&self, offset: u64, len: usize) -> Option<&[u8]> {
+        let start = usize::try_from(offset).ok()?;
+        self.0.get(start..start.checked_add(len)?)
+    }
+}
+
+/// The bytes are those of a whole chunk: the last two words say where its index lies.
+fn chunk(bytes: &[u8], _dir: &Path) -> bool {
+    let Some((bytes, at)) = bytes.split_last_chunk::<8>() else { return false };
+    let at = u64::from_le_bytes(*at) as usize;
+    // Aligned as in the ring.
+    let mut words = vec![0u64; bytes.len().div_ceil(8)];
+    let memory: &mut [u8] = bytemuck::cast_slice_mut(&mut words);
+    memory[..bytes.len()].copy_from_slice(bytes);
+    let memory = &memory[..bytes.len()];
+    let Some(index) = memory.get(at..) else { return false };
+    let arrays = Memory(memory);
+    let Ok(view) = ChunkView::new(&arrays, index) else { return false };
+    let plan = samples::plan();
+    let held = Default::default();
+    let Ok(batch) = view.batch(plan.schema(), &held, plan.wanted()) else { return false };
+    let mut worker = WorkerStage::new(plan.clone());
+    worker.absorb(&batch);
+    worker.take();
+    true
+}
+
+fn ring(bytes: &[u8], dir: &Path) -> bool {
+    let file = dir.join("ring");
+    std::fs::write(&file, bytes).unwrap();
+    let Ok(ring) = ami_shm::RingReader::open(&file) else { return false };
+    for position in [ring.head(), ring.tail(), 0, u64::MAX] {
+        let _ = ring.bytes(position, 100).map(|b| b.iter().fold(0, |a: u8, b| a ^ b));
+        ring.still_owned(position);
+    }
+    for lane in 0..ring.lanes().min(4) {
+        if let Ok(slot) = ring.lane(lane, 1) {
+            slot.fenced();
+            slot.beat();
+        }
+    }
+    let _ = ring.lane(usize::MAX, 1);
+    let _ = ring.journal_read();
+    true
+}
+
+fn xtc2(bytes: &[u8], dir: &Path) -> bool {
+    let file = dir.join("data.xtc2");
+    std::fs::write(&file, bytes).unwrap();
+    ami_ventilator::inspect::run(&[file], true, true, &mut std::io::sink()).is_ok()
+}
+
+fn journal(bytes: &[u8], dir: &Path) -> bool {
+    let file = dir.join("graphs.journal");
+    std::fs::write(&file, bytes).unwrap();
+    ami_manager::journal::Journal::open(&file).is_ok()
+}
+
+fn graph(bytes: &[u8], _dir: &Path) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    GraphSpec::parse(text).map(|spec| compile(GraphSet::of(spec))).is_ok()
+}
+
+fn graph_set(bytes: &[u8], _dir: &Path) -> bool {
+    GraphSet::from_json_bytes(bytes).map(compile).is_ok()
+}
+
+fn compile(set: GraphSet) {
+    let limits = Limits { state_bytes: 1 << 20, ..Limits::default() };
+    let plan = Arc::new(Plan::new(Arc::new(set), samples::plan().schema().clone(), &limits));
+    let mut worker = WorkerStage::new(plan.clone());
+    samples::with_batch(|batch| worker.absorb(batch));
+    RootStage::new(plan).close(&Frame::default(), worker.take());
+}
+
+fn expression(bytes: &[u8], _dir: &Path) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(expr) = Expr::parse(text) else { return false };
+    let inputs: Vec<(String, Type)> =
+        expr.names().iter().map(|n| (n.clone(), Type::scalar(DType::F64))).collect();
+    let _ = expr.compile(&inputs);
+    true
+}
+
+fn configuration(bytes: &[u8], dir: &Path) -> bool {
+    let file = dir.join("ami.toml");
+    std::fs::write(&file, bytes).unwrap();
+    let set =
+        std::str::from_utf8(bytes).is_ok_and(|t| Config::load(None, &[t.to_string()]).is_ok());
+    Config::load(Some(&file), &[]).is_ok() | set
+}
+
+fn command(bytes: &[u8], _dir: &Path) -> bool {
+    serde_json::from_slice::<Command>(bytes).is_ok()
+}
+
+fn url(bytes: &[u8], _dir: &Path) -> bool {
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    text.parse::<ami_ventilator::sources::SourceSpec>().is_ok()
+}

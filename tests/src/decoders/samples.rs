@@ -1,0 +1,221 @@
+//! Samples of what the decoders understand.
+
+use crate::chaos::stream;
+use ami_graph::batch::{Batch, Column};
+use ami_graph::limits::Limits;
+use ami_graph::plan::Plan;
+use ami_graph::run::WorkerStage;
+use ami_graph::schema::{Field, Kind, Schema};
+use ami_graph::spec::{GraphSet, GraphSpec};
+use ami_graph::value::DType;
+use ami_proto::chunk::{Arena, ChunkWriter, Staging};
+use ami_proto::codec::encode;
+use ami_proto::root_to_hosts::RootMessage;
+use ami_shm::{RingConfig, RingWriter};
+use std::collections::BTreeMap;
+use std::sync::{Arc, LazyLock};
+
+fn field(name: &str, dtype: DType, rank: usize) -> Field {
+    Field {
+        name: name.into(),
+        aliases: vec![],
+        dtype,
+        rank,
+        shape: None,
+        kind: Kind::Event,
+        labels: BTreeMap::new(),
+    }
+}
+
+fn schema() -> Schema {
+    let fields = vec![
+        field("gauss", DType::F64, 0),
+        field("number", DType::I64, 0),
+        field("spread", DType::I32, 0),
+        field("seldom", DType::F64, 0),
+        field("frame", DType::U16, 2),
+        field("text", DType::Str, 0),
+    ];
+    Schema { fields }
+}
+
+/// The plan of the chaos stream's graph.
+pub fn plan() -> Arc<Plan> {
+    static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
+        let spec = GraphSpec::parse(&stream::graph().to_string()).unwrap();
+        let set = Arc::new(GraphSet::of(spec));
+        Arc::new(Plan::new(set, Arc::new(schema()), &Limits::default()))
+    });
+    PLAN.clone()
+}
+
+/// Three events.
+pub fn with_batch(use_it: impl FnOnce(&Batch<'_>)) {
+    fn scalars<T: bytemuck::Pod>(dtype: DType, data: &[T]) -> Column<'_> {
+        Column::Scalars { dtype, data: bytemuck::cast_slice(data), present: None }
+    }
+    let columns = vec![
+        scalars(DType::F64, &[0.5f64, -1.0, 2.0]),
+        scalars(DType::I64, &[1i64, 2, 3]),
+        scalars(DType::I32, &[-50i32, 0, 50]),
+        scalars(DType::F64, &[3.0f64, f64::NAN, 1e300]),
+        Column::Absent,
+        Column::Absent,
+    ];
+    use_it(&Batch { host: 1, first_sequence: 0, timestamps: &[10, 20, 30], columns });
+}
+
+/// What the root says.
+pub fn to_hosts() -> Vec<Vec<u8>> {
+    vec![encode(&RootMessage::Decision { version: 3, heartbeat: Some(17), life: 1 })]
+}
+
+/// States of every reduction of the stream's graph.
+pub fn partials() -> Vec<Vec<u8>> {
+    let mut worker = WorkerStage::new(plan());
+    with_batch(|batch| worker.absorb(batch));
+    let (header, frames) = worker.take().encode();
+    // As `ami_graph::wire::split` takes it apart.
+    let number = |n: usize| (n as u64).to_le_bytes();
+    let mut bytes = [number(header.len()), number(frames.len())].concat();
+    frames.iter().for_each(|f| bytes.extend(number(f.len())));
+    bytes.extend(header);
+    frames.iter().for_each(|f| bytes.extend(f));
+    vec![bytes]
+}
+
+struct Memory {
+    words: Vec<u64>,
+    head: u64,
+}
+
+impl Arena for Memory {
+    fn reserve(&mut self, len: usize) -> Option<u64> {
+        let at = self.head;
+        let end = at + len.next_multiple_of(64) as u64;
+        (end <= self.words.len() as u64 * 8).then(|| {
+            self.head = end;
+            at
+        })
+    }
+    fn bytes_mut(&mut self, position: u64, len: usize) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.words)[position as usize..][..len]
+    }
+    fn rewind(&mut self, position: u64) {
+        self.head = position;
+    }
+    fn head(&self) -> u64 {
+        self.head
+    }
+}
+
+/// A chunk with every kind of column.
+pub fn chunks() -> Vec<Vec<u8>> {
+    let mut memory = Memory { words: vec![0; 4096], head: 0 };
+    let mut staging = Staging::new(&schema());
+    let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 100, 1 << 20);
+    for n in 0..5u16 {
+        out.event(1000 + u64::from(n));
+        out.scalar(0, f64::from(n));
+        out.scalar(1, i64::from(n));
+        if n % 2 == 0 {
+            out.scalar(3, 1.0f64);
+            out.array(4, &[2, 3]).unwrap().fill(n as u8);
+            out.text(5, "text");
+        }
+    }
+    let sealed = out.seal(1, 0).unwrap();
+    let bytes = &bytemuck::cast_slice::<u64, u8>(&memory.words)[..sealed.end as usize];
+    vec![[bytes, &sealed.index.to_le_bytes()].concat()]
+}
+
+/// A ring that was written to.
+pub fn rings() -> Vec<Vec<u8>> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("ring");
+    let config = RingConfig { capacity: 4096, lanes: 2, journal: 256, ..RingConfig::default() };
+    let mut ring = RingWriter::create(&path, 7, &config).unwrap();
+    let position = ring.reserve(100).unwrap();
+    ring.bytes_mut(position, 100).fill(7);
+    ring.publish();
+    ring.open_lane(0, 1);
+    vec![std::fs::read(&path).unwrap()]
+}
+
+/// Recorded files, where a checkout has them.
+pub fn xtc2() -> Vec<Vec<u8>> {
+    let Some(dir) = crate::shared_data() else { return vec![Vec::new()] };
+    let mut found = Vec::new();
+    let mut dirs = vec![dir.join("xtc2")];
+    while let Some(dir) = dirs.pop() {
+        for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+            let (path, size) = (entry.path(), entry.metadata().map_or(0, |m| m.len()));
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.extension().is_some_and(|e| e == "xtc2") && size < 1 << 16 {
+                found.extend(std::fs::read(path));
+            }
+        }
+    }
+    found.sort();
+    if found.is_empty() { vec![Vec::new()] } else { found }
+}
+
+/// A journal of one edit, and nonsense in its form.
+pub fn journals() -> Vec<Vec<u8>> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("graphs.journal");
+    drop(ami_manager::journal::Journal::open(&path));
+    let empty = std::fs::read(&path).unwrap_or_default();
+    let spec = stream::graph();
+    let edit = format!(r#"{{"time_ns":1,"who":"me","version":1,"graph":"g","spec":{spec}}}"#);
+    vec![[&empty[..], edit.as_bytes(), b"\n"].concat(), edit.into_bytes()]
+}
+
+/// Graphs as people write them.
+pub fn graphs() -> Vec<Vec<u8>> {
+    let expr = r#"{"name": "e", "nodes": {"x": {"op": "expr", "in": {"a": "gauss", "b": "number"},
+        "expr": "where(a > 0, a * b, sqrt(abs(a)))"}, "m": {"op": "mean", "in": "x", "window": {"events": 100}},
+        "g": {"op": "gate", "in": "gauss", "with": {"b": "number"}, "when": "b > 1"},
+        "h": {"op": "hist", "in": "g", "bins": 10, "range": "auto"}}}"#;
+    vec![
+        stream::graph().to_string().into_bytes(),
+        stream::edited(3).to_string().into_bytes(),
+        expr.as_bytes().to_vec(),
+    ]
+}
+
+/// Sets of graphs as they travel.
+pub fn graph_sets() -> Vec<Vec<u8>> {
+    let spec = GraphSpec::parse(&stream::graph().to_string()).unwrap();
+    vec![GraphSet::of(spec).to_json_bytes()]
+}
+
+/// Expressions.
+pub fn expressions() -> Vec<Vec<u8>> {
+    [
+        "a * 2 + b ** -3",
+        "where(a > 0 and not (b == 1), sum(a[1:3, ::2]), max(a, b))",
+        "((((a))))",
+        "1e308 * 10 // 3 % 7 & 0x1f | ~b << 3",
+        "'text' == name",
+    ]
+    .map(|e| e.as_bytes().to_vec())
+    .into()
+}
+
+/// The default configuration, and assignments.
+pub fn configurations() -> Vec<Vec<u8>> {
+    vec![
+        ami_proto::config::DEFAULTS.as_bytes().to_vec(),
+        b"heartbeat.period_ms=10".to_vec(),
+        b"root.hosts=[\"a\", \"b\"]".to_vec(),
+    ]
+}
+
+/// Source URLs.
+pub fn urls() -> Vec<Vec<u8>> {
+    ["sim:mixed?rate=10&pace=realtime&loop=forever", "xtc2:/a/b.xtc2,/c.xtc2?epoch=counter&start=7"]
+        .map(|u| u.as_bytes().to_vec())
+        .into()
+}

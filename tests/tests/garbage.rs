@@ -1,0 +1,78 @@
+//! Damaged and forged messages on every socket of every daemon: none dies, memory stays, and what is
+//! only damaged disturbs nothing. `AMI_GARBAGE` says how many for each socket (2000 unless set).
+
+use ami_tests::chaos::garbage::Garbage;
+use ami_tests::chaos::{Options, stream};
+use ami_tests::{System, until};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Memory that a daemon may take more than before, whatever it is sent.
+const GROWTH: u64 = 64 << 20;
+
+fn messages() -> u64 {
+    std::env::var("AMI_GARBAGE").ok().and_then(|n| n.parse().ok()).unwrap_or(2000)
+}
+
+fn start() -> (System, tempfile::TempDir) {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { seconds: 3600, rate: 2000, workers: 2, ..Options::default() };
+    let file = stream::describe(&options, dir.path());
+    let system = stream::system(&options, &file, "realtime").start();
+    system.apply(&stream::graph());
+    system.get_when("g/n", |f| f.int("seq") > 5);
+    (system, dir)
+}
+
+/// Sends them all, a few at a time, while the stream runs.
+fn insult(system: &mut System, forged: bool) {
+    let before: BTreeMap<String, u64> =
+        system.members().into_iter().map(|m| (m.clone(), system.resident(&m))).collect();
+    let mut garbage = Garbage::new(3, system.dir(), forged);
+    let (total, sockets) = (messages(), 12);
+    let mut given_up = 0;
+    while garbage.sent < total * sockets && given_up < 10_000 {
+        let sent = garbage.sent;
+        garbage.send(100);
+        // Where all queues are full the daemons need a moment.
+        if garbage.sent < sent + 100 {
+            given_up += 1;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let gone = system.exits(&BTreeSet::new());
+        assert!(gone.is_empty(), "{gone:?} after {} messages\n{}", garbage.sent, system.logs());
+    }
+    println!("{} messages sent, forged: {forged}", garbage.sent);
+    for (member, before) in before {
+        let now = system.resident(&member);
+        println!("{member}: {} KiB before, {} KiB after", before >> 10, now >> 10);
+        assert!(now < before + GROWTH, "{member} grew from {before} to {now} bytes");
+    }
+}
+
+#[test]
+fn damaged_messages_disturb_nothing_and_are_counted() {
+    let (mut system, _dir) = start();
+    let subscriber = system.subscribe("g/@heartbeat");
+    insult(&mut system, false);
+    let seen = subscriber.gather(Duration::from_secs(1));
+    assert!(!seen.is_empty());
+    for marker in &seen {
+        assert!(marker.complete(), "{}", marker.header);
+    }
+    for role in ["collector", "root"] {
+        until("what was refused is counted", || {
+            (system.metric(role, "ami_foreign_messages_total")? > 100.0).then_some(())
+        });
+    }
+    assert!(system.stop(), "every daemon is alive and stops cleanly");
+}
+
+#[test]
+fn forged_messages_kill_nobody() {
+    let (mut system, _dir) = start();
+    insult(&mut system, true);
+    let answer = system.manager(serde_json::json!({"cmd": "status"}));
+    assert!(answer["members"].is_array(), "{answer}");
+    assert!(system.stop(), "every daemon is alive and stops cleanly");
+}
