@@ -17,7 +17,7 @@ use ami_proto::to_collector::Manifest;
 use std::collections::BTreeMap;
 
 /// A flush, ready for the root.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Forward {
     /// Units that were given up are in `dropped`.
     pub manifest: Manifest,
@@ -30,7 +30,7 @@ pub struct Forward {
 }
 
 /// What is to be done outside.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Effect {
     /// Encode, send to the root, keep for resending.
     Forward(Box<Forward>),
@@ -75,7 +75,7 @@ pub struct Counts {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct HostBuilder {
     limits: Limits,
     epochs: BTreeMap<u64, Epoch>,
@@ -141,7 +141,6 @@ impl HostBuilder {
             oldest.into_iter().for_each(|e| self.forget_epoch(e));
         }
         let Some(life) = self.epochs.get_mut(&epoch) else { return };
-        life.note_decided(root_life, decided.flushes);
         let gone = life.begin_at(decided);
         self.forget(epoch, gone);
     }

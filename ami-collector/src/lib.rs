@@ -13,11 +13,11 @@
 mod checkpoint;
 mod frames;
 mod host;
-mod host_builder;
+pub mod host_builder;
 mod outlet;
 mod publish;
 mod root;
-mod root_builder;
+pub mod root_builder;
 mod saver;
 mod state_file;
 mod told;

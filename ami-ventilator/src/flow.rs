@@ -22,7 +22,7 @@ mod poison;
 pub use lanes::Lane;
 
 /// What is to be done outside.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub enum Effect {
     /// Send on a lane.
     Lane(u32, LaneMessage),
@@ -49,7 +49,7 @@ pub struct Limits {
     pub repeat_ns: u64,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Unit {
     descriptor: Descriptor,
     flush: u64,
@@ -58,7 +58,7 @@ struct Unit {
     lane: Option<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Flush {
     manifest: Manifest,
     /// Ring position after its last unit.
@@ -67,7 +67,7 @@ struct Flush {
 }
 
 /// The open flush.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Open {
     key: Key,
     units: Vec<(u64, u32)>,
@@ -80,7 +80,7 @@ struct Open {
 }
 
 /// See the module's documentation.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Flow {
     epoch: u64,
     limits: Limits,

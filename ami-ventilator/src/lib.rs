@@ -13,7 +13,7 @@
 mod arena;
 mod change;
 pub mod cli;
-mod flow;
+pub mod flow;
 pub mod inspect;
 mod past;
 mod pump;

@@ -12,7 +12,7 @@ const ENTRY_BYTES: usize = 512;
 const UNIT_BYTES: usize = 64;
 
 /// A flush.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Entry {
     pub manifest: Option<Manifest>,
     pub partial: Partial,
@@ -47,7 +47,7 @@ impl Entry {
 }
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Epoch {
     /// Flushes up to here are held no more.
     pub base: Progress,

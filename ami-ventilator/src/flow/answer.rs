@@ -7,7 +7,7 @@ use ami_proto::ids::{Progress, Taken};
 use ami_proto::to_collector::{Manifest, ToCollector};
 
 /// A past life to be answered for, and when its manifests were sent last.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Owed {
     past: Past,
     sent_ns: u64,

@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, VecDeque};
 const STICKY: u64 = 2;
 
 /// What a peer was told.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Told {
     pub schemas: BTreeSet<u32>,
     pub graphs: BTreeSet<u64>,
@@ -18,7 +18,7 @@ pub struct Told {
 }
 
 /// One worker's or recorder's seat.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Lane {
     /// A recorder: gets a copy of every unit, and holds the ring until it has done it.
     record: bool,

@@ -77,7 +77,8 @@ pub fn partials() -> Vec<Vec<u8>> {
     let (header, frames) = worker.take().encode();
     // As `ami_graph::wire::split` takes it apart.
     let number = |n: usize| (n as u64).to_le_bytes();
-    let mut bytes = [number(header.len()), number(frames.len())].concat();
+    let mut bytes = number(header.len()).to_vec();
+    bytes.extend((frames.len() as u32).to_le_bytes());
     frames.iter().for_each(|f| bytes.extend(number(f.len())));
     bytes.extend(header);
     frames.iter().for_each(|f| bytes.extend(f));
