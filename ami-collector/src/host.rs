@@ -171,9 +171,9 @@ impl Host {
                     }
                 }
             }
-            ToCollector::Epoch { epoch, host: _, decided, root_life } => {
+            ToCollector::Epoch { epoch, host: _, decided } => {
                 self.epoch = self.epoch.max(Some(epoch));
-                self.builder.epoch(epoch, &decided, root_life);
+                self.builder.epoch(epoch, &decided);
             }
             ToCollector::Manifest(manifest) => {
                 self.builder.manifest(manifest, now);

@@ -133,15 +133,16 @@ impl HostBuilder {
         self.epochs.get(&epoch).map(|e| e.base).unwrap_or_default()
     }
 
-    /// A ventilator's life, with how far it is decided.
-    pub fn epoch(&mut self, epoch: u64, decided: &Progress, root_life: u64) {
+    /// A ventilator's life, with how far its ring is freed. That is not what the root's present life
+    /// has decided: it may know less than the one that had the ring freed.
+    pub fn epoch(&mut self, epoch: u64, freed: &Progress) {
         self.epochs.entry(epoch).or_default();
         while self.epochs.len() > EPOCHS {
             let oldest = self.epochs.keys().copied().find(|e| *e != epoch);
             oldest.into_iter().for_each(|e| self.forget_epoch(e));
         }
         let Some(life) = self.epochs.get_mut(&epoch) else { return };
-        let gone = life.begin_at(decided);
+        let gone = life.begin_at(freed);
         self.forget(epoch, gone);
     }
 
@@ -161,7 +162,7 @@ impl HostBuilder {
     fn known(&mut self, epoch: u64) -> bool {
         let newest = self.epochs.last_key_value().map(|(e, _)| *e);
         if !self.epochs.contains_key(&epoch) && newest.is_none_or(|n| n < epoch) {
-            self.epoch(epoch, &Progress::default(), 0);
+            self.epoch(epoch, &Progress::default());
             self.effects.push(Effect::Hello);
         }
         self.epochs.contains_key(&epoch)

@@ -78,8 +78,6 @@ pub enum ToCollector {
         host: String,
         /// How far it is decided.
         decided: Progress,
-        /// The root's life that decided them.
-        root_life: u64,
     },
     /// Fields, under a number of this epoch.
     Schema(u64, u32, Schema),

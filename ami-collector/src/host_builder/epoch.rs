@@ -67,7 +67,7 @@ impl Epoch {
 
     /// Whether it is the next flush that the root waits for.
     pub fn is_next(&self, flush: u64) -> bool {
-        flush <= self.watermark
+        flush <= self.watermark.max(self.base.flushes)
     }
 
     /// Whether nothing of a flush is wanted any more.

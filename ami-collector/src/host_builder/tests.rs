@@ -35,7 +35,7 @@ const LIMITS: Limits = Limits { ask_after: 100, resend: 50, bytes: 1 << 20 };
 
 fn builder() -> HostBuilder {
     let mut builder = HostBuilder::new(LIMITS);
-    builder.epoch(1, &decided(0), 0);
+    builder.epoch(1, &decided(0));
     builder.tick(0);
     builder
 }
@@ -105,7 +105,7 @@ fn missing_units_are_asked_for_and_may_be_given_up() {
 #[test]
 fn a_restarted_collector_asks_at_once() {
     let mut builder = HostBuilder::new(LIMITS);
-    builder.epoch(1, &decided(3), 9);
+    builder.epoch(1, &decided(3));
     builder.manifest(manifest(3, &[(8, 1)]), 1000);
     builder.tick(1000);
     assert!(matches!(&builder.effects()[..], [Effect::Need(1, 3, units)] if units == &[8]));
@@ -160,7 +160,7 @@ fn decided_flushes_are_held_until_durable_and_sent_again_to_a_restarted_root() {
 #[test]
 fn without_memory_decided_flushes_are_let_go_and_the_base_says_so() {
     let mut builder = HostBuilder::new(Limits { bytes: 2500, ..LIMITS });
-    builder.epoch(1, &decided(0), 0);
+    builder.epoch(1, &decided(0));
     done(&mut builder, 0..3);
     builder.decided(1, 5, 3, 0);
     done(&mut builder, 3..6);
@@ -172,7 +172,7 @@ fn without_memory_decided_flushes_are_let_go_and_the_base_says_so() {
 #[test]
 fn partials_without_room_are_refused_but_never_those_of_the_next_flush() {
     let mut builder = HostBuilder::new(Limits { bytes: 1, ..LIMITS });
-    builder.epoch(1, &decided(0), 0);
+    builder.epoch(1, &decided(0));
     partial(&mut builder, 0, &[(0, 5)]);
     partial(&mut builder, 1, &[(1, 10)]);
     partial(&mut builder, 0, &[(7, 5)]);
@@ -195,7 +195,7 @@ fn a_hole_left_by_a_restart_is_asked_about_and_moves_the_base() {
     builder.decided(1, 6, 0, 0);
     builder.tick(1_000);
     assert!(builder.effects().iter().any(|e| matches!(e, Effect::Hello)));
-    builder.epoch(1, &decided(3), 5);
+    builder.epoch(1, &decided(3));
     assert_eq!(builder.base(1).flushes, 2);
     assert_eq!(builder.base(1).taken.epoch, 200, "what was before the first that is held");
 }

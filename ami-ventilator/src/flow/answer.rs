@@ -30,11 +30,11 @@ impl Flow {
         epoch == self.epoch || self.owed.iter().any(|o| o.past.epoch == epoch)
     }
 
-    /// Epoch, how far it is decided, and the root's life of each life, the present one last: the collector takes the
+    /// Epoch and how far it is decided, of each life, the present one last: the collector takes the
     /// last that it hears of for the living one.
-    pub(super) fn lives(&self) -> Vec<(u64, Progress, u64)> {
-        let past = self.owed.iter().map(|o| (o.past.epoch, o.past.decided, o.past.root_life));
-        past.chain([(self.epoch, self.decided, self.root_life)]).collect()
+    pub(super) fn lives(&self) -> Vec<(u64, Progress)> {
+        let past = self.owed.iter().map(|o| (o.past.epoch, o.past.decided));
+        past.chain([(self.epoch, self.decided)]).collect()
     }
 
     /// Sends the manifests of earlier lives that were not sent for a while.

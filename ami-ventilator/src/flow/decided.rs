@@ -7,9 +7,9 @@ impl Flow {
     /// A host collector started, or lacks everything: hand it watermark, contexts and manifests.
     pub fn collector_hello(&mut self, host: &str, now_ns: u64) {
         self.told = lanes::Told::default();
-        for (epoch, decided, root_life) in self.lives() {
+        for (epoch, decided) in self.lives() {
             let host = host.to_string();
-            let epoch = ToCollector::Epoch { epoch, host, decided, root_life };
+            let epoch = ToCollector::Epoch { epoch, host, decided };
             self.effects.push(Effect::Collector(epoch));
         }
         self.answer_for_pasts(now_ns, 0);

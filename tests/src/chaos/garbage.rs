@@ -239,8 +239,7 @@ pub fn to_collector() -> Vec<Frames> {
     let (states, arrays) = ami_graph::partial::Partial::empty().encode();
     let dropped =
         ToCollector::Dropped { epoch: EPOCH, flush: 5, unit: 7, reason: "overload".into() };
-    let epoch =
-        ToCollector::Epoch { epoch: EPOCH, host: HOST.into(), decided: progress(), root_life: 1 };
+    let epoch = ToCollector::Epoch { epoch: EPOCH, host: HOST.into(), decided: progress() };
     vec![
         [vec![encode(&partial), states], arrays].concat(),
         vec![encode(&ToCollector::Manifest(manifest()))],

@@ -292,8 +292,8 @@ impl System {
     pub fn receive_manifest(&mut self) {
         match self.to_collector.pop_front() {
             Some(ToCollector::Manifest(manifest)) => self.collector.manifest(manifest, 0),
-            Some(ToCollector::Epoch { epoch, decided, root_life, .. }) => {
-                self.collector.epoch(epoch, &decided, root_life);
+            Some(ToCollector::Epoch { epoch, decided, .. }) => {
+                self.collector.epoch(epoch, &decided);
             }
             Some(ToCollector::Dropped { epoch, flush, unit, reason }) => {
                 self.collector.given_up(epoch, flush, unit, &reason, 0);
