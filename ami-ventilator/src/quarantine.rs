@@ -19,7 +19,7 @@ use std::sync::Arc;
 const MOST: usize = 100;
 
 /// A unit that three workers died of, with what it is to be seen with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Poisonous {
     /// Where it lies.
     pub unit: Descriptor,

@@ -17,7 +17,7 @@ const SUSPECT: u32 = 2;
 const GUILTY: u32 = 3;
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Poison {
     /// Deaths, by unit.
     strikes: BTreeMap<u64, u32>,

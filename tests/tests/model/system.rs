@@ -34,6 +34,8 @@ pub struct Worker {
     pub fenced: bool,
     /// Killed, and the ventilator does not know yet.
     pub dead: bool,
+    /// The unit that it was killed over.
+    pub over: Option<u64>,
 }
 
 /// A partial on its way.
@@ -156,7 +158,7 @@ impl System {
                 }
                 Effect::Collector(message) => self.to_collector.push_back(message),
                 Effect::Free(position) => self.freed = self.freed.max(position),
-                Effect::LaneGraphs(..) | Effect::CollectorGraphs(_) => {}
+                Effect::LaneGraphs(..) | Effect::CollectorGraphs(_) | Effect::Quarantine(_) => {}
             }
         }
     }
@@ -243,14 +245,14 @@ impl System {
 
     /// A worker without a lane takes another; what it held is forgotten.
     pub fn reseat(&mut self, lane: u32) {
-        self.take_away(lane);
+        self.take_away(lane, None);
         self.workers.remove(&lane);
         self.lanes.remove(&lane);
         self.join();
     }
 
-    fn take_away(&mut self, lane: u32) {
-        self.flow.leave(lane);
+    fn take_away(&mut self, lane: u32, died_over: Option<u64>) {
+        self.flow.leave(lane, died_over);
         self.perform();
     }
 
@@ -259,21 +261,26 @@ impl System {
         if let Some(worker) = self.workers.get_mut(&lane) {
             worker.fenced = true;
         }
-        self.take_away(lane);
+        self.take_away(lane, None);
     }
 
-    /// `kill -9` of a worker.
+    /// `kill -9` of a worker, over the unit that it was to do next.
     pub fn kill_worker(&mut self, lane: u32) {
+        let next = self.lanes.get(&lane).and_then(|l| l.front());
+        let over = next.and_then(|m| match m {
+            LaneMessage::Unit(unit) | LaneMessage::Replay { unit, .. } => Some(unit.unit),
+            _ => None,
+        });
         if let Some(worker) = self.workers.get_mut(&lane) {
-            worker.dead = true;
+            (worker.dead, worker.over) = (true, over);
         }
         self.lanes.remove(&lane);
     }
 
     /// The ventilator sees that a worker is gone; another takes a lane.
     pub fn bury(&mut self, lane: u32) {
-        self.workers.remove(&lane);
-        self.take_away(lane);
+        let over = self.workers.remove(&lane).and_then(|w| w.over);
+        self.take_away(lane, over);
         self.lanes.remove(&lane);
         self.join();
     }
