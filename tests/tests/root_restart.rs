@@ -75,6 +75,8 @@ fn a_killed_root_goes_on_from_its_checkpoint_and_nothing_is_missing() {
     let undisturbed = finals(&start(&[]).0);
     assert_eq!(undisturbed.0, EVENTS as f64);
     let (mut system, _dir) = start(&[]);
+    let checkpoint = system.dir().join("root.checkpoint");
+    until("a checkpoint", || checkpoint.exists().then_some(()));
     kill_often(&mut system, 4, &["root"]);
     assert_eq!(finals(&system), undisturbed);
     assert!(system.log("root").contains("goes on from the checkpoint"));
