@@ -249,7 +249,8 @@ mod tests {
         assert!((0.2..0.4).contains(&share), "{share}");
         // By place within the heartbeat, and by values that repeat with small periods, as those of
         // a laser that is off every seventh shot.
-        let bins: [(&str, fn(u64) -> usize, usize); 4] = [
+        type Place = fn(u64) -> usize;
+        let bins: [(&str, Place, usize); 4] = [
             ("place", |t| (t % 100_000_000 / 1000 * 20 / 3000) as usize, 20),
             ("parity", |t| (t / 1000 % 2) as usize, 2),
             ("sevenths", |t| (t / 1000 % 7) as usize, 7),
