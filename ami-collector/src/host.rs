@@ -7,6 +7,7 @@ use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
+use ami_proto::foreign::Foreign;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
@@ -63,7 +64,7 @@ struct Host {
     alive: Option<Instant>,
     again: Option<Instant>,
     ticked: Instant,
-    foreign: u64,
+    foreign: Foreign,
 }
 
 impl Host {
@@ -100,7 +101,7 @@ impl Host {
             alive: None,
             again: None,
             ticked: Instant::now(),
-            foreign: 0,
+            foreign: Foreign::default(),
         })
     }
 
@@ -151,8 +152,7 @@ impl Host {
         let message = match codec::decode::<ToCollector>(header) {
             Ok(message) => message,
             Err(error) => {
-                self.foreign += 1;
-                tracing::warn!(%error, "message to the host collector ignored");
+                self.foreign.ignored("the host collector", error);
                 return Ok(());
             }
         };
@@ -209,7 +209,7 @@ impl Host {
 
     fn on_root(&mut self) -> anyhow::Result<()> {
         let Some(Ok(message)) = self.frames.first().map(|f| codec::decode::<RootMessage>(f)) else {
-            self.foreign += 1;
+            self.foreign.ignored("the host collector", "not of the root");
             return Ok(());
         };
         match message {
@@ -292,7 +292,7 @@ impl Host {
         metrics.set("ami_partials_refused_total", counts.refused as f64);
         metrics.set("ami_flushes_let_go_total", counts.let_go as f64);
         metrics.set("ami_held_bytes", (self.builder.bytes() + self.told.bytes()) as f64);
-        metrics.set("ami_foreign_messages_total", self.foreign as f64);
+        metrics.set("ami_foreign_messages_total", self.foreign.total() as f64);
         let state = if self.epoch.is_some() { "running" } else { "waiting for the ventilator" };
         self.reporter.state(state);
         self.reporter.send(daemon);

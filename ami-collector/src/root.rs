@@ -19,6 +19,7 @@ use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
+use ami_proto::foreign::Foreign;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
@@ -119,7 +120,7 @@ struct Counts {
     late: u64,
     lost: u64,
     mismatched: u64,
-    foreign: u64,
+    foreign: Foreign,
 }
 
 impl Root {
@@ -208,13 +209,12 @@ impl Root {
         let message = match codec::decode::<ToRoot>(header) {
             Ok(message) => message,
             Err(error) => {
-                self.counts.foreign += 1;
-                tracing::warn!(%error, "message to the root ignored");
+                self.counts.foreign.ignored("the root", error);
                 return Ok(());
             }
         };
         if message.host().is_some_and(|host| !self.frames.admits(host)) {
-            self.counts.foreign += 1;
+            self.counts.foreign.ignored("the root", "of a host that is not configured");
             return Ok(());
         }
         match message {
@@ -252,7 +252,7 @@ impl Root {
             Ok(set) if set.version == version && self.graphs.len() < KEEP => {
                 self.graphs.insert(version, Graphs { set: Arc::new(set), json });
             }
-            _ => self.counts.foreign += 1,
+            _ => self.counts.foreign.ignored("the root", "graphs that cannot be read"),
         }
     }
 

@@ -12,6 +12,7 @@ pub mod config;
 pub mod ctl_to_manager;
 pub mod daemon;
 pub mod endpoint;
+pub mod foreign;
 mod guard;
 pub mod ids;
 pub mod keys;

@@ -15,6 +15,7 @@ use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns, pin};
 use ami_proto::endpoint::Endpoint;
+use ami_proto::foreign::Foreign;
 use ami_proto::ids::host_number;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
@@ -88,6 +89,7 @@ struct Ventilator {
     schema_told: bool,
     end_told: bool,
     rates: FieldRates,
+    foreign: Foreign,
 }
 
 impl Ventilator {
@@ -143,6 +145,7 @@ impl Ventilator {
             schema_told: false,
             end_told: false,
             rates: FieldRates::default(),
+            foreign: Foreign::default(),
         })
     }
 
@@ -178,7 +181,7 @@ impl Ventilator {
             let header = self.frames.first().map(|f| codec::decode::<ToVentilator>(f));
             match header {
                 Some(Ok(message)) => self.on_intake(message),
-                Some(Err(error)) => tracing::warn!(%error, "message to the ventilator ignored"),
+                Some(Err(error)) => self.foreign.ignored("the ventilator", error),
                 None => {}
             }
         }
@@ -186,7 +189,7 @@ impl Ventilator {
             let header = self.frames.first().map(|f| codec::decode::<RootMessage>(f));
             match header {
                 Some(Ok(message)) => self.on_root(message),
-                Some(Err(error)) => tracing::warn!(%error, "message of the root ignored"),
+                Some(Err(error)) => self.foreign.ignored("the ventilator", error),
                 None => {}
             }
         }

@@ -9,6 +9,7 @@ use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns, pin};
 use ami_proto::endpoint::Endpoint;
+use ami_proto::foreign::Foreign;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
@@ -65,6 +66,7 @@ struct Worker {
     busy: Duration,
     since: Instant,
     frames: Vec<Message>,
+    foreign: Foreign,
 }
 
 impl Worker {
@@ -112,6 +114,7 @@ impl Worker {
             busy: Duration::ZERO,
             since: Instant::now(),
             frames: Vec::new(),
+            foreign: Foreign::default(),
         })
     }
 
@@ -164,7 +167,7 @@ impl Worker {
         let message = match codec::decode::<LaneMessage>(header) {
             Ok(message) => message,
             Err(error) => {
-                tracing::warn!(%error, "message on the lane ignored");
+                self.foreign.ignored("this worker's lane", error);
                 return Ok(());
             }
         };
@@ -200,7 +203,7 @@ impl Worker {
                 if let Some(done) = self.work.flush() {
                     self.send_partial(flush, done)?;
                 }
-                self.flushed = flush + 1;
+                self.flushed = flush.saturating_add(1);
             }
             LaneMessage::Replay { unit, flush, .. } => {
                 if let Some(seat) = &self.seat {
@@ -333,6 +336,7 @@ impl Worker {
         }
         let elapsed = self.since.elapsed().as_secs_f64();
         daemon.metrics.set("ami_events_total", self.work.events as f64);
+        daemon.metrics.set("ami_foreign_messages_total", self.foreign.total() as f64);
         daemon.metrics.set("ami_units_total", self.work.done as f64);
         daemon.metrics.set("ami_bytes_total", self.work.bytes as f64);
         if elapsed > 0.2 {

@@ -43,8 +43,7 @@ impl Root {
         let partial = match self.parts.get(1).map(|h| Partial::decode(h, &bodies)) {
             Some(Ok(partial)) => partial,
             _ => {
-                self.counts.foreign += 1;
-                tracing::warn!(host, flush, "flush without readable state ignored");
+                self.counts.foreign.ignored("the root", "flush without readable state");
                 return Ok(());
             }
         };

@@ -19,7 +19,7 @@ impl Root {
         metrics.set("ami_lost_events_total", counts.lost as f64);
         metrics.set("ami_mismatched_events_total", counts.mismatched as f64);
         metrics.set("ami_flushes_repeated_total", counts.known as f64);
-        metrics.set("ami_foreign_messages_total", counts.foreign as f64);
+        metrics.set("ami_foreign_messages_total", counts.foreign.total() as f64);
         metrics.set("ami_results_total", self.publisher.messages as f64);
         metrics.set("ami_results_conflated_total", self.outlet.conflated as f64);
         metrics.set("ami_open_heartbeats", self.frames.len() as f64);

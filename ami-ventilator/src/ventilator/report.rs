@@ -37,6 +37,7 @@ impl Ventilator {
         let (counts, metrics) = (&self.pump.counts, &daemon.metrics);
         metrics.set("ami_events_total", counts.taken as f64);
         metrics.set("ami_late_events_total", counts.late as f64);
+        metrics.set("ami_foreign_messages_total", self.foreign.total() as f64);
         metrics.set("ami_heartbeats_total", counts.heartbeats as f64);
         for (reason, count) in &counts.dropped {
             metrics.set(&format!("ami_dropped_events_total{{reason=\"{reason}\"}}"), *count as f64);

@@ -91,9 +91,12 @@ impl Schedule {
                     actions.push((at, Action::Load(random.between(100, 1500))));
                 }
                 (Some(Kind::Edit), _) => actions.push((at, Action::Edit(random.below(20)))),
-                (Some(kind), Some(member)) => {
-                    let back = at + pause(*kind, &mut random);
-                    let (begin, finish) = pair(*kind, &member);
+                (Some(&kind), Some(member)) => {
+                    // One that just starts does not know yet what to do when it is asked to stop.
+                    let young = whole_from.get(&member).is_some_and(|t| at < t + 1000);
+                    let kind = if young && kind == Kind::Restart { Kind::Kill } else { kind };
+                    let back = at + pause(kind, &mut random);
+                    let (begin, finish) = pair(kind, &member);
                     actions.extend([(at, begin), (back, finish)]);
                     whole_from.insert(member, back + 1);
                 }
