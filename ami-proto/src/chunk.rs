@@ -16,7 +16,7 @@ mod stage;
 mod view;
 mod writer;
 
-pub use placed::{Memory, Placed};
+pub use placed::{HeapArena, Placed};
 pub use view::{ChunkError, ChunkView, Spans};
 pub use writer::{ChunkWriter, Sealed, Staging};
 

@@ -4,8 +4,9 @@
 use crate::config::Config;
 use crate::memory::Memory;
 use crate::metrics::{self, Metrics};
+use crate::role_lock::RoleLock;
 use crate::security::Security;
-use crate::socket::{self, RoleLock};
+use crate::socket;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::io::IsTerminal;
 use std::path::PathBuf;

@@ -22,6 +22,7 @@ pub mod member_to_manager;
 pub mod memory;
 pub mod metrics;
 pub mod reporter;
+pub mod role_lock;
 pub mod root_to_hosts;
 pub mod security;
 pub mod socket;

@@ -7,7 +7,7 @@
 use ami_graph::batch::Column;
 use ami_graph::schema::{Field, Held, Kind, Schema};
 use ami_graph::value::{DType, Scalar, Value};
-use ami_proto::chunk::{ChunkView, ChunkWriter, Full, Memory, Staging};
+use ami_proto::chunk::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
 use ami_proto::transition::TransitionKind;
 use ami_ventilator::source::{Next, Source, Transition, Written};
 use ami_ventilator::sources::looped::Looped;
@@ -68,7 +68,7 @@ const WHOLE: Split = Split { before: None, max: 4096, events: 4096, bytes: 1 << 
 
 /// Takes everything from a source, as the ventilator does.
 struct Drain {
-    memory: Memory,
+    memory: HeapArena,
     schema: Schema,
     staging: Staging,
     items: Vec<Item>,
@@ -78,7 +78,7 @@ struct Drain {
 
 impl Drain {
     fn new(bytes: usize) -> Drain {
-        let memory = Memory::new(bytes);
+        let memory = HeapArena::new(bytes);
         let (schema, staging) = (Schema::default(), Staging::default());
         let wait = Box::new(|_| panic!("nothing may be pending here"));
         Drain { memory, schema, staging, items: Vec::new(), wait }
@@ -590,7 +590,7 @@ fn a_source_that_was_held_does_not_race() {
     assert!(matches!(source.next().unwrap(), Next::Event(_)));
     clock.set(3_600_000_000_000);
     let mut staging = Staging::new(&model("mixed", 1).schema);
-    let mut memory = Memory::new(8 << 16);
+    let mut memory = HeapArena::new(8 << 16);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 4096, 1 << 20);
     assert_eq!(source.write(&mut out, u64::MAX, 4096).unwrap(), Written::Events(1));
     assert_eq!(source.next().unwrap(), Next::Pending);
@@ -628,7 +628,7 @@ fn an_event_too_large_for_now_stays_next() {
     }
     let next = source.next().unwrap();
     let mut staging = Staging::new(&model("image512", 1).schema);
-    let mut memory = Memory::new(64 * 8);
+    let mut memory = HeapArena::new(64 * 8);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 10, 1 << 20);
     assert_eq!(source.write(&mut out, u64::MAX, 10).unwrap(), Written::Full(0));
     assert_eq!(out.array(0, &[1 << 20]).err(), Some(Full));

@@ -29,21 +29,21 @@ impl<'a, F: Fn(u64, usize) -> Option<&'a [u8]>> Spans for Placed<'a, F> {
 
 /// An arena in memory, for chunks that need no ring: tests of sources, and of what reads chunks.
 #[derive(Debug)]
-pub struct Memory {
+pub struct HeapArena {
     /// Its bytes.
     pub words: Vec<u64>,
     /// Where the next reservation begins.
     pub head: u64,
 }
 
-impl Memory {
+impl HeapArena {
     /// Of so many bytes, all zero.
-    pub fn new(bytes: usize) -> Memory {
-        Memory { words: vec![0; bytes.div_ceil(8)], head: 0 }
+    pub fn new(bytes: usize) -> HeapArena {
+        HeapArena { words: vec![0; bytes.div_ceil(8)], head: 0 }
     }
 }
 
-impl Arena for Memory {
+impl Arena for HeapArena {
     fn reserve(&mut self, len: usize) -> Option<u64> {
         let at = self.head;
         let end = at.checked_add(align(len) as u64)?;

@@ -1,6 +1,6 @@
 //! A chunk read back is what was written, also when events are taken back; damage is an error.
 
-use super::{ChunkView, ChunkWriter, Full, Memory, Staging};
+use super::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
 use ami_graph::batch::Column;
 use ami_graph::schema::{Field, Held, Kind, Schema};
 use ami_graph::value::DType;
@@ -32,7 +32,7 @@ fn schema() -> Schema {
     }
 }
 
-fn write(memory: &mut Memory) -> super::Sealed {
+fn write(memory: &mut HeapArena) -> super::Sealed {
     let schema = schema();
     let mut staging = Staging::new(&schema);
     let mut out = ChunkWriter::new(&mut staging, memory, 0, 100, 1 << 20);
@@ -67,7 +67,7 @@ fn view<'a>(bytes: &'a &'a [u8], s: &super::Sealed) -> ChunkView<'a> {
 
 #[test]
 fn what_was_written_is_read() {
-    let mut memory = Memory::new(4096 * 8);
+    let mut memory = HeapArena::new(4096 * 8);
     let sealed = write(&mut memory);
     let held = Held::new();
     let bytes: &[u8] = bytemuck::cast_slice(&memory.words);
@@ -93,7 +93,7 @@ fn what_was_written_is_read() {
 
 #[test]
 fn columns_in_bulk_equal_columns_one_by_one() {
-    let mut memory = Memory::new(4096 * 8);
+    let mut memory = HeapArena::new(4096 * 8);
     let schema = schema();
     let mut staging = Staging::new(&schema);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 100, 1 << 20);
@@ -114,7 +114,7 @@ fn columns_in_bulk_equal_columns_one_by_one() {
 
 #[test]
 fn a_full_arena_says_so_and_nothing_is_lost() {
-    let mut memory = Memory::new(64 * 8);
+    let mut memory = HeapArena::new(64 * 8);
     let schema = schema();
     let mut staging = Staging::new(&schema);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 100, 1 << 20);
@@ -130,7 +130,7 @@ fn a_full_arena_says_so_and_nothing_is_lost() {
 proptest::proptest! {
     #[test]
     fn damage_is_an_error_not_a_crash(at in 0usize..2000, byte: u8) {
-        let mut memory = Memory::new(4096 * 8);
+        let mut memory = HeapArena::new(4096 * 8);
         let sealed = write(&mut memory);
         let at = sealed.index as usize + at % sealed.index_len;
         bytemuck::cast_slice_mut::<u64, u8>(&mut memory.words)[at] = byte;

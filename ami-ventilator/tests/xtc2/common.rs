@@ -3,7 +3,7 @@
 use ami_graph::batch::{Batch, Column};
 use ami_graph::schema::{Held, Schema};
 use ami_graph::value::{Array, DType, Scalar, Value};
-pub use ami_proto::chunk::Memory;
+pub use ami_proto::chunk::HeapArena;
 use ami_proto::chunk::{ChunkView, ChunkWriter, Sealed, Staging};
 use ami_ventilator::source::{Next, Source, Transition, Written};
 use ami_ventilator::sources::xtc2::{Epoch, Xtc2Options, Xtc2Source, Xtc2Writer};
@@ -154,7 +154,7 @@ impl Replay {
         max: usize,
         copy: &mut Option<&mut Xtc2Writer<Vec<u8>>>,
     ) {
-        let mut memory = Memory::new(16 << 20);
+        let mut memory = HeapArena::new(16 << 20);
         let mut out = ChunkWriter::new(staging, &mut memory, 0, 100, 4 << 20);
         let (Written::Events(n) | Written::Full(n)) =
             source.write(&mut out, u64::MAX, max).unwrap();
@@ -178,7 +178,7 @@ impl Replay {
 }
 
 pub fn with_batch(
-    memory: &mut Memory,
+    memory: &mut HeapArena,
     sealed: &Sealed,
     schema: &Schema,
     mut visit: impl FnMut(&Batch<'_>),

@@ -1,6 +1,6 @@
 //! A recording replays to the same schema and values, whole or cut.
 
-use super::common::{Memory, Replay, data, files, open, replay, with_batch};
+use super::common::{HeapArena, Replay, data, files, open, replay, with_batch};
 use ami_graph::schema::{Field, Kind, Schema};
 use ami_graph::value::{Array, DType, Scalar, Value};
 use ami_proto::chunk::{ChunkWriter, Staging};
@@ -91,7 +91,7 @@ pub fn made() -> Vec<u8> {
     writer.transition(&transition(TransitionKind::BeginRun, 5_000_000_002, vec![])).unwrap();
     let motor = vec![(10, Value::Scalar(Scalar::F64(0.1)))];
     writer.transition(&transition(TransitionKind::BeginStep, 5_000_000_003, motor)).unwrap();
-    let mut memory = Memory::new(1 << 20);
+    let mut memory = HeapArena::new(1 << 20);
     let mut staging = Staging::new(&schema);
     let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 100, 1 << 20);
     for event in 0..20u64 {

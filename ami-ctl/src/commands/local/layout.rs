@@ -6,7 +6,7 @@ use crate::processes::{Launch, binary};
 use crate::system::{FOUND, assignment};
 use ami_proto::config::Config;
 use ami_proto::endpoint::{ENDPOINTS, Endpoint};
-use ami_proto::socket::RoleLock;
+use ami_proto::role_lock::RoleLock;
 use std::fmt::Write;
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
