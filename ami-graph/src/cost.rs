@@ -43,9 +43,12 @@ pub fn refusal(bytes: u64, left: u64, limits: &Limits, window: Window) -> Fault 
     let (needed, left, all) = (mib(bytes), mib(left), mib(limits.state_bytes));
     let hint = match window {
         Window::Heartbeat | Window::Run | Window::Step => {
-            "reduce a smaller region, or raise the limit on state bytes"
+            "use a smaller region, or raise manager.state_bytes (a quarter of memory_max at most)"
         }
-        _ => "use a shorter window or a smaller region, or raise the limit on state bytes",
+        _ => {
+            "use a shorter window or a smaller region, or raise manager.state_bytes (a quarter of \
+             memory_max at most)"
+        }
     };
     Fault::new(
         format!("the state would take {needed:.1} MiB, and {left:.1} of {all:.1} MiB are left"),

@@ -87,7 +87,7 @@ impl fmt::Display for Conflict {
             let mib = self.too_large as f64 / f64::from(1 << 20);
             return write!(
                 f,
-                "state too large: {mib:.1} MiB are needed for this input; ask for fewer or smaller items, or raise the limit on state bytes"
+                "state too large: {mib:.1} MiB are needed for this input; ask for fewer or smaller items, or raise manager.state_bytes"
             );
         }
         let kinds: Vec<String> = self.signatures.iter().map(describe).collect();

@@ -119,7 +119,7 @@ pub fn verdict(
     let mut errors = after.graphs.get(graph).map_or(Vec::new(), |g| world.check(&g.spec));
     let mut warnings = Vec::new();
     if schemas.is_empty() {
-        warnings.push("no source is known yet: the names of fields were not checked".to_string());
+        warnings.push("no source is known yet: the names of fields and the memory for states were not checked".to_string());
         return Verdict { errors, warnings };
     }
     let found = planned(world, after, schemas);
