@@ -1,5 +1,6 @@
 //! Parts die, freeze, or are fed garbage; the numbers stay.
 
+use ami_proto::codec::PROTOCOL_VERSION;
 use ami_tests::{System, client, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
@@ -144,7 +145,9 @@ fn garbage_on_every_socket_is_survived() {
         socket.set_linger(200).unwrap();
         socket.connect(&system.address(file)).unwrap();
         for n in 0..200u8 {
-            let bytes = [b"ami\x02".to_vec(), vec![n; n as usize], vec![0xff; 40]].concat();
+            let bytes =
+                [b"ami".to_vec(), vec![PROTOCOL_VERSION], vec![n; n as usize], vec![0xff; 40]]
+                    .concat();
             socket.send(bytes, 0).unwrap();
             socket.send_multipart([vec![], vec![n], vec![]], 0).unwrap();
         }
