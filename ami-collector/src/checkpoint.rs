@@ -3,7 +3,7 @@
 //! ```text
 //! "amiroot\n"  layout u32  spare u32  header length u64  body length u64  checksum u64
 //! header       one message in ami-proto's codec
-//! body         states: of the windows, then of each open heartbeat
+//! body         states: of the windows, of each open heartbeat; graph sets as JSON
 //! ```
 //!
 //! Written by a thread of its own to a new file that replaces the old one once it is on the disk; the
@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 const MAGIC: [u8; 8] = *b"amiroot\n";
 
 /// Raised with every change of the file's bytes.
-const LAYOUT: u32 = 1;
+const LAYOUT: u32 = 2;
 
 /// Bytes before the header.
 const PREFIX: usize = 40;
@@ -38,16 +38,16 @@ pub struct Header {
     pub frames: Saved,
     /// By host: epoch and number of its newest schema, and the fields.
     pub schemas: BTreeMap<String, ((u64, u32), Schema)>,
-    /// Graph sets as JSON, by version.
-    pub graphs: BTreeMap<u64, Vec<u8>>,
+    /// Versions of the graph sets that lie in the body as JSON.
+    pub graphs: Vec<u64>,
     /// Version of the windows; None before the first.
     pub version: Option<u64>,
     /// The newest heartbeat published.
     pub newest: Option<Ready>,
     /// Sequence numbers by topic.
     pub seqs: BTreeMap<String, u64>,
-    /// Lengths of the states in the body: of the windows, then by open heartbeat those of its
-    /// partial's header and frames.
+    /// Lengths of what is in the body: of the windows' state, then by open heartbeat those of its
+    /// partial's header and frames, then of each graph set.
     pub lengths: Vec<Vec<u64>>,
 }
 

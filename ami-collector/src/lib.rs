@@ -14,6 +14,7 @@ mod checkpoint;
 mod frames;
 mod host;
 pub mod host_builder;
+mod known_graphs;
 mod outlet;
 mod publish;
 mod root;

@@ -5,6 +5,7 @@ mod report;
 mod state;
 
 use crate::frames::{Frames, Ready};
+use crate::known_graphs::KnownGraphs;
 use crate::outlet::Outlet;
 use crate::publish::Publisher;
 use crate::root_builder::RootBuilder;
@@ -66,12 +67,6 @@ struct Host {
     contexts: BTreeMap<(u64, u32), Context>,
 }
 
-/// A graph set, and as what it came.
-struct Graphs {
-    set: Arc<GraphSet>,
-    json: Vec<u8>,
-}
-
 /// Keeps the newest.
 fn keep<T>(all: &mut BTreeMap<(u64, u32), T>, number: (u64, u32), one: T) {
     all.insert(number, one);
@@ -88,7 +83,7 @@ struct Root {
     versions: Versions,
     frames: Frames,
     hosts: BTreeMap<String, Host>,
-    graphs: BTreeMap<u64, Graphs>,
+    graphs: KnownGraphs,
     stage: Option<(Arc<Plan>, RootStage)>,
     prepared: Option<Arc<Plan>>,
     /// The newest heartbeat published, without its state; and whether what it says has changed
@@ -154,7 +149,7 @@ impl Root {
             versions: Versions::restored(kept.decision),
             frames: Frames::new(config.root.hosts.clone(), late_after, timeout),
             hosts: BTreeMap::new(),
-            graphs: BTreeMap::new(),
+            graphs: KnownGraphs::default(),
             stage: None,
             prepared: None,
             newest: None,
@@ -249,9 +244,7 @@ impl Root {
     fn on_graphs(&mut self, version: u64) {
         let json = self.parts.get(1).map(|f| f.to_vec()).unwrap_or_default();
         match GraphSet::from_json_bytes(&json) {
-            Ok(set) if set.version == version && self.graphs.len() < KEEP => {
-                self.graphs.insert(version, Graphs { set: Arc::new(set), json });
-            }
+            Ok(set) if set.version == version => self.graphs.insert(Arc::new(set), json),
             _ => self.counts.foreign.ignored("the root", "graphs that cannot be read"),
         }
     }
@@ -331,12 +324,11 @@ impl Root {
     }
 
     fn compile_aside(&mut self, set: GraphSet, json: Vec<u8>) -> Vec<String> {
-        let version = set.version;
-        if self.graphs.contains_key(&version) {
+        if self.graphs.get(set.version).is_some() {
             return Vec::new();
         }
         let set = Arc::new(set);
-        self.graphs.insert(version, Graphs { set: set.clone(), json });
+        self.graphs.insert(set.clone(), json);
         let schema = Arc::new(self.all_fields());
         if !schema.fields.is_empty() {
             self.prepared = Some(Arc::new(Plan::new(set, schema, &self.config.limits())));

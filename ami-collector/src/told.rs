@@ -17,8 +17,8 @@ pub type Name = (u64, Kind, u64);
 /// Most of one kind in one epoch. Flushes in flight need only the newest few.
 const MOST: usize = 4096;
 
-/// Most bytes of all together.
-const BYTES: usize = 64 << 20;
+/// Most bytes of all together: a graph set with the files that it names has up to 128 MiB.
+const BYTES: usize = 256 << 20;
 
 /// See the module's documentation.
 #[derive(Debug, Default)]
@@ -88,8 +88,8 @@ mod tests {
         let mut told = Told::default();
         (0..MOST as u64 + 10).for_each(|n| told.keep((1, Kind::Schema, n), vec![vec![0; 8]]));
         assert_eq!(told.of(1).count(), MOST);
-        (0..100).for_each(|n| told.keep((2, Kind::Graphs, n), vec![vec![0; 1 << 20]]));
+        (0..40).for_each(|n| told.keep((2, Kind::Graphs, n), vec![vec![0; BYTES / 32]]));
         assert!(told.bytes() <= BYTES);
-        assert!(told.of(2).count() > 60, "the newest stay");
+        assert!(told.of(2).count() > 30, "the newest stay");
     }
 }

@@ -127,3 +127,34 @@ fn an_ended_stream_still_takes_edits() {
     assert_eq!(system.get("g/total").value("value"), 500.0, "last results stay");
     let _ = system.subscribe("g/").gather(Duration::from_millis(50));
 }
+
+/// Edits one node so often, one version after the other.
+fn edit_often(system: &System, times: u32) {
+    for n in 0..times {
+        let params = json!({"bins": 10 + n % 50});
+        let edit = json!({"cmd": "graph.set", "graph": "g", "node": "hist", "params": params});
+        let answer = system.manager(edit);
+        assert_eq!(answer["in_effect"], true, "edit {n}: {answer}");
+    }
+}
+
+#[test]
+fn many_versions_in_quick_succession_wedge_nothing() {
+    let system = running();
+    edit_often(&system, 250);
+    let seq = system.get("g/hist").int("seq");
+    system.get_when("g/hist", |f| f.int("seq") > seq && f.int("version") == 251);
+}
+
+#[test]
+fn many_versions_with_which_nothing_is_published_wedge_nothing() {
+    let mut system = System::of("sim:pump-probe?events=500&pace=max").workers(1).start();
+    system.apply(&graph(10));
+    system.drained();
+    // None retires, since no heartbeat carries one.
+    edit_often(&system, 250);
+    system.kill("root");
+    system.spawn("root");
+    edit_often(&system, 1);
+    assert_eq!(system.get("g/total").value("value"), 500.0);
+}

@@ -11,7 +11,7 @@ fn image() -> Image {
     builder.forward("host", 7, 0, Mark { progress, events: 3 });
     let header = Header {
         builder,
-        graphs: BTreeMap::from([(2, b"{}".to_vec())]),
+        graphs: vec![2],
         version: Some(2),
         lengths: vec![vec![5, 0, 13], vec![3]],
         ..Header::default()

@@ -123,7 +123,7 @@ impl Root {
         let known = |h: &Host| h.schemas.contains_key(&(epoch, conditions.schema));
         let version = conditions.version;
         self.hosts.get(host).is_some_and(known)
-            && (version == 0 || self.graphs.contains_key(&version))
+            && (version == 0 || self.graphs.get(version).is_some())
     }
 
     fn merge(
@@ -262,8 +262,8 @@ impl Root {
         {
             return Ok(());
         }
-        let set = match self.graphs.get(&version) {
-            Some(graphs) => graphs.set.clone(),
+        let set = match self.graphs.get(version) {
+            Some(set) => set.clone(),
             None => Arc::new(GraphSet { version, ..GraphSet::default() }),
         };
         let ready =
@@ -285,7 +285,7 @@ impl Root {
         if !gone.is_empty() {
             socket::send(&self.results, retire_message(&gone))?;
         }
-        self.graphs = self.graphs.split_off(&version.saturating_sub(64));
+        self.graphs.in_effect(version);
         Ok(())
     }
 

@@ -1,14 +1,15 @@
 //! The root's state into a checkpoint and out of it.
 
-use super::{Graphs, Host, Root};
+use super::{Host, Root};
 use crate::checkpoint::{self, Header, Image, LoadError, Restored};
+use crate::known_graphs::KnownGraphs;
 use ami_graph::error::DecodeError;
 use ami_graph::partial::Partial;
 use ami_graph::plan::Plan;
 use ami_graph::root::RootStage;
 use ami_graph::spec::GraphSet;
 use ami_proto::daemon::now_ns;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -52,6 +53,17 @@ impl Root {
             let (header, arrays) = std::mem::take(&mut pending.partial).encode();
             add(std::iter::once(header).chain(arrays).collect());
         }
+        // Of what is restored; others are asked for when a flush needs them.
+        let version = self.stage.as_ref().map(|(plan, _)| plan.version());
+        let open = frames.open.iter().map(|(key, _)| key.version);
+        let needed: BTreeSet<u64> = open.chain(version).collect();
+        let mut graphs = Vec::new();
+        for version in needed {
+            if let Some(json) = self.graphs.json(version) {
+                graphs.push(version);
+                add(vec![json.to_vec()]);
+            }
+        }
         let newest = |(name, host): (&String, &Host)| {
             let (number, schema) = host.schemas.last_key_value()?;
             Some((name.clone(), (*number, (**schema).clone())))
@@ -59,8 +71,8 @@ impl Root {
         let header = Header {
             builder: self.builder.clone(),
             schemas: self.hosts.iter().filter_map(newest).collect(),
-            graphs: self.graphs.iter().map(|(v, g)| (*v, g.json.clone())).collect(),
-            version: self.stage.as_ref().map(|(plan, _)| plan.version()),
+            graphs,
+            version,
             newest: self.newest.clone(),
             seqs: self.publisher.seqs.clone(),
             frames,
@@ -101,28 +113,29 @@ impl Root {
         let mut header = restored.header.clone();
         let mut states = states.iter();
         let windows = states.next().map(|parts| parts.concat()).unwrap_or_default();
-        if states.len() != header.frames.open.len() {
-            return Err(LoadError::Damaged("open heartbeats without state".into()));
+        if states.len() != header.frames.open.len() + header.graphs.len() {
+            return Err(LoadError::Damaged("not as many states as it names".into()));
         }
-        for ((_, pending), parts) in header.frames.open.iter_mut().zip(states) {
+        for ((_, pending), parts) in header.frames.open.iter_mut().zip(states.by_ref()) {
             let Some((head, arrays)) = parts.split_first() else {
                 return Err(LoadError::Damaged("an open heartbeat without state".into()));
             };
             pending.partial = Partial::decode(head, arrays).map_err(wrong)?;
         }
-        let mut graphs = BTreeMap::new();
-        for (version, json) in header.graphs {
+        let mut graphs = KnownGraphs::default();
+        for (version, parts) in header.graphs.into_iter().zip(states) {
+            let json = parts.concat();
             let set = GraphSet::from_json_bytes(&json)
                 .map_err(|e| LoadError::Damaged(format!("graphs of version {version}: {e}")))?;
-            graphs.insert(version, Graphs { set: Arc::new(set), json });
+            graphs.insert(Arc::new(set), json);
         }
         for (host, (number, schema)) in header.schemas {
             let schemas = BTreeMap::from([(number, Arc::new(schema))]);
             self.hosts.insert(host, Host { schemas, ..Host::default() });
         }
-        if let Some(graphs) = header.version.and_then(|v| graphs.get(&v)) {
+        if let Some(set) = header.version.and_then(|v| graphs.get(v)) {
             let schema = Arc::new(self.all_fields());
-            let plan = Arc::new(Plan::new(graphs.set.clone(), schema, &self.config.limits()));
+            let plan = Arc::new(Plan::new(set.clone(), schema, &self.config.limits()));
             let stage = RootStage::restore(plan.clone(), &windows);
             let stage = stage.map_err(wrong).inspect_err(|_| self.hosts.clear())?;
             self.stage = Some((plan, stage));
