@@ -15,7 +15,7 @@ use ami_proto::transition::TransitionKind;
 use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage};
 use serde::{Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
-use std::fmt::{Debug, Write};
+use std::fmt::Debug;
 
 const KEY: Key = Key { segment: 2, heartbeat: 17_636_543_210 };
 const CONDITIONS: Conditions = Conditions { schema: 1, version: 7, run: 12, step: 3 };
@@ -83,10 +83,9 @@ impl Frames {
     ) {
         for (n, message) in messages.iter().enumerate() {
             let bytes = codec::encode(message);
-            assert_eq!(&codec::decode::<T>(&bytes).unwrap(), message);
-            write!(self.0, "{name}.{n} ").unwrap();
-            bytes.iter().for_each(|b| write!(self.0, "{b:02x}").unwrap());
-            self.0.push('\n');
+            assert_eq!(codec::decode::<T>(&bytes).as_ref(), Ok(message));
+            let hexadecimal: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
+            self.0 += &format!("{name}.{n} {hexadecimal}\n");
         }
     }
 }
