@@ -25,7 +25,7 @@ use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
 use ami_proto::root_to_hosts::RootMessage;
-use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Broadcast, PollEvents, Queue, Socket};
 use ami_proto::to_root::ToRoot;
 use ami_proto::ventilator_to_worker::Context;
 use anyhow::Context as _;
@@ -95,8 +95,8 @@ struct Root {
     publisher: Publisher,
     config: Config,
     intake: Socket,
-    decisions: Socket,
-    results: Socket,
+    decisions: Broadcast,
+    results: Broadcast,
     reporter: Reporter,
     parts: Vec<Message>,
     repeated: Option<Instant>,
@@ -132,11 +132,10 @@ impl Root {
         if let Err(error) = state.save(kept) {
             tracing::error!("{error:#}: graphs cannot be changed until that is mended");
         }
-        let bind = |kind, queue, endpoint: Endpoint, what| {
-            socket::bind(&context, kind, queue, &endpoint.bind(config), what)
+        let broadcast = |queue, endpoint: Endpoint, what| {
+            Broadcast::bind(&context, queue, &endpoint.bind(config), what)
         };
-        let results = bind(zmq::XPUB, Queue::Protocol, Endpoint::Results, "results")?;
-        results.set_xpub_verbose(true)?;
+        let intake = Endpoint::Root.bind(config);
         let late_after = config.root.late_after_ms * 1_000_000;
         let timeout = config.root.host_timeout_s * 1_000_000_000;
         let path = dir.join("root.checkpoint");
@@ -157,9 +156,9 @@ impl Root {
             said: Instant::now(),
             saver: Saver::new(path.clone(), every, most).context("starting a thread")?,
             publisher: Publisher::default(),
-            intake: bind(zmq::PULL, Queue::Protocol, Endpoint::Root, "root collector")?,
-            decisions: bind(zmq::PUB, Queue::Bounded(10_000), Endpoint::Decisions, "decisions")?,
-            results,
+            intake: socket::bind(&context, zmq::PULL, Queue::Protocol, &intake, "root collector")?,
+            decisions: broadcast(Queue::Bounded(10_000), Endpoint::Decisions, "decisions")?,
+            results: broadcast(Queue::Protocol, Endpoint::Results, "results")?,
             reporter: Reporter::new(&context, config, daemon, Role::Root, "root")?,
             config: config.clone(),
             parts: Vec::new(),
@@ -194,7 +193,7 @@ impl Root {
         }
         self.report(daemon);
         daemon.beat();
-        let mut items = [&self.intake, &self.results, self.reporter.socket()]
+        let mut items = [&self.intake, self.results.socket(), self.reporter.socket()]
             .map(|s| s.as_poll_item(PollEvents::POLLIN));
         Ok(socket::wait(&mut items, TICK)?)
     }
@@ -288,13 +287,15 @@ impl Root {
 
     fn tell(&self, message: &RootMessage) -> anyhow::Result<()> {
         // A host that misses it hears the repetition.
-        socket::send(&self.decisions, [codec::encode(message)])?;
+        self.decisions.send([codec::encode(message)])?;
         Ok(())
     }
 
     /// What the store says: that it came, and how much it has taken.
     fn on_store(&mut self) -> anyhow::Result<()> {
-        while socket::receive(&self.results, &mut self.parts)? {
+        // Hosts have nothing to say there but that they subscribe.
+        while self.decisions.receive(&mut self.parts)? {}
+        while self.results.receive(&mut self.parts)? {
             match self.parts.first().map(|f| &f[..]) {
                 Some([1, ..]) => self.outlet.opened(),
                 Some([2, bytes @ ..]) => {
@@ -305,7 +306,7 @@ impl Root {
             }
         }
         while let Some(frames) = self.outlet.next() {
-            socket::send(&self.results, frames)?;
+            self.results.send(frames)?;
         }
         Ok(())
     }

@@ -12,7 +12,7 @@ use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::member_to_manager::Report;
 use ami_proto::metrics::Metrics;
-use ami_proto::socket::{self, Context, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Broadcast, Context, PollEvents, Queue, Socket};
 use ami_proto::throttle::Throttle;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -79,7 +79,7 @@ fn tell(journal: &Journal, notes: &[String]) {
 struct Manager {
     context: Context,
     commands: Socket,
-    graphs: Socket,
+    graphs: Broadcast,
     reports: Socket,
     frames: Vec<Message>,
     state: State,
@@ -108,7 +108,8 @@ impl Manager {
         let requests = Queue::Requests(MAX_REQUEST as i64 + 1);
         let commands = bind(zmq::ROUTER, requests, Endpoint::Manager, "manager")?;
         // Few: each may carry files, and what is dropped is repeated.
-        let graphs = bind(zmq::PUB, Queue::Bounded(4), Endpoint::Graphs, "manager")?;
+        let address = Endpoint::Graphs.bind(config);
+        let graphs = Broadcast::bind(&context, Queue::Bounded(4), &address, "manager")?;
         let reports = bind(zmq::PULL, Queue::Bounded(256), Endpoint::Reports, "manager")?;
         let (journal, contents) = Journal::open(&journal_path(config))?;
         tell(&journal, &contents.notes);
@@ -173,6 +174,8 @@ impl Manager {
             }
             self.request();
         }
+        // Members have nothing to say there but that they subscribe.
+        while self.graphs.receive(&mut self.frames)? {}
         self.input(Input::Tick);
         self.recover();
         self.publish_numbers();
@@ -251,7 +254,7 @@ impl Manager {
                 }
                 Effect::Announce(announce, json) => {
                     let frames = [codec::encode(&announce), json.to_vec()];
-                    let sent = socket::send(&self.graphs, frames);
+                    let sent = self.graphs.send(frames);
                     self.unsent += u64::from(!matches!(sent, Ok(true)));
                 }
                 Effect::Store(hash, bytes) => {

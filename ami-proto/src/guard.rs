@@ -51,7 +51,7 @@ impl Guard {
         allowed: Arc<Allowed>,
         metrics: Metrics,
     ) -> std::io::Result<Guard> {
-        let (watched, incoming) = mpsc::channel();
+        let (watched, incoming) = mpsc::channel::<Watched>();
         let stop = Arc::new(AtomicBool::new(false));
         metrics.set(REFUSED, 0.0);
         let mut watch = Watch {
@@ -66,7 +66,11 @@ impl Guard {
         let stopped = stop.clone();
         let thread = std::thread::Builder::new().name("guard".into()).spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                watch.watched.extend(incoming.try_iter());
+                for new in incoming.try_iter() {
+                    // A socket that was closed and opened again has a new monitor.
+                    watch.watched.retain(|w| w.endpoint != new.endpoint);
+                    watch.watched.push(new);
+                }
                 if let Err(error) = watch.turn() {
                     // Without answers nobody comes in: that is the safe side.
                     tracing::error!(%error, "the guard of the tcp endpoints failed");

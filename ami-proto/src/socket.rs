@@ -4,10 +4,12 @@
 //! data path, where credit and flushes in flight bound what is queued, and small where the newest
 //! value is all that counts.
 
+mod broadcast;
 mod byte_bound;
 mod context;
 
 use crate::keys::KeyError;
+pub use broadcast::Broadcast;
 pub use byte_bound::ByteBound;
 pub use context::Context;
 use context::Insecure;
@@ -67,8 +69,10 @@ pub enum Queue {
     Bounded(i32),
 }
 
-/// Longest subscription, bytes.
-const LARGEST_TOPIC: i64 = 16 << 10;
+/// Longest subscription, bytes: a topic, and what encryption adds.
+const LARGEST_TOPIC: i64 = 1024 + 256;
+/// Subscriptions of one peer that wait; beyond, the peer waits.
+const WAITING_TOPICS: i32 = 1000;
 /// Answers that wait for one client that does not read them.
 pub const WAITING_ANSWERS: i32 = 32;
 
@@ -82,13 +86,15 @@ fn make(context: &Context, kind: SocketType, queue: Queue) -> Result<Socket, zmq
     let largest = match (queue, kind) {
         (Queue::Requests(most), _) => most,
         // Subscriptions and acknowledgements.
-        (_, zmq::XPUB | zmq::PUB) => LARGEST_TOPIC,
+        (_, zmq::XPUB) => LARGEST_TOPIC,
         _ => context.largest(),
     };
     // Larger frames are refused before they are received: the peer is disconnected.
     socket.set_maxmsgsize(largest)?;
     socket.set_sndhwm(hwm)?;
-    socket.set_rcvhwm(hwm)?;
+    socket.set_rcvhwm(if kind == zmq::XPUB { WAITING_TOPICS } else { hwm })?;
+    // Never 0: libzmq 4.3.4 aborts when a connection breaks just as such a socket is closed, with a
+    // message of several frames half on its way (session_base.cpp, clean_pipes).
     socket.set_linger(500)?;
     socket.set_reconnect_ivl(10)?;
     socket.set_reconnect_ivl_max(200)?;
@@ -106,16 +112,27 @@ pub fn bind(
     address: &str,
     what: &'static str,
 ) -> Result<Socket, SocketError> {
+    let failed =
+        |source| SocketError::Failed { verb: "make", address: address.into(), what, source };
+    let socket = make(context, kind, queue).map_err(failed)?;
+    bind_made(context, &socket, address, what)?;
+    Ok(socket)
+}
+
+fn bind_made(
+    context: &Context,
+    socket: &Socket,
+    address: &str,
+    what: &'static str,
+) -> Result<(), SocketError> {
     let failed = |source| match source {
         zmq::Error::EADDRINUSE => SocketError::InUse { address: address.into(), what },
         source => SocketError::Failed { verb: "bind", address: address.into(), what, source },
     };
-    let socket = make(context, kind, queue).map_err(failed)?;
     if address.starts_with("tcp://") {
-        context.secure_server(&socket, address).map_err(insecure(address, what, &failed))?;
+        context.secure_server(socket, address).map_err(insecure(address, what, &failed))?;
     }
-    socket.bind(address).map_err(failed)?;
-    Ok(socket)
+    socket.bind(address).map_err(failed)
 }
 
 /// A connected socket; the other side may come later.

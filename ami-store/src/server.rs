@@ -8,7 +8,7 @@ use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
-use ami_proto::socket::{self, ByteBound, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Broadcast, ByteBound, PollEvents, Queue, Socket};
 use ami_proto::throttle::Throttle;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -37,7 +37,7 @@ pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
 struct Server {
     store: Store,
     results: Socket,
-    clients: Socket,
+    clients: Broadcast,
     queries: Socket,
     reporter: Reporter,
     frames: Vec<Message>,
@@ -55,17 +55,9 @@ struct Server {
 impl Server {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Server> {
         let context = &daemon.context;
-        let bind = |kind, queue, endpoint: Endpoint, what| {
-            socket::bind(context, kind, queue, &endpoint.bind(config), what)
-        };
-        let clients = bind(
-            zmq::XPUB,
-            Queue::Bounded(config.store.client_queue),
-            Endpoint::Store,
-            "features",
-        )?;
-        // Every subscription is seen, also the second one of a topic: its last value follows.
-        clients.set_xpub_verbose(true)?;
+        let queue = Queue::Bounded(config.store.client_queue);
+        let address = Endpoint::Store.bind(config);
+        let clients = Broadcast::bind(context, queue, &address, "features")?;
         let results = Endpoint::Results.connect(config);
         let results =
             socket::connect(context, zmq::XSUB, Queue::Protocol, &results, "root's results")?;
@@ -75,10 +67,11 @@ impl Server {
             store: Store::new(config.store.history, config.store.history_bytes),
             results,
             clients,
-            queries: bind(
+            queries: socket::bind(
+                context,
                 zmq::ROUTER,
                 Queue::Requests(query::MAX_QUERY as i64),
-                Endpoint::Query,
+                &Endpoint::Query.bind(config),
                 "queries",
             )?,
             reporter: Reporter::new(context, config, daemon, Role::Store, "store")?,
@@ -108,7 +101,7 @@ impl Server {
             let acknowledgement = [&[2u8][..], &taken.to_le_bytes()].concat();
             socket::send(&self.results, [acknowledgement])?;
         }
-        while socket::receive(&self.clients, &mut self.frames)? {
+        while self.clients.receive(&mut self.frames)? {
             self.on_subscription();
         }
         self.repeat()?;
@@ -122,8 +115,9 @@ impl Server {
         self.report(daemon);
         daemon.beat();
         self.relieve(daemon)?;
-        let mut items = [&self.results, &self.clients, &self.queries, self.reporter.socket()]
-            .map(|s| s.as_poll_item(PollEvents::POLLIN));
+        let mut items =
+            [&self.results, self.clients.socket(), &self.queries, self.reporter.socket()]
+                .map(|s| s.as_poll_item(PollEvents::POLLIN));
         let tick = self.repeats.wait(Instant::now()).map_or(TICK, |wait| wait.min(TICK));
         Ok(socket::wait(&mut items, tick)?)
     }
@@ -142,8 +136,8 @@ impl Server {
         }
         if frames.first() != Some(&&b"@retire"[..]) {
             let size = frames.iter().map(|f| f.len()).sum();
-            self.bound.sending(&self.clients, size)?;
-            socket::send(&self.clients, self.frames.drain(..))?;
+            self.bound.sending(self.clients.socket(), size)?;
+            self.clients.send(self.frames.drain(..))?;
         }
         Ok(())
     }
@@ -170,7 +164,7 @@ impl Server {
             let parts = [topic.as_bytes(), &message.header];
             let buffers = message.buffers.iter().map(Vec::as_slice);
             said += message.bytes() as u64;
-            socket::send(&self.clients, parts.into_iter().chain(buffers))?;
+            self.clients.send(parts.into_iter().chain(buffers))?;
         }
         self.repeats.said(Instant::now(), said);
         Ok(())
@@ -196,7 +190,7 @@ impl Server {
         let short = daemon.memory.is_short();
         if short != self.short {
             self.short = short;
-            self.bound.press(&self.clients, short)?;
+            self.bound.press(self.clients.socket(), short)?;
             self.answers.press(&self.queries, short)?;
         }
         Ok(())

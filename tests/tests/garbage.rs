@@ -80,3 +80,36 @@ fn forged_messages_kill_nobody() {
     assert!(answer["members"].is_array(), "{answer}");
     assert!(system.stop(), "every daemon is alive and stops cleanly");
 }
+
+/// Subscriptions of a stranger to as many topics, 100 bytes each, at every socket that publishes.
+fn subscribe_to_much(dir: &std::path::Path, topics: u64) {
+    let context = zmq::Context::new();
+    for file in ["root.pub", "results.pub", "store.pub", "manager.pub"] {
+        let socket = context.socket(zmq::XSUB).unwrap();
+        socket.set_linger(5000).unwrap();
+        socket.connect(&format!("ipc://{}/{file}", dir.display())).unwrap();
+        for n in 0..topics {
+            // Different from the first letter on, so that nothing of it is shared.
+            let topic = format!("{:016x}", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)).repeat(6);
+            socket.send([&[1], topic.as_bytes()].concat(), 0).unwrap();
+        }
+    }
+}
+
+#[test]
+fn subscriptions_of_strangers_take_no_more_than_a_bound() {
+    let (mut system, _dir) = start();
+    let subscriber = system.subscribe("g/@heartbeat");
+    let publishers = ["root", "store", "manager"];
+    let before = publishers.map(|p| system.resident(p));
+    subscribe_to_much(system.dir(), messages().max(60_000));
+    for (name, before) in publishers.into_iter().zip(before) {
+        let now = system.resident(name);
+        println!("{name}: {} KiB before, {} KiB after", before >> 10, now >> 10);
+        assert!(now < before + GROWTH, "{name} grew from {before} to {now} bytes");
+    }
+    assert!(system.exits(&BTreeSet::new()).is_empty());
+    let seen = subscriber.gather(Duration::from_secs(1));
+    assert!(!seen.is_empty() && seen.iter().all(ami_tests::client::Feature::complete));
+    assert!(system.stop(), "every daemon is alive and stops cleanly");
+}

@@ -13,7 +13,6 @@ use ami_graph::spec::GraphSet;
 use ami_proto::daemon::now_ns;
 use ami_proto::ids::{Conditions, Progress};
 use ami_proto::root_to_hosts::RootMessage;
-use ami_proto::socket;
 use ami_proto::to_collector::Manifest;
 use ami_proto::ventilator_to_worker::Context;
 use std::collections::{BTreeMap, BTreeSet};
@@ -233,7 +232,7 @@ impl Root {
         let complete = ready.whole() && truth.complete();
         for (topic, frames) in self.publisher.heartbeat(ready, truth, complete, published) {
             if let Some(frames) = self.outlet.put(&topic, frames) {
-                socket::send(&self.results, frames)?;
+                self.results.send(frames)?;
             }
         }
         Ok(())
@@ -283,7 +282,7 @@ impl Root {
         let topics: BTreeSet<String> = plan.features().into_iter().map(|f| f.topic).collect();
         let gone = self.outlet.retain(|topic| is_offered(topic, &topics));
         if !gone.is_empty() {
-            socket::send(&self.results, retire_message(&gone))?;
+            self.results.send(retire_message(&gone))?;
         }
         self.graphs.in_effect(version);
         Ok(())

@@ -7,6 +7,7 @@ use crate::keys::{KeyError, Role};
 use crate::metrics::Metrics;
 use crate::security::{Peer, Security, is_open};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use zmq::{Message, Socket, SocketType};
 
@@ -129,8 +130,9 @@ impl Context {
             Some(guard) => guard,
             none => none.insert(self.start_guard(security)?),
         };
-        // Unique in the process: sockets may be bound again elsewhere.
-        let name = format!("inproc://monitor-{}", address.replace("://", "-"));
+        // Unique in the process: what is closed and opened again has another monitor.
+        static MONITORS: AtomicU64 = AtomicU64::new(0);
+        let name = format!("inproc://monitor-{}", MONITORS.fetch_add(1, Ordering::Relaxed));
         socket.monitor(&name, guard::EVENTS)?;
         let monitor = self.inproc(zmq::PAIR)?;
         monitor.connect(&name)?;
