@@ -37,6 +37,9 @@ use zmq::Message;
 /// How often lateness and decisions are looked at.
 const TICK: Duration = Duration::from_millis(10);
 
+/// Messages are left after this time, to publish, decide, answer and report.
+const TURN: Duration = Duration::from_millis(20);
+
 /// Watermarks and decisions are repeated this often.
 const REPEAT: Duration = Duration::from_millis(250);
 
@@ -173,10 +176,8 @@ impl Root {
     }
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
-        for _ in 0..256 {
-            if !socket::receive(&self.intake, &mut self.parts)? {
-                break;
-            }
+        let begun = Instant::now();
+        while begun.elapsed() < TURN && socket::receive(&self.intake, &mut self.parts)? {
             self.on_intake()?;
         }
         self.publish_due()?;

@@ -25,6 +25,8 @@ use zmq::Message;
 /// the unit.
 const CREDIT_BATCH: u64 = 4;
 
+/// A lane that always has more is left after this time, to answer and report to the manager.
+const TURN: Duration = Duration::from_millis(20);
 /// A seat is asked for again after this time.
 const HELLO: Duration = Duration::from_millis(50);
 /// After so much silence on the lane it is asked whether the seat is still worth anything.
@@ -125,7 +127,10 @@ impl Worker {
         }
         let started = Instant::now();
         let mut any = false;
-        while !daemon.stopping() && socket::receive(&self.intake.socket, &mut self.frames)? {
+        while !daemon.stopping()
+            && started.elapsed() < TURN
+            && socket::receive(&self.intake.socket, &mut self.frames)?
+        {
             any = true;
             self.on_lane_message()?;
             daemon.beat();

@@ -3,6 +3,7 @@
 use ami_tests::client::Feature;
 use ami_tests::{System, until};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 const STREAM: &str = "sim:pump-probe?rate=1000&pace=realtime&loop=forever";
@@ -55,6 +56,53 @@ fn a_change_takes_effect_at_one_heartbeat_and_untouched_state_goes_on() {
     let (new, counts) = (new.unwrap(), "counts");
     let filled: i64 = new.i64s(counts).iter().sum();
     assert!(filled <= new.int("events"), "the changed node begins anew");
+}
+
+#[test]
+fn two_hundred_nodes_take_effect_at_one_heartbeat() {
+    let system = running();
+    let subscriber = system.subscribe("g/");
+    subscriber.until(|f| f.header["topic"] == "g/@heartbeat");
+    let ops = ["count", "sum", "mean", "stats", "min", "max", "hist", "last", "quantile", "ewma"];
+    let node = |n: usize| {
+        let mut node = json!({"op": ops[n % 10], "in": "gmd:raw:energy"});
+        if node["op"] == "ewma" {
+            node["tau"] = json!(1 + n);
+        }
+        (format!("n{n}"), node)
+    };
+    let nodes: serde_json::Map<String, Value> = (0..200).map(node).collect();
+    let names: BTreeSet<String> = nodes.keys().map(|name| format!("g/{name}")).collect();
+    let version = system.apply(&json!({"name": "g", "nodes": nodes}))["version"].clone();
+    let is_marker = |f: &Feature| f.header["topic"] == "g/@heartbeat";
+    let features = subscriber.until(|f| is_marker(f) && f.header["version"] == version);
+    let marker = features.last().unwrap();
+    let topics: BTreeSet<String> =
+        marker.header["topics"].as_object().unwrap().keys().cloned().collect();
+    assert_eq!(topics, names, "all of them in the first heartbeat of their version");
+    for feature in features.iter().filter(|f| !is_marker(f)) {
+        let new = feature.header["version"] == version;
+        assert_eq!(names.contains(feature.header["topic"].as_str().unwrap()), new);
+        assert_eq!(feature.int("heartbeat") == marker.int("heartbeat"), new, "{}", feature.header);
+    }
+}
+
+#[test]
+fn a_worker_that_is_never_idle_takes_part_in_edits() {
+    let system = System::of("sim:scalars?pace=max&loop=forever")
+        .set("manager.prepare_timeout_ms=60000")
+        .start();
+    let expr = |n: usize| {
+        let expr = format!("sin(x + {n}) * cos(x) + sqrt(abs(x))");
+        (format!("n{n}"), json!({"op": "expr", "in": {"x": "bench:raw:a"}, "expr": expr}))
+    };
+    let nodes: serde_json::Map<String, Value> = (0..200).map(expr).collect();
+    system.apply(&json!({"name": "heavy", "nodes": nodes}));
+    system.get_when("heavy/n0", |f| f.int("seq") > 3);
+    let answer =
+        system.apply(&json!({"name": "g", "nodes": {"n": {"op": "count", "in": "bench:raw:b"}}}));
+    let members = answer["members"].as_array().unwrap();
+    assert!(members.contains(&json!("worker worker-0 on testhost")), "{answer:#}");
 }
 
 #[test]
