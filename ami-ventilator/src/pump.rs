@@ -1,6 +1,7 @@
 //! From the source into units: heartbeats, segments, contexts, chunks, holding and dropping.
 //! Touches no socket; the time is an argument.
 
+mod idle;
 mod journal;
 mod live;
 mod transitions;
@@ -59,6 +60,8 @@ pub struct Options {
     pub wait_for_graph: bool,
     /// Drop instead of waiting when workers are slow.
     pub drop: bool,
+    /// Timestamps grow as time passes: silence means that heartbeats are empty.
+    pub clocked: bool,
     /// A heartbeat without new events is closed after this time, ns.
     pub idle_close_ns: u64,
     /// A heartbeat of a live source is closed after this time, ns.
@@ -334,23 +337,6 @@ impl Pump {
         self.timeline.part();
         self.segment += 1;
         true
-    }
-
-    fn on_pending(&mut self, now_ns: u64) -> anyhow::Result<Step> {
-        if let Some((_, since)) = self.chunk
-            && now_ns.saturating_sub(since) >= HAND_ON_NS
-        {
-            self.seal();
-        }
-        let silent = now_ns.saturating_sub(self.event_ns) >= self.options.idle_close_ns;
-        let capped =
-            !self.source.canned() && now_ns.saturating_sub(self.opened_ns) >= self.options.cap_ns;
-        if (silent || capped) && self.timeline.open().is_some() && self.seal() {
-            self.flow.flush(true, false, now_ns);
-            self.timeline.close();
-            self.counts.heartbeats += 1;
-        }
-        Ok(Step::Idle(self.source.due_in()))
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::flow::Limits;
 use crate::past::{Inheritance, Journal, inherit};
 use crate::pump::Options;
+use crate::source::Source;
 use crate::sources::url::{Epoch, Overload, SourceSpec};
 use crate::timeline::Rules;
 use ami_proto::config::Config;
@@ -21,7 +22,7 @@ pub fn limits(config: &Config) -> Limits {
 }
 
 /// Options of the pump.
-pub fn options(config: &Config, spec: &SourceSpec, host: u32) -> Options {
+pub fn options(config: &Config, spec: &SourceSpec, source: &dyn Source, host: u32) -> Options {
     Options {
         source: config.ventilator.source.clone(),
         host,
@@ -30,6 +31,7 @@ pub fn options(config: &Config, spec: &SourceSpec, host: u32) -> Options {
         workers: config.ventilator.workers,
         wait_for_graph: config.ventilator.wait_for_graph,
         drop: drops(config, spec),
+        clocked: source.clocked() && spec.epoch != Epoch::Counter,
         idle_close_ns: config.heartbeat.idle_close_ms * 1_000_000,
         cap_ns: config.heartbeat.cap_ms * 1_000_000,
     }

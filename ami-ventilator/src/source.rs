@@ -90,6 +90,11 @@ pub trait Source {
         true
     }
 
+    /// True when an event comes as long after another as their timestamps say.
+    fn clocked(&self) -> bool {
+        !self.canned()
+    }
+
     /// True while the source is broken and is to be opened again.
     fn lost(&self) -> bool {
         false

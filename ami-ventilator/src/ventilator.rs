@@ -108,7 +108,8 @@ impl Ventilator {
         let timeline = Timeline::new(rules(config, &spec, source.canned()));
         let ring = make_ring(config, &host, epoch, &dead)?;
         let flow = Flow::new(epoch, limits(config));
-        let mut pump = Pump::new(source, ring, flow, timeline, options(config, &spec, number));
+        let options = options(config, &spec, &*source, number);
+        let mut pump = Pump::new(source, ring, flow, timeline, options);
         pump.inherit(inheritance);
         pump.record(true);
         // Now that this life answers for them.

@@ -9,6 +9,7 @@ pub mod client;
 pub mod decoders;
 pub mod random;
 
+use ami_proto::endpoint::Endpoint;
 use client::{Feature, Subscriber, request};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -133,9 +134,10 @@ impl System {
     /// As [`spawn`](Self::spawn), with options of its own.
     pub fn spawn_with(&mut self, name: &str, set: &[&str]) {
         let command = match name {
-            "root" | "collector" => "ami-collector".to_string(),
+            "root" => "ami-collector".to_string(),
             worker if worker.starts_with("worker") => "ami-worker".to_string(),
-            daemon => format!("ami-{daemon}"),
+            // Of a second host: `ventilator-b`.
+            daemon => format!("ami-{}", daemon.split('-').next().unwrap_or(daemon)),
         };
         let log = std::fs::OpenOptions::new()
             .create(true)
@@ -160,6 +162,29 @@ impl System {
             .spawn()
             .unwrap();
         self.children.insert(name.to_string(), child);
+    }
+
+    /// Starts a second host with one worker, whose daemons are called `…-NAME`; root, manager and store
+    /// are those of the first.
+    pub fn spawn_host(&mut self, name: &str, source: &str) {
+        let dir = self.dir.path().join(name);
+        std::fs::create_dir(&dir).unwrap();
+        let shared = [
+            ("root", Endpoint::Root),
+            ("decisions", Endpoint::Decisions),
+            ("graphs", Endpoint::Graphs),
+            ("reports", Endpoint::Reports),
+        ];
+        let mut set: Vec<String> =
+            shared.map(|(key, e)| format!("endpoints.{key}={}", self.address(e.file()))).to_vec();
+        set.push(format!("instance.run_dir={}", dir.display()));
+        set.push(format!("instance.host={name}"));
+        set.push(format!("ventilator.source={source}"));
+        set.push("ventilator.workers=1".into());
+        let set: Vec<&str> = set.iter().map(String::as_str).collect();
+        for daemon in ["collector", "ventilator", "worker"] {
+            self.spawn_with(&format!("{daemon}-{name}"), &set);
+        }
     }
 
     /// Starts one more worker.

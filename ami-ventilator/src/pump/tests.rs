@@ -19,6 +19,8 @@ struct Script {
     at: usize,
     bytes: usize,
     configured: bool,
+    /// Silent after the last event, instead of at its end.
+    silent: bool,
 }
 
 impl Source for Script {
@@ -26,6 +28,7 @@ impl Source for Script {
         Ok(match (self.configured, self.stamps.get(self.at)) {
             (false, _) => Next::Transition(0),
             (true, Some(stamp)) => Next::Event(*stamp),
+            (true, None) if self.silent => Next::Pending,
             (true, None) => Next::End,
         })
     }
@@ -76,7 +79,7 @@ impl Source for Script {
 const PERIOD: u64 = 100;
 
 fn pump(stamps: &[u64], bytes: usize, ring: usize, drop: bool, max_skew: Option<u64>) -> Pump {
-    let source = Script { stamps: stamps.to_vec(), at: 0, bytes, configured: false };
+    let source = Script { stamps: stamps.to_vec(), at: 0, bytes, configured: false, silent: false };
     let dir = tempfile::tempdir().unwrap();
     let config = RingConfig { capacity: ring, lanes: 1, journal: 1 << 16, ..RingConfig::default() };
     // The file may go: the mapping stays.
@@ -91,6 +94,7 @@ fn pump(stamps: &[u64], bytes: usize, ring: usize, drop: bool, max_skew: Option<
         workers: 1,
         wait_for_graph: false,
         drop,
+        clocked: false,
         idle_close_ns: u64::MAX,
         cap_ns: u64::MAX,
     };
@@ -308,4 +312,37 @@ proptest! {
     ) {
         conserved(&stamps, 8, drop, skewed.then_some(1000));
     }
+}
+
+#[test]
+fn a_silent_host_says_which_heartbeats_were_empty() {
+    let mut pump = pump(&[150, 160], 8, 1 << 16, false, None);
+    pump.source = Box::new(Script {
+        stamps: vec![150, 160],
+        at: 0,
+        bytes: 8,
+        configured: false,
+        silent: true,
+    });
+    (pump.options.clocked, pump.options.idle_close_ns) = (true, 50);
+    let mut world = World::default();
+    // The clock is 10 000 ahead of the stamps: only differences count.
+    for now in 10_000..10_450 {
+        pump.step(now).unwrap();
+        world.perform(&mut pump);
+        world.work(&mut pump);
+    }
+    let said: Vec<_> = world.manifests.iter().map(|m| (m.key.heartbeat, m.events())).collect();
+    // The last event, of 160, came at 10 000: at 10 450 what comes now would be of 610, less 50.
+    assert_eq!(said, [(1, 2), (2, 0), (3, 0), (4, 0)]);
+    assert!(world.manifests.iter().all(|m| m.last && !m.end));
+    // A promised heartbeat is not passed undecided.
+    pump.change.announced(1, b"{}".to_vec());
+    pump.change.activate(1, pump.earliest());
+    for now in 10_450..10_900 {
+        pump.step(now).unwrap();
+        world.perform(&mut pump);
+        world.work(&mut pump);
+    }
+    assert_eq!(world.manifests.len(), said.len());
 }

@@ -155,6 +155,10 @@ impl Source for Paced {
         self.inner.canned()
     }
 
+    fn clocked(&self) -> bool {
+        self.pace == Pace::Realtime
+    }
+
     fn lost(&self) -> bool {
         self.inner.lost()
     }
