@@ -162,9 +162,14 @@ pub fn edit_mut(command: &mut Command) -> Option<&mut Edit> {
     }
 }
 
-/// What a key must allow for a command.
+/// What a key must allow for a command. What takes accumulated data or a whole graph from everybody is
+/// the operator's: no later edit brings it back.
 pub fn need(command: &Command) -> Role {
-    if edit(command).is_some() { Role::Edit } else { Role::View }
+    match command {
+        Command::Reset { .. } | Command::Remove { node: None, .. } => Role::Operate,
+        command if edit(command).is_some() => Role::Edit,
+        _ => Role::View,
+    }
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub enum Role {
     View,
     /// Also edit graphs.
     Edit,
-    /// All that people may do.
+    /// Also discard what was accumulated, and remove whole graphs: all that people may do.
     Operate,
     /// A daemon of another host: data, reports, decisions; no edits.
     Daemon,

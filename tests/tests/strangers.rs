@@ -36,11 +36,12 @@ fn done(dir: &Path, words: &[&str]) -> String {
 impl Site {
     fn start() -> Site {
         let dir = tempfile::tempdir().unwrap();
-        for name in ["ami", "ann", "bob", "eve"] {
+        for name in ["ami", "ann", "bob", "eve", "oli"] {
             done(dir.path(), &["keys", "new", name]);
         }
         done(dir.path(), &["keys", "allow", "ann", "edit"]);
         done(dir.path(), &["keys", "allow", "bob", "view"]);
+        done(dir.path(), &["keys", "allow", "oli", "operate"]);
         let held: Vec<TcpListener> =
             ENDPOINTS.iter().map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let address = |l: &TcpListener| format!("tcp://{}", l.local_addr().unwrap());
@@ -138,6 +139,18 @@ fn keys_open_what_their_role_says_and_nothing_else() {
     let refusal = site.edit("bob", "h");
     assert!(refusal["error"].as_str().unwrap().contains("role view"), "{refusal:#}");
     assert!(site.system.log("manager").contains("request denied"));
+
+    // Whoever edits may not take from everybody what was accumulated; an operator may.
+    for command in ["graph.reset", "graph.rm"] {
+        let command = json!({ "cmd": command, "graph": "g" });
+        let refusal = site.ask("ann", &command);
+        assert!(refusal["error"].as_str().unwrap().contains("role edit"), "{refusal:#}");
+        assert!(refusal["hint"].as_str().unwrap().contains("operate"), "{refusal:#}");
+        if command["cmd"] == "graph.reset" {
+            let answer = site.ask("oli", &command);
+            assert_eq!(answer["in_effect"], true, "{answer:#}");
+        }
+    }
 
     strangers_are_kept_out(&site);
     a_revoked_key_edits_no_more(&site);

@@ -74,4 +74,14 @@ fn a_key_edits_as_far_as_its_role_goes_and_under_its_name() {
         _ => None,
     });
     assert_eq!(who.as_deref(), Some("bob"), "not what the command claims");
+    // What is gone for everybody afterwards is the operator's to do.
+    for command in ["graph.reset", "graph.rm"] {
+        let command = json!({ "cmd": command, "graph": "g" });
+        b.peer = as_role(Role::Edit);
+        let refusal = answer(&mut b, command.clone());
+        assert!(refusal["hint"].as_str().unwrap().contains("operate"), "{refusal}");
+        b.peer = as_role(Role::Operate);
+        let client = b.send(command);
+        assert!(b.reply(client).is_none_or(|a| !a.to_string().contains("role")));
+    }
 }
