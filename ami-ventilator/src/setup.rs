@@ -1,19 +1,33 @@
 //! From the configuration to the ventilator's parts.
 
-use crate::flow::Limits;
+use crate::flow::{Flow, Limits};
 use crate::past::{Inheritance, Journal, inherit};
-use crate::pump::Options;
+use crate::pump::{Options, Pump};
 use crate::source::Source;
 use crate::sources::url::{Epoch, Overload, SourceSpec};
-use crate::timeline::Rules;
+use crate::timeline::{Rules, Timeline};
 use ami_proto::config::Config;
+use ami_proto::ids::host_number;
 use ami_shm::{Leftover, RingConfig, RingError, RingReader, RingWriter};
 
 /// Room in the ring file for what must outlive the ventilator.
 const JOURNAL: usize = 1 << 20;
 
+/// The pump of a source, into a ring that was made for this life.
+pub fn make_pump(
+    config: &Config,
+    spec: &SourceSpec,
+    source: Box<dyn Source>,
+    ring: RingWriter,
+) -> Pump {
+    let flow = Flow::new(ring.epoch(), limits(config));
+    let timeline = Timeline::new(rules(config, spec, source.canned()));
+    let options = options(config, spec, source.clocked());
+    Pump::new(source, ring, flow, timeline, options)
+}
+
 /// Limits of the flow.
-pub fn limits(config: &Config) -> Limits {
+fn limits(config: &Config) -> Limits {
     Limits {
         credits: config.ventilator.credits as u64,
         flushes_in_flight: config.ventilator.flushes_in_flight,
@@ -21,17 +35,17 @@ pub fn limits(config: &Config) -> Limits {
     }
 }
 
-/// Options of the pump.
-pub fn options(config: &Config, spec: &SourceSpec, source: &dyn Source, host: u32) -> Options {
+/// Options of the pump, for a source whose timestamps grow as time passes or not.
+fn options(config: &Config, spec: &SourceSpec, clocked: bool) -> Options {
     Options {
         source: config.ventilator.source.clone(),
-        host,
+        host: host_number(&config.instance.host),
         chunk_events: config.ventilator.chunk_events,
         chunk_bytes: config.ventilator.chunk_bytes.min(config.ventilator.ring_bytes / 16),
         workers: config.ventilator.workers,
         wait_for_graph: config.ventilator.wait_for_graph,
         drop: drops(config, spec),
-        clocked: source.clocked() && spec.epoch != Epoch::Counter,
+        clocked: clocked && spec.epoch != Epoch::Counter,
         idle_close_ns: config.heartbeat.idle_close_ms * 1_000_000,
         cap_ns: config.heartbeat.cap_ms * 1_000_000,
     }
@@ -46,7 +60,7 @@ fn drops(config: &Config, spec: &SourceSpec) -> bool {
 }
 
 /// How this source's timestamps become heartbeats.
-pub fn rules(config: &Config, spec: &SourceSpec, canned: bool) -> Rules {
+fn rules(config: &Config, spec: &SourceSpec, canned: bool) -> Rules {
     let counter = spec.epoch == Epoch::Counter;
     let skew = config.ventilator.max_skew_s.saturating_mul(1_000_000_000);
     Rules {

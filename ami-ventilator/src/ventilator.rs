@@ -2,14 +2,13 @@
 
 mod report;
 
-use crate::flow::{Effect, Flow};
+use crate::flow::Effect;
 use crate::pump::{Pump, Step};
 use crate::quarantine::Quarantine;
 use crate::seats::Seats;
-use crate::setup::{dead_rings, limits, make_ring, options, remove, rules};
+use crate::setup::{dead_rings, make_pump, make_ring, remove};
 use crate::sources;
 use crate::sources::url::{Epoch, SourceSpec};
-use crate::timeline::Timeline;
 use crate::watchdog::{State, Watchdog};
 use ami_proto::codec;
 use ami_proto::config::Config;
@@ -96,20 +95,16 @@ impl Ventilator {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Ventilator> {
         let spec = source_spec(config)?;
         let host = config.instance.host.clone();
-        let number = host_number(&host);
         let (dead, inheritance) = dead_rings(config, &host);
         let taken = inheritance.taken(&config.ventilator.source);
-        let source = sources::open(&spec, number, &host, taken)?;
+        let source = sources::open(&spec, host_number(&host), &host, taken)?;
         let epoch = daemon.life;
         let context = daemon.context.clone();
         let connect = |kind, endpoint: Endpoint, what| {
             socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
         };
-        let timeline = Timeline::new(rules(config, &spec, source.canned()));
         let ring = make_ring(config, &host, epoch, &dead)?;
-        let flow = Flow::new(epoch, limits(config));
-        let options = options(config, &spec, &*source, number);
-        let mut pump = Pump::new(source, ring, flow, timeline, options);
+        let mut pump = make_pump(config, &spec, source, ring);
         pump.inherit(inheritance);
         pump.record(true);
         // Now that this life answers for them.
