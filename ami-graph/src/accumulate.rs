@@ -5,9 +5,13 @@ use crate::buffer::Buffer;
 use crate::compensated::two_sum;
 use crate::value::DType;
 use multiversion::multiversion;
+use std::borrow::Cow;
+use std::ops::Range;
 
 /// Accumulators kept in the first-level cache while all frames of a batch are added to them.
 const TILE: usize = 2048;
+/// Frames added at once: with four, accumulators cost less than reading the frames does.
+const BLOCK: usize = 4;
 
 /// A number that can be added into a wider accumulator.
 pub trait Widen<A>: Copy {
@@ -45,11 +49,37 @@ accumulator!(u32, i32, i64, i128);
 /// Adds frames to accumulators, tile by tile, so that a tile is read and written once per batch.
 pub fn add_frames<T: bytemuck::Pod + Widen<A>, A: Accumulator>(sums: &mut [A], frames: &[&[u8]]) {
     let frames: Vec<_> = frames.iter().map(|bytes| typed::<T>(bytes)).collect();
-    for (tile, sums) in sums.chunks_mut(TILE).enumerate() {
-        let start = tile * TILE;
-        for frame in &frames {
-            if let Some(part) = frame.get(start..start + sums.len()) {
-                add_tile(sums, part);
+    tiles(sums.len(), &frames, |range, parts| {
+        let sums = &mut sums[range];
+        match parts {
+            Parts::Block(parts) => add_block(sums, parts),
+            Parts::One(part) => add_tile(sums, part),
+        }
+    });
+}
+
+/// What of the frames is added at once.
+enum Parts<'a, T> {
+    Block([&'a [T]; BLOCK]),
+    One(&'a [T]),
+}
+
+/// Hands out the frames, tile by tile, and within a tile by blocks of frames, in their order. The
+/// last block is filled up with zeros, which change no sum. Frames that are too short are left out.
+fn tiles<T: bytemuck::Pod>(
+    elements: usize,
+    frames: &[Cow<'_, [T]>],
+    mut add: impl FnMut(Range<usize>, Parts<'_, T>),
+) {
+    let frames: Vec<&[T]> = frames.iter().filter_map(|f| f.get(..elements)).collect();
+    let zeros = vec![T::zeroed(); TILE.min(elements)];
+    for start in (0..elements).step_by(TILE) {
+        let range = start..elements.min(start + TILE);
+        for block in frames.chunks(BLOCK) {
+            let part = |i: usize| block.get(i).map_or(&zeros[..range.len()], |f| &f[range.clone()]);
+            match block {
+                [one] => add(range.clone(), Parts::One(&one[range.clone()])),
+                _ => add(range.clone(), Parts::Block(std::array::from_fn(part))),
             }
         }
     }
@@ -63,13 +93,38 @@ fn add_tile<T: Widen<A>, A: Accumulator>(sums: &mut [A], part: &[T]) {
     }
 }
 
+/// As [`add_tile`]; each accumulator is read and written once for all frames of the block.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn add_block<T: Widen<A>, A: Accumulator>(sums: &mut [A], parts: [&[T]; BLOCK]) {
+    let [a, b, c, d] = parts;
+    for ((((sum, &a), &b), &c), &d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *sum = sum.plus(a.widen()).plus(b.widen()).plus(c.widen()).plus(d.widen());
+    }
+}
+
 /// As [`add_tile`].
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
-pub fn add_tile_pairs(sums: &mut [f64], lost: &mut [f64], part: &[f64]) {
+fn add_tile_pairs(sums: &mut [f64], lost: &mut [f64], part: &[f64]) {
     for ((sum, lost), &x) in sums.iter_mut().zip(lost.iter_mut()).zip(part) {
         let (next, error) = two_sum(*sum, x);
         *sum = next;
         *lost += error;
+    }
+}
+
+/// As [`add_block`].
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn add_block_pairs(sums: &mut [f64], lost: &mut [f64], parts: [&[f64]; BLOCK]) {
+    let [a, b, c, d] = parts;
+    let pairs = sums.iter_mut().zip(lost.iter_mut());
+    for (((((sum, lost), &a), &b), &c), &d) in pairs.zip(a).zip(b).zip(c).zip(d) {
+        let (mut total, mut errors) = (*sum, *lost);
+        for x in [a, b, c, d] {
+            let (next, error) = two_sum(total, x);
+            total = next;
+            errors += error;
+        }
+        (*sum, *lost) = (total, errors);
     }
 }
 
@@ -79,8 +134,40 @@ fn add_tile_plain(sums: &mut [f64], part: &[f32]) {
     sums.iter_mut().zip(part).for_each(|(sum, &x)| *sum += f64::from(x));
 }
 
+/// As [`add_block`].
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn add_block_plain(sums: &mut [f64], parts: [&[f32]; BLOCK]) {
+    let [a, b, c, d] = parts;
+    for ((((sum, &a), &b), &c), &d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *sum = *sum + f64::from(a) + f64::from(b) + f64::from(c) + f64::from(d);
+    }
+}
+
+/// Adds rows, one after the other in memory, with their rounding errors: a row has as many numbers
+/// as there are sums.
+pub fn add_rows(sums: &mut [f64], lost: &mut [f64], rows: &[f64]) {
+    let width = sums.len().max(1);
+    let blocks = rows.chunks_exact(BLOCK * width);
+    let rest = blocks.remainder();
+    for block in blocks {
+        let rows = std::array::from_fn(|i| &block[i * width..(i + 1) * width]);
+        add_block_pairs(sums, lost, rows);
+    }
+    rest.chunks_exact(width).for_each(|row| add_tile_pairs(sums, lost, row));
+}
+
 /// Adds float frames with their rounding errors.
 pub fn add_pairs(dtype: DType, sums: &mut [f64], lost: &mut [f64], frames: &[&[u8]]) {
+    if dtype == DType::F64 {
+        let frames: Vec<_> = frames.iter().map(|bytes| typed::<f64>(bytes)).collect();
+        return tiles(sums.len(), &frames, |range, parts| {
+            let (sums, lost) = (&mut sums[range.clone()], &mut lost[range]);
+            match parts {
+                Parts::Block(parts) => add_block_pairs(sums, lost, parts),
+                Parts::One(part) => add_tile_pairs(sums, lost, part),
+            }
+        });
+    }
     let mut scratch = Vec::new();
     let tiles = sums.chunks_mut(TILE).zip(lost.chunks_mut(TILE)).enumerate();
     for (tile, (sums, lost)) in tiles {
@@ -96,14 +183,13 @@ pub fn add_pairs(dtype: DType, sums: &mut [f64], lost: &mut [f64], frames: &[&[u
 /// Adds float32 frames in float64.
 pub fn add_plain(sums: &mut [f64], frames: &[&[u8]]) {
     let frames: Vec<_> = frames.iter().map(|bytes| typed::<f32>(bytes)).collect();
-    for (tile, sums) in sums.chunks_mut(TILE).enumerate() {
-        let start = tile * TILE;
-        for frame in &frames {
-            if let Some(part) = frame.get(start..start + sums.len()) {
-                add_tile_plain(sums, part);
-            }
+    tiles(sums.len(), &frames, |range, parts| {
+        let sums = &mut sums[range];
+        match parts {
+            Parts::Block(parts) => add_block_plain(sums, parts),
+            Parts::One(part) => add_tile_plain(sums, part),
         }
-    }
+    });
 }
 
 /// The same numbers in wider accumulators.

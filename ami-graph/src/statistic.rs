@@ -1,7 +1,7 @@
 //! Statistics of the elements of one array: numpy's definitions, over all elements or one axis.
 
 use crate::access::{Number, as_f64, typed};
-use crate::accumulate::add_tile_pairs;
+use crate::accumulate::add_rows;
 use crate::column::scalar_bytes;
 use crate::compensated::{Compensated, corrected};
 use crate::value::{DType, Scalar};
@@ -209,9 +209,7 @@ impl Statistic {
         for (block, out) in blocks.zip(out.chunks_exact_mut(inner * size_of::<f64>())) {
             sums.fill(0.0);
             lost.fill(0.0);
-            for row in block.chunks_exact(inner) {
-                add_tile_pairs(&mut sums, &mut lost, row);
-            }
+            add_rows(&mut sums, &mut lost, block);
             let places = out.as_chunks_mut::<8>().0.iter_mut();
             for ((&sum, &lost), place) in sums.iter().zip(&lost).zip(places) {
                 let x = corrected(sum, lost);

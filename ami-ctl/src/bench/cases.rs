@@ -71,11 +71,11 @@ fn p2() -> Case {
         what: "512×512 f64: sum over a region of 128², mean image, projection",
         source: include_str!("sources/frames_f64.toml"),
         graph: include_str!("graphs/p2.json"),
-        options: "rate=4000".into(),
-        events: 12_000,
+        options: "rate=10000".into(),
+        events: 30_000,
         event_bytes: 2 * MIB,
         frames: true,
-        ring_bytes: 1024 * MIB,
+        ring_bytes: 4096 * MIB,
         ..P1
     }
 }

@@ -1,7 +1,7 @@
 //! A run's numbers: rates, latency, cost; and whether they meet the goals.
 
 use super::cases::Case;
-use super::limits::Limits;
+use super::limits::{FrameLimits, Limits};
 use super::system::Outcome;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -89,8 +89,8 @@ pub struct Measured {
     pub cpu_us: BTreeMap<String, f64>,
     /// Greatest resident memory by process, MiB.
     pub rss_mib: BTreeMap<String, f64>,
-    /// Frames per second that one core copies into such a ring.
-    pub copy_per_s: Option<f64>,
+    /// What the machine does with such frames at most.
+    pub frames: Option<FrameLimits>,
     /// All else.
     pub outcome: Outcome,
     /// Goals of this run.
@@ -99,7 +99,7 @@ pub struct Measured {
 
 impl Measured {
     /// From a run.
-    pub fn new(case: Case, outcome: Outcome, copy_per_s: Option<f64>) -> Measured {
+    pub fn new(case: Case, outcome: Outcome, frames: Option<FrameLimits>) -> Measured {
         let events = case.events as f64;
         let rate = match (outcome.seen.first, outcome.seen.last) {
             (Some((t0, n0)), Some((t1, n1))) if t1 > t0 => {
@@ -115,7 +115,7 @@ impl Measured {
             latency: Latency::of(&outcome.seen.latencies),
             cpu_us: by(&outcome.usage.cpu_ns, 1e3 * events),
             rss_mib: by(&outcome.usage.resident, 1024.0 * 1024.0),
-            copy_per_s,
+            frames,
             goals: Vec::new(),
             case,
             outcome,
@@ -135,7 +135,7 @@ impl Measured {
         let complete =
             |goal| Goal::at_least("fraction of heartbeats complete", goal, self.complete());
         let copied = || {
-            let part = self.events_per_s / self.copy_per_s.unwrap_or(f64::NAN);
+            let part = self.events_per_s / self.frames.map_or(f64::NAN, |f| f.copied);
             Goal::at_least("of the rate at which a core copies such frames", 0.75, part)
         };
         match self.case.name {
@@ -172,8 +172,10 @@ impl Measured {
             t.iter().map(|(k, v)| (k.clone(), number(*v))).collect()
         };
         let mut limits = limits.values.clone();
-        if let Some(rate) = self.copy_per_s {
-            limits.insert("frames_copied_into_ring_per_s".into(), number(rate));
+        if let Some(frames) = self.frames {
+            let mut put = |key: &str, rate| limits.insert(key.into(), number(rate));
+            put("frames_copied_into_ring_per_s", frames.copied);
+            put("frames_copied_and_read_per_s_all_cores", frames.copied_and_read);
         }
         let (l, (heartbeats, complete)) = (self.latency, self.outcome.heartbeats);
         let mut document = Map::new();

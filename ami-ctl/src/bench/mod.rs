@@ -18,7 +18,7 @@ mod usage;
 
 use cases::Case;
 pub use error::BenchError;
-use limits::Limits;
+use limits::{FrameLimits, Limits};
 use measured::{Goal, Measured};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -60,7 +60,7 @@ pub fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
             })?]
         }
     };
-    let mut bench = Bench { limits: Limits::measure()?, copies: BTreeMap::new(), quiet: json };
+    let mut bench = Bench { limits: Limits::measure()?, frames: BTreeMap::new(), quiet: json };
     let mut documents = Vec::new();
     for name in names {
         documents.push(bench.case(name)?);
@@ -97,8 +97,8 @@ fn tree_only(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
 
 struct Bench {
     limits: Limits,
-    /// Copy limits by bytes of a frame and of the ring.
-    copies: BTreeMap<(u64, u64), f64>,
+    /// Limits of frames by bytes of a frame and of the ring.
+    frames: BTreeMap<(u64, u64), FrameLimits>,
     quiet: bool,
 }
 
@@ -130,21 +130,21 @@ impl Bench {
         if !self.quiet {
             print::error(&format!("{} {} …", case.name, case.variant));
         }
-        let copy = match case.frames {
-            true => Some(self.copy_limit(case.event_bytes, case.ring_bytes)?),
+        let frames = match case.frames {
+            true => Some(self.frame_limits(case.event_bytes, case.ring_bytes)?),
             false => None,
         };
         let outcome = system::run(&case)?;
-        Ok(Measured::new(case, outcome, copy))
+        Ok(Measured::new(case, outcome, frames))
     }
 
-    fn copy_limit(&mut self, frame: u64, ring: u64) -> Result<f64, BenchError> {
-        if let Some(rate) = self.copies.get(&(frame, ring)) {
-            return Ok(*rate);
+    fn frame_limits(&mut self, frame: u64, ring: u64) -> Result<FrameLimits, BenchError> {
+        if let Some(limits) = self.frames.get(&(frame, ring)) {
+            return Ok(*limits);
         }
-        let rate = limits::frames_per_s(frame, ring)?;
-        self.copies.insert((frame, ring), rate);
-        Ok(rate)
+        let limits = FrameLimits::measure(frame, ring)?;
+        self.frames.insert((frame, ring), limits);
+        Ok(limits)
     }
 
     /// Runs with ever more clients at half of the capacity that the first run found.
