@@ -172,15 +172,52 @@ fn rewired(example: &str, from: impl Fn(&str) -> String) -> Json {
     node
 }
 
-#[test]
-fn results_at_the_root_are_those_on_workers() {
-    let event = Event {
+/// An event on which every example gives something.
+fn event_of_examples() -> Event {
+    Event {
         time: 1,
         scalar: Some(2.5),
         flag: Some(1),
         waveform: Some(vec![0, 1, 2, 6, 3, 1, 0, -1]),
         image: Some([9, 2, 6, 5, 3, 8]),
-    };
+    }
+}
+
+#[test]
+fn where_an_input_is_absent_so_are_the_outputs_and_only_there() {
+    let full = event_of_examples();
+    let without = [
+        ("scalar", Event { time: 2, scalar: None, ..full.clone() }),
+        ("flag", Event { time: 2, flag: None, ..full.clone() }),
+        ("waveform", Event { time: 2, waveform: None, ..full.clone() }),
+        ("image", Event { time: 2, image: None, ..full.clone() }),
+    ];
+    for op in OPS.iter().map(|op| op.doc()).filter(|op| op.class == Class::PerEvent) {
+        let used = std::cell::RefCell::new(Vec::new());
+        let node = rewired(op.example, |name| {
+            used.borrow_mut().push(name.to_owned());
+            name.to_owned()
+        });
+        let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
+        let values = |events: &[Event]| {
+            let published = once(&graph, events);
+            published.into_iter().map(|p| (p.error, p.arrays, p.values)).collect::<Vec<_>>()
+        };
+        let alone = values(std::slice::from_ref(&full));
+        for (_, event) in without.iter().filter(|(name, _)| used.borrow().iter().any(|u| u == name))
+        {
+            let nothing = values(std::slice::from_ref(event));
+            assert!(nothing.is_empty(), "{} of {event:?}: {nothing:?}", op.name);
+            for events in [[full.clone(), event.clone()], [event.clone(), full.clone()]] {
+                assert_eq!(values(&events), alone, "{} of {events:?}", op.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn results_at_the_root_are_those_on_workers() {
+    let event = event_of_examples();
     for op in OPS.iter().map(|op| op.doc()) {
         if op.class != Class::PerEvent || op.form == Form::None {
             continue;

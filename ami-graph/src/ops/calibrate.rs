@@ -30,7 +30,7 @@ static DOC: OpDoc = OpDoc {
     with: false,
     params: &[
         param("pedestal", "file", "none", "of the input", ".npy, shape of the array", "subtracted"),
-        param("gain", "number or file", "1", "any", ".npy, shape of the array", "factor"),
+        param("gain", "number or file", "1", "any", "finite; .npy, shape of the array", "factor"),
         param("mask", "file", "none", "", ".npy, shape of the array", "0: element is not used"),
         param("common_mode", "word", "\"none\"", "", "none, rows, cols, banks", "what shares one"),
         param(
@@ -57,14 +57,24 @@ impl OpKind for Calibrate {
         let gain = match args.get("gain") {
             None => Gain::Factor(1.0),
             Some(json) => match as_number(json) {
-                Some(factor) => Gain::Factor(factor),
+                Some(factor) if factor.is_finite() => Gain::Factor(factor),
+                Some(factor) => {
+                    let hint = "give a finite number, or a .npy file";
+                    return Err(Fault::of("gain", format!("{factor} is not accepted"), hint));
+                }
                 None => args.file("gain", ".npy")?.map_or(Gain::Factor(1.0), Gain::Map),
             },
         };
-        let common = match args.word("common_mode", "none", &["none", "rows", "cols", "banks"])? {
+        let bank = args.get("bank").map(bank).transpose()?;
+        let word = args.word("common_mode", "none", &["none", "rows", "cols", "banks"])?;
+        if bank.is_some() && word != "banks" {
+            let reason = format!("common_mode is {word:?}, which has no banks");
+            return Err(Fault::of("bank", reason, "leave bank out, or give common_mode \"banks\""));
+        }
+        let common = match word {
             "rows" => Some([1, usize::MAX]),
             "cols" => Some([usize::MAX, 1]),
-            "banks" => Some(args.get("bank").map_or(Ok([usize::MAX; 2]), bank)?),
+            "banks" => Some(bank.unwrap_or([usize::MAX; 2])),
             _ => None,
         };
         Ok(Prepared::per_event(Calibration {

@@ -62,7 +62,8 @@ impl OpKind for Peaks {
         let hi = args.number("hi")?.unwrap_or(1.0);
         if lo.is_nan() || hi.is_nan() || lo > hi {
             let reason = format!("lo is {lo} and hi is {hi}");
-            return Err(Fault::of("lo", reason, "give lo not above hi"));
+            let at = if hi.is_nan() { "hi" } else { "lo" };
+            return Err(Fault::of(at, reason, "give lo not above hi"));
         }
         Ok(Prepared::per_event_with(&["centroid", "width", "count"], Thresholds { lo, hi }))
     }
