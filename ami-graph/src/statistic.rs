@@ -165,12 +165,12 @@ impl Statistic {
     ) -> Result<(), String> {
         let size = dtype.size();
         let result = self.result(dtype);
-        if matches!(self, S::Sum | S::Mean) && dtype != DType::F64 && dtype.size() < 8 && inner > 1
-        {
+        let rows = matches!(self, S::Sum | S::Mean) && length > 0 && inner > 1;
+        if rows && dtype != DType::F64 && dtype.size() < 8 {
             with_type!(dtype, T => self.rows::<T>(&typed::<T>(data), result, (length, inner), out));
             return Ok(());
         }
-        if matches!(self, S::Sum | S::Mean) && dtype == DType::F64 && inner > 1 {
+        if rows && dtype == DType::F64 {
             self.rows_f64(&typed::<f64>(data), (length, inner), out);
             return Ok(());
         }

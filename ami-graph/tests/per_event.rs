@@ -7,7 +7,9 @@ mod support;
 use ami_graph::batch::{Batch, Column};
 use ami_graph::ops::{Class, Form, OPS};
 use ami_graph::root::{Published, RootStage};
-use ami_graph::value::Value;
+use ami_graph::run::WorkerStage;
+use ami_graph::schema::Schema;
+use ami_graph::value::{Array, DType, Value};
 use serde_json::{Value as Json, json};
 use support::*;
 
@@ -343,5 +345,52 @@ fn shapes_are_known_beforehand_where_the_inputs_are() {
         let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
         let features = good_plan(&graph).features();
         assert_eq!(json!(features[0].outputs[0].shape), shape, "{node}");
+    }
+}
+
+/// Arrays of float64 of one event, as a field without a fixed shape.
+fn hostile(shape: &[usize], value: impl Fn(usize) -> f64) -> Array {
+    let values: Vec<f64> = (0..shape.iter().product()).map(value).collect();
+    Array::from_elements(shape, &values)
+}
+
+#[test]
+fn no_value_crashes_an_op() {
+    let values: [&dyn Fn(usize) -> f64; 8] = [
+        &|_| f64::NAN,
+        &|_| f64::INFINITY,
+        &|i| if i % 2 == 0 { f64::MAX } else { f64::MIN },
+        &|_| 5e-324,
+        &|_| 0.0,
+        &|i| (i as f64) * 1e200,
+        &|i| (i as f64 * 0.7).sin() * 1e155,
+        &|i| if i == 3 { f64::NEG_INFINITY } else { i as f64 },
+    ];
+    let all = |shapes: &[&[usize]]| -> Vec<Option<Array>> {
+        let each = |shape: &&[usize]| values.map(|value| Some(hostile(shape, value)));
+        shapes.iter().flat_map(each).collect()
+    };
+    let waves = all(&[&[0], &[1], &[2], &[8], &[100]]);
+    let images = all(&[&[0, 0], &[0, 3], &[2, 0], &[1, 1], &[20, 30]]);
+    let scalars: Vec<f64> = (0..waves.len()).map(|i| values[i % values.len()](i)).collect();
+    let times: Vec<u64> = (0..waves.len() as u64).collect();
+    let fields = vec![
+        field("scalar", DType::F64, None, 0),
+        field("flag", DType::F64, None, 0),
+        field("waveform", DType::F64, None, 1),
+        field("image", DType::F64, None, 2),
+    ];
+    for op in OPS.iter().map(|op| op.doc()) {
+        let node: Json = serde_json::from_str(op.example).unwrap();
+        let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
+        let plan = plan_with(&graph, Schema { fields: fields.clone() });
+        assert!(plan.errors().is_empty(), "{}", plan.errors()[0]);
+        let data = bytemuck::cast_slice(&scalars);
+        let scalar = Column::Scalars { dtype: DType::F64, data, present: None };
+        let columns =
+            vec![scalar.clone(), scalar, arrays(DType::F64, &waves), arrays(DType::F64, &images)];
+        let mut worker = WorkerStage::new(plan.clone());
+        worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &times, columns });
+        RootStage::new(plan).close(&frame(1, times.len() as u64), worker.take());
     }
 }

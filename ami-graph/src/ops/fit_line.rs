@@ -134,9 +134,16 @@ impl Each for Fitting {
 /// As numpy.polyfit: the columns of the Vandermonde matrix scaled to length 1, then solved by
 /// singular values, of which those below n * epsilon count as zero.
 fn polyfit(x: &[f64], y: &[f64], degree: usize) -> Result<Vec<f64>, String> {
+    let undetermined = || Err(format!("{} points do not determine degree {degree}", x.len()));
+    if x.len() <= degree {
+        return undetermined();
+    }
     let power = |column: usize| (degree - column) as i32;
     let mut matrix = DMatrix::from_fn(x.len(), degree + 1, |row, c| x[row].powi(power(c)));
     let scale: Vec<f64> = matrix.column_iter().map(|column| column.norm()).collect();
+    if !scale.iter().all(|scale| scale.is_finite()) {
+        return Err(format!("powers up to {degree} of x are too large for float64"));
+    }
     for (mut column, &scale) in matrix.column_iter_mut().zip(&scale) {
         if scale > 0.0 {
             column /= scale;
@@ -145,8 +152,8 @@ fn polyfit(x: &[f64], y: &[f64], degree: usize) -> Result<Vec<f64>, String> {
     let svd = matrix.svd(true, true);
     let largest = svd.singular_values.iter().copied().fold(0.0, f64::max);
     let least = largest * x.len() as f64 * f64::EPSILON;
-    if x.len() <= degree || svd.rank(least) <= degree {
-        return Err(format!("{} points do not determine degree {degree}", x.len()));
+    if svd.rank(least) <= degree {
+        return undetermined();
     }
     let solved = svd.solve(&DVector::from_column_slice(y), least)?;
     Ok(solved.iter().zip(scale).map(|(c, scale)| c / scale).collect())
