@@ -80,7 +80,7 @@ impl Seat {
             ring.path().display(),
             ring.epoch()
         );
-        // Some 10 ms per GiB now, instead of a fault at every 64 KiB of the first round of events.
+        // Otherwise the first round of events faults at every 64 KiB.
         ring.prefault();
         let slot = ring.lane(lane as usize, generation)?;
         Ok(Seat { epoch, lane, generation, ring, slot })
