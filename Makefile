@@ -7,7 +7,7 @@ DURATION ?= 0
 PROFILE ?= release
 VENV := .venv
 
-.PHONY: demo test build bench prerequisites python chaos lint doc clean
+.PHONY: demo test build bench prerequisites python chaos shows fuzz lint doc clean
 
 demo: prerequisites
 	$(CARGO) build --locked --profile $(PROFILE) --workspace --bins
@@ -44,6 +44,14 @@ SEED ?= 1
 CHAOS ?=
 chaos: build
 	target/release/ami-chaos --minutes $(MINUTES) --seed $(SEED) $(CHAOS)
+
+# What is promised to hold for long: a million heartbeats, overload for a minute, kills of every kind
+# of member for a minute each, a million messages of garbage for each socket. Prints tables; takes 15 minutes.
+shows: build
+	target/release/ami-shows soak
+	target/release/ami-shows overload
+	target/release/ami-shows kills
+	AMI_GARBAGE=1000000 $(CARGO) test --locked --release -p ami-tests --test garbage -- --nocapture
 
 lint:
 	$(CARGO) fmt --all --check

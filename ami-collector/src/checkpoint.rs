@@ -150,6 +150,16 @@ fn decode(mut bytes: Vec<u8>) -> Result<Restored, LoadError> {
     Ok(Restored { header, body })
 }
 
+/// Makes the checksums of a checkpoint's bytes right.
+pub fn seal(bytes: &mut [u8]) {
+    let Some((prefix, rest)) = bytes.split_first_chunk_mut::<PREFIX>() else { return };
+    let header = prefix[16..24].iter().rev().fold(0, |n, b| n << 8 | usize::from(*b));
+    if let Some(header) = rest.get_mut(..header) {
+        codec::seal(header);
+    }
+    prefix[32..].copy_from_slice(&Checksum::of([&*rest].into_iter()).to_le_bytes());
+}
+
 /// Writes a checkpoint beside, and lets it replace the old one once it is on the disk.
 ///
 /// # Errors

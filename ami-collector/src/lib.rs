@@ -10,7 +10,7 @@
 //! and forwards each as one message until the root has decided. As `root` it builds heartbeats from
 //! the flushes of all hosts, keeps the windows, and publishes. Both are a pure builder and a loop.
 
-mod checkpoint;
+pub mod checkpoint;
 mod frames;
 mod host;
 pub mod host_builder;
@@ -20,7 +20,7 @@ mod publish;
 mod root;
 pub mod root_builder;
 mod saver;
-mod state_file;
+pub mod state_file;
 mod told;
 mod versions;
 

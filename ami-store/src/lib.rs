@@ -10,9 +10,9 @@
 //! afterwards. Nothing a client does reaches the data path: a slow one misses values, which its
 //! sequence numbers tell it, and a frozen store is refilled by the root.
 
-mod query;
+pub mod query;
 mod repeats;
 mod server;
-mod store;
+pub mod store;
 
 pub use server::run;

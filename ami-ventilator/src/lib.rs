@@ -15,7 +15,7 @@ mod change;
 pub mod cli;
 pub mod flow;
 pub mod inspect;
-mod past;
+pub mod past;
 mod pump;
 mod quarantine;
 mod record;

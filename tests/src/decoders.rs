@@ -4,6 +4,8 @@
 mod samples;
 
 use crate::chaos::garbage;
+use ami_collector::checkpoint;
+use ami_collector::state_file::StateFile;
 use ami_graph::expr::Expr;
 use ami_graph::limits::Limits;
 use ami_graph::partial::Partial;
@@ -26,6 +28,10 @@ use ami_proto::to_collector::ToCollector;
 use ami_proto::to_root::ToRoot;
 use ami_proto::to_ventilator::ToVentilator;
 use ami_proto::ventilator_to_worker::LaneMessage;
+use ami_store::store::Store;
+use ami_ventilator::past;
+use ami_ventilator::source::Source;
+use ami_ventilator::sources::sim::{Model, SimConfig, SimSource};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::sync::Arc;
@@ -43,7 +49,7 @@ pub struct Decoder {
 }
 
 /// All of them.
-pub const DECODERS: [Decoder; 18] = [
+pub const DECODERS: [Decoder; 24] = [
     Decoder {
         name: "to_ventilator",
         samples: || headers(garbage::to_ventilator()),
@@ -81,6 +87,12 @@ pub const DECODERS: [Decoder; 18] = [
     Decoder { name: "expression", samples: samples::expressions, decode: expression },
     Decoder { name: "configuration", samples: samples::configurations, decode: configuration },
     Decoder { name: "command", samples: || bodies(garbage::commands()), decode: command },
+    Decoder { name: "checkpoint", samples: samples::checkpoints, decode: checkpoint },
+    Decoder { name: "windows", samples: samples::windows, decode: windows },
+    Decoder { name: "state_file", samples: samples::state_files, decode: state_file },
+    Decoder { name: "inheritance", samples: samples::inheritances, decode: inheritance },
+    Decoder { name: "simulation", samples: samples::simulations, decode: simulation },
+    Decoder { name: "query", samples: || bodies(garbage::queries()), decode: query },
     Decoder { name: "url", samples: samples::urls, decode: url },
 ];
 
@@ -212,6 +224,69 @@ fn configuration(bytes: &[u8], dir: &Path) -> bool {
 
 fn command(bytes: &[u8], _dir: &Path) -> bool {
     serde_json::from_slice::<Command>(bytes).is_ok()
+}
+
+/// As it comes, and with checksums that are right.
+fn checkpoint(bytes: &[u8], dir: &Path) -> bool {
+    let file = dir.join("root.checkpoint");
+    let mut sealed = bytes.to_vec();
+    checkpoint::seal(&mut sealed);
+    let read = |bytes: &[u8]| {
+        std::fs::write(&file, bytes).unwrap();
+        let restored = checkpoint::load(&file, 1 << 24).ok().flatten();
+        restored.is_some_and(|r| r.states().is_ok())
+    };
+    read(bytes) | read(&sealed)
+}
+
+/// The state of all windows, as it lies in a checkpoint; what can be read is published.
+fn windows(bytes: &[u8], _dir: &Path) -> bool {
+    let Ok(mut stage) = RootStage::restore(samples::plan(), bytes) else { return false };
+    stage.again(&Frame::default());
+    true
+}
+
+fn state_file(bytes: &[u8], dir: &Path) -> bool {
+    std::fs::write(dir.join("root.state"), bytes).unwrap();
+    StateFile::new(dir).load() != Default::default()
+}
+
+/// What a dead ventilator left in its ring: the journal, then the tally; the last word says where.
+fn inheritance(bytes: &[u8], _dir: &Path) -> bool {
+    let Some((bytes, at)) = bytes.split_last_chunk::<8>() else { return false };
+    let at = usize::try_from(u64::from_le_bytes(*at)).unwrap_or(usize::MAX).min(bytes.len());
+    let (journal, tally) = bytes.split_at(at);
+    let sealed = [journal, tally].map(|part| {
+        let mut part = part.to_vec();
+        codec::seal(&mut part);
+        part
+    });
+    let read = |journal: &[u8], tally: &[u8]| {
+        let Ok(journal) = past::Journal::decode(journal, Some(tally)) else { return false };
+        past::inherit(vec![journal.clone(), journal]);
+        true
+    };
+    read(journal, tally) | read(&sealed[0], &sealed[1])
+}
+
+/// A description of a beamline; what can be read gives its first transitions.
+fn simulation(bytes: &[u8], _dir: &Path) -> bool {
+    let Ok(text) = std::str::from_utf8(bytes) else { return false };
+    let Ok(config) = SimConfig::parse(text) else { return false };
+    let Ok(model) = Model::new(&config, 0, "host") else { return false };
+    let mut source = SimSource::new(Arc::new(model));
+    (0..10).any(|_| source.transition().is_some())
+}
+
+/// A question to a store that has something.
+fn query(bytes: &[u8], _dir: &Path) -> bool {
+    let mut store = Store::new(10, 1 << 20);
+    let header = br#"{"seq":1,"heartbeat":2,"arrays":[]}"#;
+    store.ingest(&[b"g/n", header], 0).unwrap();
+    let marker = br#"{"seq":1,"heartbeat":2,"arrays":[],"topics":{"g/n":1}}"#;
+    store.ingest(&[b"g/@heartbeat", marker], 0).unwrap();
+    let answer = ami_store::query::answer(&store, &[bytes], 0);
+    !answer[0].starts_with(b"{\"error\"")
 }
 
 fn url(bytes: &[u8], _dir: &Path) -> bool {

@@ -8,6 +8,7 @@ pub mod chaos;
 pub mod client;
 pub mod decoders;
 pub mod random;
+pub mod shows;
 
 use ami_proto::endpoint::Endpoint;
 use client::{Feature, Subscriber, request};
@@ -46,13 +47,18 @@ pub fn shared_data() -> Option<PathBuf> {
 }
 
 /// Polls until it yields something.
-pub fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
+    until_within(DEADLINE, what, poll)
+}
+
+/// As [`until`], for what takes long by its nature.
+pub fn until_within<T>(most: Duration, what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {
         if let Some(found) = poll() {
             return found;
         }
-        assert!(start.elapsed() < DEADLINE, "waited {DEADLINE:?} for {what}");
+        assert!(start.elapsed() < most, "waited {most:?} for {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -282,6 +288,14 @@ impl System {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
         let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or("VmRSS: 0 kB");
         line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
+    /// As [`resident`](Self::resident), less the ring, which several processes share.
+    pub fn unshared(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
+        let line = status.lines().find(|l| l.starts_with("RssShmem:")).unwrap_or("RssShmem: 0 kB");
+        let shared = line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024;
+        self.resident(name).saturating_sub(shared)
     }
 
     /// Names of the daemons that were started and not killed.

@@ -138,3 +138,28 @@ fn a_damaged_checkpoint_is_put_aside_and_a_stopped_root_forgets_nothing() {
     let lost = last.header["window_dropped"]["lost"].as_i64().unwrap_or(0);
     assert_eq!(last.value("value") as i64, EVENTS - lost, "{}", last.header);
 }
+
+#[test]
+fn restarts_after_the_end_of_data_come_back_to_the_last_value_however_often() {
+    let (mut system, _dir) = start(&["root.checkpoint_s=0.05"]);
+    let checkpoint = system.dir().join("root.checkpoint");
+    until("a checkpoint", || checkpoint.exists().then_some(()));
+    kill_often(&mut system, 4, &["root"]);
+    let last = finals(&system);
+    assert_eq!(last.0, EVENTS as f64);
+    for round in 0..rounds() {
+        let victims = match round % 3 {
+            0 => &["root", "store"][..],
+            1 => &["store", "root"],
+            _ => &["root"],
+        };
+        println!("round {round}: {victims:?}");
+        victims.iter().for_each(|v| system.kill(v));
+        victims.iter().for_each(|v| system.spawn(v));
+        assert_eq!(finals(&system), last);
+    }
+}
+
+fn rounds() -> usize {
+    std::env::var("AMI_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
+}

@@ -1,9 +1,10 @@
 //! Runs the chaos harness for long: rounds of a minute, each with a seed of its own, until the time
 //! is up or a law is broken. The seed and the schedule of a broken one are printed.
 
-use ami_tests::chaos::schedule::Kind;
+use ami_tests::chaos::schedule::{Kind, Schedule};
 use ami_tests::chaos::{Options, run, stream};
 use clap::Parser;
+use std::panic::AssertUnwindSafe;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -63,7 +64,16 @@ fn main() -> ExitCode {
     loop {
         let started = Instant::now();
         let options = arguments.options(seed);
-        let outcome = run::run(&options, &reference);
+        // Said before, so that also a process that is killed has named its seed.
+        println!("seed {seed} begins");
+        let run = AssertUnwindSafe(|| run::run(&options, &reference));
+        let Ok(outcome) = std::panic::catch_unwind(run) else {
+            println!(
+                "{}the harness panicked (see above)\nbroken with --seed {seed}",
+                Schedule::new(&options)
+            );
+            return ExitCode::FAILURE;
+        };
         let (seen, compared) = outcome.features;
         println!(
             "seed {seed}: {} disturbances, {seen} features seen, {compared} compared, {} heartbeats incomplete, {:.0} s",

@@ -239,7 +239,11 @@ impl Watcher {
     fn stop(&mut self) -> Laws {
         self.stop.store(true, Ordering::Relaxed);
         let thread = std::mem::replace(&mut self.thread, std::thread::spawn(Laws::default));
-        let mut laws = thread.join().expect("the client does not panic");
+        let mut laws = thread.join().unwrap_or_else(|_| {
+            let mut laws = Laws::default();
+            laws.violated("the client panicked (see above)".into());
+            laws
+        });
         laws.violations.extend(std::mem::take(&mut self.notes));
         laws
     }

@@ -1,17 +1,24 @@
 //! Samples of what the decoders understand.
 
-use crate::chaos::stream;
+use crate::chaos::{Options, garbage, stream};
+use ami_collector::checkpoint::{self, Header, Image};
+use ami_collector::root_builder::Mark;
 use ami_graph::batch::{Batch, Column};
 use ami_graph::limits::Limits;
 use ami_graph::plan::Plan;
+use ami_graph::published::Frame;
+use ami_graph::root::RootStage;
 use ami_graph::run::WorkerStage;
 use ami_graph::schema::{Field, Kind, Schema};
 use ami_graph::spec::{GraphSet, GraphSpec};
 use ami_graph::value::DType;
 use ami_proto::chunk::{Arena, ChunkWriter, Staging};
-use ami_proto::codec::encode;
+use ami_proto::codec::{self, encode};
+use ami_proto::ids::Progress;
 use ami_proto::root_to_hosts::RootMessage;
+use ami_proto::to_collector::ToCollector;
 use ami_shm::{RingConfig, RingWriter};
+use ami_ventilator::past::{Journal, Past, Tally};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 
@@ -219,4 +226,71 @@ pub fn urls() -> Vec<Vec<u8>> {
     ["sim:mixed?rate=10&pace=realtime&loop=forever", "xtc2:/a/b.xtc2,/c.xtc2?epoch=counter&start=7"]
         .map(|u| u.as_bytes().to_vec())
         .into()
+}
+
+/// A checkpoint of an open heartbeat.
+pub fn checkpoints() -> Vec<Vec<u8>> {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("root.checkpoint");
+    let [windows] = &windows()[..] else { return Vec::new() };
+    let mut header = Header::default();
+    let mark = Mark { progress: Progress { flushes: 1, ..Progress::default() }, events: 7 };
+    header.builder.forward("host", 1, 0, mark);
+    header.builder.forward("host", 1, 2, mark);
+    header.schemas.insert("host".into(), ((1, 0), (**plan().schema()).clone()));
+    header.lengths = vec![vec![windows.len() as u64]];
+    header.seqs.insert("g/n".into(), 7);
+    checkpoint::write(&path, &Image { header, body: vec![windows.clone()] }).unwrap();
+    vec![std::fs::read(&path).unwrap()]
+}
+
+/// The state of windows that hold something.
+pub fn windows() -> Vec<Vec<u8>> {
+    let plan = plan();
+    let mut worker = WorkerStage::new(plan.clone());
+    with_batch(|batch| worker.absorb(batch));
+    let mut root = RootStage::new(plan);
+    root.close(&Frame::default(), worker.take());
+    vec![root.save().concat()]
+}
+
+/// What the root must not forget.
+pub fn state_files() -> Vec<Vec<u8>> {
+    [r#"{"life":7,"decision":[3,17000000000]}"#, r#"{"life":8,"decision":null}"#]
+        .map(|s| s.as_bytes().to_vec())
+        .into()
+}
+
+/// A ventilator's journal and tally, and where the one ends.
+pub fn inheritances() -> Vec<Vec<u8>> {
+    let manifests = garbage::to_collector().into_iter().filter_map(|frames| {
+        match codec::decode::<ToCollector>(&frames[0]) {
+            Ok(ToCollector::Manifest(manifest)) => Some(manifest),
+            _ => None,
+        }
+    });
+    let manifests: Vec<_> = manifests.collect();
+    let mut journal = Journal { source: "sim:scalars".into(), ..Journal::default() };
+    journal.life.epoch = 3;
+    journal.life.watermark = 5;
+    journal.life.manifests = manifests.clone();
+    journal.life.schemas = vec![(0, (**plan().schema()).clone())];
+    journal.before = vec![Past { epoch: 2, manifests: manifests.clone(), ..Past::default() }];
+    let open = manifests.first().cloned();
+    let tally = Tally { step: 1, taken: 4000, newest: Some(17), open, ..Tally::default() };
+    let (journal, tally) = (codec::encode(&journal), codec::encode(&tally));
+    let at = (journal.len() as u64).to_le_bytes();
+    vec![[&journal[..], &tally, &at].concat()]
+}
+
+/// Descriptions of beamlines.
+pub fn simulations() -> Vec<Vec<u8>> {
+    let dir = tempfile::tempdir().unwrap();
+    let file = stream::describe(&Options::default(), dir.path());
+    let presets = concat!(env!("CARGO_MANIFEST_DIR"), "/../ami-ventilator/src/sources/sim/presets");
+    let mut all = vec![std::fs::read(file).unwrap()];
+    all.extend(
+        ["mixed", "scalars20"].map(|p| std::fs::read(format!("{presets}/{p}.toml")).unwrap()),
+    );
+    all
 }
