@@ -53,6 +53,12 @@ shows: build
 	target/release/ami-shows kills
 	AMI_GARBAGE=1000000 $(CARGO) test --locked --release -p ami-tests --test garbage -- --nocapture
 
+# Coverage-guided fuzzing of one decoder (tests/src/decoders.rs); needs nightly and cargo-fuzz.
+DECODER ?= ring
+FUZZ_SECONDS ?= 60
+fuzz:
+	cd fuzz && $(CARGO) run --bin seeds && $(CARGO) +nightly fuzz run $(DECODER) --fuzz-dir . -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=512
+
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings

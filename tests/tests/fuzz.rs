@@ -98,7 +98,7 @@ fn survives(decoder: &Decoder) {
     }
 }
 
-/// One test, one thread: the memory that is counted is the process's.
+/// What it takes of memory is the process's: nothing else in this file takes much.
 #[test]
 fn no_bytes_do_harm() {
     let only = std::env::var("AMI_FUZZ_ONLY").ok();
@@ -108,5 +108,16 @@ fn no_bytes_do_harm() {
             survives(decoder);
             println!("{}: {:?}", decoder.name, start.elapsed());
         }
+    }
+}
+
+/// `fuzz/` has a target for each decoder.
+#[test]
+fn every_decoder_has_a_target() {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/Cargo.toml");
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    for decoder in DECODERS {
+        let line = format!("name = \"{}\"\npath = \"target.rs\"", decoder.name);
+        assert!(manifest.contains(&line), "fuzz/Cargo.toml lacks [[bin]] {line}");
     }
 }

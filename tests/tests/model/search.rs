@@ -26,6 +26,20 @@ pub struct Faults {
     pub ticks: u8,
 }
 
+impl Faults {
+    /// Nothing goes wrong.
+    pub const NONE: Faults = Faults {
+        workers: 0,
+        fences: 0,
+        collectors: 0,
+        roots: 0,
+        checkpoints: 0,
+        losses: 0,
+        repeats: 0,
+        ticks: 0,
+    };
+}
+
 /// One thing that may happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
@@ -39,7 +53,7 @@ pub enum Step {
     HearCollector,
     HearStale,
     Tick,
-    KillWorker(u32),
+    KillWorker(u32, bool),
     Bury(u32),
     Reseat(u32),
     Fence(u32),
@@ -61,6 +75,8 @@ struct State {
     faults: Faults,
     told: (Watermark, Watermark),
     root_died: bool,
+    /// Tells what everybody knows apart, whatever may still go wrong.
+    digest: u64,
 }
 
 /// What was searched.
@@ -81,17 +97,12 @@ impl Write for Digest {
     }
 }
 
-fn digest(what: &impl std::fmt::Debug) -> u64 {
-    let mut digest = Digest(DefaultHasher::new());
-    write!(digest, "{what:?}").unwrap();
-    digest.0.finish()
-}
-
 /// Searches everything that may happen to a system, up to so many states.
 pub fn search(system: System, faults: Faults, most: usize) -> Searched {
     let all = system.all_events();
-    let first = State { system, faults, told: Default::default(), root_died: false };
-    let mut seen = HashSet::from([digest(&first)]);
+    let first = State { system, faults, told: Default::default(), root_died: false, digest: 0 };
+    let first = first.digested();
+    let mut seen = HashSet::from([(first.digest, first.faults)]);
     let mut finishing = HashSet::new();
     let mut open = vec![(first, Vec::new())];
     while let Some((state, path)) = open.pop() {
@@ -102,7 +113,7 @@ pub fn search(system: System, faults: Faults, most: usize) -> Searched {
             if seen.len() >= most {
                 return Searched { states: seen.len(), exhausted: false };
             }
-            if seen.insert(digest(&next)) {
+            if seen.insert((next.digest, next.faults)) {
                 open.push((next, [&path[..], &[step]].concat()));
             }
         }
@@ -118,18 +129,20 @@ fn safe(state: &State, path: &[Step]) {
 
 /// Without further faults the stream comes to its end, and every event is answered for once.
 fn finishes(state: &State, all: u64, path: &[Step], finishing: &mut HashSet<u64>) {
+    if finishing.contains(&state.digest) {
+        return;
+    }
     let mut state = state.clone();
     state.faults = Faults::default();
     let mut on_the_way = Vec::new();
     let mut path = path.to_vec();
     let path = &mut path;
     for _ in 0..2000 {
-        let now = digest(&state);
-        if finishing.contains(&now) {
+        if finishing.contains(&state.digest) {
             finishing.extend(on_the_way);
             return;
         }
-        on_the_way.push(now);
+        on_the_way.push(state.digest);
         match state.fair() {
             Some(step) => {
                 path.push(step);
@@ -143,6 +156,8 @@ fn finishes(state: &State, all: u64, path: &[Step], finishing: &mut HashSet<u64>
             None => {
                 path.push(Step::Tick);
                 state.system.tick();
+                state.system.settle();
+                state = state.digested();
             }
         }
     }
@@ -157,7 +172,10 @@ impl State {
         let mut steps = self.harmless();
         for (&lane, worker) in &system.workers {
             if !worker.dead && !worker.fenced {
-                steps.extend((faults.workers > 0).then_some(Step::KillWorker(lane)));
+                if faults.workers > 0 {
+                    steps.push(Step::KillWorker(lane, false));
+                    steps.extend(system.begins(lane).then_some(Step::KillWorker(lane, true)));
+                }
                 steps.extend((faults.fences > 0).then_some(Step::Fence(lane)));
             }
         }
@@ -231,7 +249,15 @@ impl State {
     fn after(&self, step: Step) -> State {
         let mut next = self.clone();
         next.take(step);
-        next
+        next.system.settle();
+        next.digested()
+    }
+
+    fn digested(mut self) -> State {
+        let mut digest = Digest(DefaultHasher::new());
+        write!(digest, "{:?}{:?}{}", self.system, self.told, self.root_died).unwrap();
+        self.digest = digest.0.finish();
+        self
     }
 
     fn take(&mut self, step: Step) {
@@ -264,9 +290,9 @@ impl State {
                 faults.ticks -= 1;
                 system.tick();
             }
-            Step::KillWorker(lane) => {
+            Step::KillWorker(lane, begun) => {
                 faults.workers -= 1;
-                system.kill_worker(lane);
+                system.kill_worker(lane, begun);
             }
             Step::Fence(lane) => {
                 faults.fences -= 1;

@@ -108,6 +108,11 @@ fn collector() -> HostBuilder {
     HostBuilder::new(host_builder::Limits { ask_after: 0, resend: 0, bytes: usize::MAX })
 }
 
+/// Whether a worker does something for others when it gets a message.
+fn acts(message: &LaneMessage) -> bool {
+    matches!(message, LaneMessage::Unit(_) | LaneMessage::Replay { .. } | LaneMessage::Flush { .. })
+}
+
 impl System {
     /// So many lanes; `units[n]` units in flush `n`.
     pub fn new(lanes: u32, units: &[usize]) -> System {
@@ -140,6 +145,7 @@ impl System {
             stale: None,
         };
         (0..lanes).for_each(|_| system.join());
+        system.settle();
         system
     }
 
@@ -199,6 +205,23 @@ impl System {
             None => {}
         }
         self.perform();
+    }
+
+    /// What changes nothing that is modelled is taken at once: no order of that matters to anybody.
+    pub fn settle(&mut self) {
+        self.lanes.values_mut().for_each(|queue| queue.retain(acts));
+        self.to_collector.retain(|m| {
+            !matches!(
+                m,
+                ToCollector::Schema(..) | ToCollector::Context(..) | ToCollector::Graphs(..)
+            )
+        });
+    }
+
+    /// Whether a living worker is about to begin a unit.
+    pub fn begins(&self, lane: u32) -> bool {
+        let next = self.lanes.get(&lane).and_then(|l| l.front());
+        matches!(next, Some(LaneMessage::Unit(_) | LaneMessage::Replay { .. }))
     }
 
     /// The worker of a lane does the next message of its lane.
@@ -264,9 +287,9 @@ impl System {
         self.take_away(lane, None);
     }
 
-    /// `kill -9` of a worker, over the unit that it was to do next.
-    pub fn kill_worker(&mut self, lane: u32) {
-        let next = self.lanes.get(&lane).and_then(|l| l.front());
+    /// `kill -9` of a worker, over the unit that it was to do next, or before it began it.
+    pub fn kill_worker(&mut self, lane: u32, begun: bool) {
+        let next = self.lanes.get(&lane).and_then(|l| l.front()).filter(|_| begun);
         let over = next.and_then(|m| match m {
             LaneMessage::Unit(unit) | LaneMessage::Replay { unit, .. } => Some(unit.unit),
             _ => None,
