@@ -11,8 +11,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Parts of a heartbeat in which kept events are counted.
 const PARTS: u64 = 20;
 
-/// Nodes that make the graph heavy.
-const NODES: usize = 60;
+/// Nodes that make the graph heavy: the simulation must be able to give three times what workers can do.
+const NODES: usize = 240;
 
 /// `number` says where in its heartbeat an event lies; `gauss` has a known distribution.
 fn describe(rate: u64, dir: &Path) -> String {
