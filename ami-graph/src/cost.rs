@@ -51,7 +51,9 @@ pub fn refusal(bytes: u64, left: u64, limits: &Limits, window: Window) -> Fault 
         }
     };
     Fault::new(
-        format!("the state would take {needed:.1} MiB, and {left:.1} of {all:.1} MiB are left"),
+        format!(
+            "state and tables would take {needed:.1} MiB, and {left:.1} of {all:.1} MiB are left"
+        ),
         hint,
     )
 }

@@ -222,17 +222,18 @@ impl Builder<'_> {
             None => {}
             Some(Body::PerEvent(op)) => {
                 node.types = op.bind_labelled(&node.inputs, &node.input_labels)?.0;
+                node.state_bytes = op.tables(&node.inputs, &node.types);
             }
             Some(Body::Reduction(reduction)) => {
                 node.types = reduction.bind(&node.inputs)?;
                 let cost = cost::of(reduction.as_ref(), &node.inputs, node.window, limits);
                 (node.state_bytes, node.budget) = (cost.bytes, cost.budget);
-                if cost.bytes > self.left {
-                    return Err(cost::refusal(cost.bytes, self.left, limits, node.window));
-                }
-                self.left -= cost.bytes;
             }
         }
+        if node.state_bytes > self.left {
+            return Err(cost::refusal(node.state_bytes, self.left, limits, node.window));
+        }
+        self.left -= node.state_bytes;
         Ok(())
     }
 

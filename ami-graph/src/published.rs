@@ -130,7 +130,8 @@ pub struct NodeInfo {
     pub op: String,
     /// Where it runs.
     pub stage: Stage,
-    /// Most bytes its state and window take at the root, as far as shapes are known.
+    /// Most bytes its state and window take at the root, or its tables on a worker, as far as
+    /// shapes are known.
     pub state_bytes: u64,
     /// Why it does not run, if it does not.
     pub off: Option<String>,

@@ -35,6 +35,13 @@ impl Type {
         Type { dtype, rank: None, shape: None }
     }
 
+    /// Elements of one value; 0 where the shape is not known.
+    pub fn elements(&self) -> u64 {
+        let product =
+            |shape: &Vec<usize>| shape.iter().fold(1, |n: u64, &d| n.saturating_mul(d as u64));
+        self.shape.as_ref().map_or(0, product)
+    }
+
     /// True when every event has exactly one element without axes.
     pub fn is_scalar(&self) -> bool {
         self.rank == Some(0)

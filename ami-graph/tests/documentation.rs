@@ -4,6 +4,7 @@
 
 mod support;
 
+use ami_graph::files::{Files, MARK};
 use ami_graph::ops::{Class, OPS, markdown};
 use ami_graph::schema::Schema;
 use ami_graph::spec::GraphSpec;
@@ -62,10 +63,20 @@ fn every_node_for_users_of_ami2_runs() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/from-ami2.md");
     let snippets = snippets(&std::fs::read_to_string(path).unwrap());
     assert!(snippets.len() > 60, "{}", snippets.len());
+    let geometry = b"p/min_fs = 0\np/max_fs = 19\np/min_ss = 0\np/max_ss = 15\np/fs = +1.0x\n\
+        p/ss = +1.0y\np/corner_x = 0\np/corner_y = 0\n";
+    let files = Files::from([
+        ("mask.npy".to_owned(), npy(&[16, 20])),
+        ("pixels.npy".to_owned(), npy(&[2, 16, 20])),
+        ("detector.geom".to_owned(), geometry.to_vec()),
+    ]);
     for snippet in snippets {
         let one = snippet["op"].is_string();
         let nodes = if one { json!({"n": snippet}) } else { snippet };
-        let graph = json!({"name": "g", "nodes": nodes}).to_string();
+        let mut graph = json!({"name": "g", "nodes": nodes}).to_string();
+        for name in files.keys() {
+            graph = graph.replace(name, &format!("{name}{MARK}{name}"));
+        }
         let fields = vec![
             field("x", DType::F64, None, 0),
             field("y", DType::F64, None, 0),
@@ -76,7 +87,7 @@ fn every_node_for_users_of_ami2_runs() {
             field("pair", DType::F64, Some(&[2]), 1),
             field("image", DType::U16, Some(&[16, 20]), 2),
         ];
-        let plan = plan_with(&graph, Schema { fields });
+        let plan = plan_with_files(&graph, Schema { fields }, files.clone());
         assert!(plan.errors().is_empty(), "{graph}: {}", plan.errors()[0]);
     }
 }

@@ -446,6 +446,36 @@ fn memory_is_refused_beforehand_and_in_total() {
 }
 
 #[test]
+fn tables_are_charged_as_states_are() {
+    let image = || Schema { fields: vec![field("image", DType::U16, Some(&[1000, 1000]), 2)] };
+    let (center, bins) = (json!([500, 500]), json!([10, 10]));
+    let corner = json!([{"x": [0, 2], "y": [0, 2]}]);
+    let nodes = [
+        (json!({"op": "azimuthal", "center": center}), 4),
+        (json!({"op": "azimuthal", "center": center, "split": "bbox"}), 4 + 8 * 5),
+        (json!({"op": "polar", "center": center, "radius": [0, 9], "bins": bins}), 4),
+        (json!({"op": "mask", "rectangles": corner}), 1),
+        (json!({"op": "calibrate", "common_mode": "rows"}), 4),
+        (json!({"op": "assemble"}), 4),
+        (json!({"op": "peakfinder8", "center": center}), 25),
+    ];
+    for (mut node, per_pixel) in nodes {
+        node["in"] = json!("image");
+        let text = json!({"name": "g", "nodes": {"n": node}}).to_string();
+        let plan = |state_bytes| {
+            let limits = Limits { state_bytes, ..Limits::default() };
+            Plan::new(set(1, &[(&text, 1)], &[]), Arc::new(image()), &limits)
+        };
+        let bytes = plan(1 << 30).nodes()[0].state_bytes;
+        let least = per_pixel * 1_000_000;
+        assert!((least..least + 200_000).contains(&bytes), "{text}: {bytes}");
+        assert!(plan(bytes).errors().is_empty());
+        let refused = plan(bytes - 1);
+        assert!(refused.errors()[0].to_string().contains("MiB"), "{}", refused.errors()[0]);
+    }
+}
+
+#[test]
 fn what_is_known_only_when_events_come_is_held_to_what_is_left() {
     // Shapes are unknown beforehand: nothing is charged, the second is switched off while running.
     let limits = Limits { state_bytes: 10_000, ..Limits::default() };

@@ -174,12 +174,7 @@ fn of_signals(op: &str, parameter: &str) -> Vec<Json> {
 const SHAPE: &str = "shape.npy#sha256=5";
 
 fn files() -> Files {
-    let header = "{'descr': '<f8', 'fortran_order': False, 'shape': (5,), }\n";
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
-    bytes.extend([0; 40]);
-    Files::from([("5".to_owned(), bytes)])
+    Files::from([("5".to_owned(), npy(&[5]))])
 }
 
 /// What is wrong with the refusal of a value; None if nothing is.

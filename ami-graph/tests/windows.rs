@@ -145,16 +145,16 @@ fn late_truth(values: &[f64], expected: Option<u64>) -> Truth {
 
 fn check(plan: &Arc<Plan>, mut beats: Vec<Beat>) {
     let mut root = RootStage::new(plan.clone());
-    for now in 0..beats.len() {
-        let beat = beats[now].clone();
+    for current in 0..beats.len() {
+        let beat = beats[current].clone();
         let part =
-            partial(plan, 0, now as u64 * 100, &events(&beat.events, beat.frame.timestamp_ns));
+            partial(plan, 0, current as u64 * 100, &events(&beat.events, beat.frame.timestamp_ns));
         let published = root.close(&beat.frame, carried(part));
-        compare(&published, &beats, now);
+        compare(&published, &beats, current);
         root = RootStage::restore(plan.clone(), &root.save().concat()).unwrap();
-        for (earlier, beat) in beats[..=now].iter_mut().enumerate() {
+        for (earlier, beat) in beats[..=current].iter_mut().enumerate() {
             let Some((after, values)) = beat.late.clone() else { continue };
-            if earlier + after != now {
+            if earlier + after != current {
                 continue;
             }
             let expected = beat.frame.truth.expected.unwrap_or(beat.events.len() as u64);
@@ -192,16 +192,16 @@ proptest! {
         };
         let mut root = RootStage::new(plan.clone());
         let mut kept: Vec<Beat> = Vec::new();
-        for (now, beat) in beats.iter().enumerate() {
-            let part = partial(&plan, 0, now as u64 * 100, &events(&beat.events, beat.frame.timestamp_ns));
+        for (current, beat) in beats.iter().enumerate() {
+            let part = partial(&plan, 0, current as u64 * 100, &events(&beat.events, beat.frame.timestamp_ns));
             let published = root.close(&beat.frame, part);
             kept.push(beat.clone());
             let all: f64 = kept.iter().flat_map(|b| &b.events).sum();
             for window in ["run", "beats", "seconds"] {
-                let sum: f64 = inside(window, &kept, now).iter().flat_map(|b| &b.events).sum();
+                let sum: f64 = inside(window, &kept, current).iter().flat_map(|b| &b.events).sum();
                 if let Some(found) = published.iter().find(|p| p.topic == format!("w/{window}")) {
                     let value = output(std::slice::from_ref(found), &found.topic, "value");
-                    prop_assert_eq!(value, real(sum), "{} at {}", window, now);
+                    prop_assert_eq!(value, real(sum), "{} at {}", window, current);
                 }
             }
             if let Some(found) = published.iter().find(|p| p.topic == "w/events") {
@@ -210,7 +210,7 @@ proptest! {
             }
             for (earlier, beat) in kept.iter_mut().enumerate() {
                 let Some((after, values)) = beat.late.clone() else { continue };
-                if earlier + after != now {
+                if earlier + after != current {
                     continue;
                 }
                 let frame = Frame { truth: late_truth(&values, None), ..beat.frame.clone() };

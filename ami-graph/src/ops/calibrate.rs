@@ -136,6 +136,15 @@ impl PerEvent for Calibration {
             _ => each(types, self.at_work::<f32>(known)),
         })
     }
+
+    fn tables(&self, inputs: &[Type], outputs: &[Type]) -> u64 {
+        let real = outputs[0].dtype.size() as u64;
+        let maps = u64::from(self.pedestal.is_some())
+            + u64::from(matches!(self.gain, Gain::Map(_)))
+            // The elements of one bank, sorted.
+            + u64::from(self.common.is_some());
+        inputs[0].elements().saturating_mul(maps * real + u64::from(self.mask.is_some()))
+    }
 }
 
 impl Calibration {

@@ -133,6 +133,12 @@ impl PerEvent for Masking {
         };
         Ok(each(vec![array.clone()], applying))
     }
+
+    fn tables(&self, inputs: &[Type], _: &[Type]) -> u64 {
+        // The file's flags, and those with the rectangles.
+        let any = self.file.is_some() || !self.rectangles.is_empty();
+        inputs[0].elements().saturating_mul(u64::from(self.file.is_some()) + u64::from(any))
+    }
 }
 
 struct Applying {

@@ -299,6 +299,13 @@ pub trait PerEvent: Send + Sync + std::fmt::Debug {
     /// When the op cannot work on these types or shapes.
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault>;
 
+    /// Bytes of the tables that the kernel keeps, such as masks and the bins of pixels, for these
+    /// inputs and outputs; 0 without tables and where shapes are unknown.
+    fn tables(&self, inputs: &[Type], outputs: &[Type]) -> u64 {
+        let _ = (inputs, outputs);
+        0
+    }
+
     /// As [`bind`](Self::bind), for ops that know what to do with the labels of inputs that are
     /// enumerations; empty for every other input.
     ///

@@ -147,6 +147,13 @@ impl PerEvent for Mapping {
         };
         Ok(each(types, turning))
     }
+
+    fn tables(&self, inputs: &[Type], outputs: &[Type]) -> u64 {
+        let pixel = size_of::<u32>() + usize::from(self.mask.is_some());
+        let bin = size_of::<[Sums; COPIES]>();
+        let pixels = inputs[0].elements().saturating_mul(pixel as u64);
+        pixels.saturating_add(outputs[0].elements().saturating_mul(bin as u64))
+    }
 }
 
 struct Turning {

@@ -124,6 +124,17 @@ pub fn plan_with(json: &str, schema: Schema) -> Arc<Plan> {
     plan_with_files(json, schema, Files::new())
 }
 
+/// A `.npy` file of float64 zeros.
+pub fn npy(shape: &[usize]) -> Vec<u8> {
+    let axes: String = shape.iter().map(|axis| format!("{axis}, ")).collect();
+    let header = format!("{{'descr': '<f8', 'fortran_order': False, 'shape': ({axes}), }}\n");
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.resize(bytes.len() + 8 * shape.iter().product::<usize>(), 0);
+    bytes
+}
+
 /// A plan whose parameters name these files.
 pub fn plan_with_files(json: &str, schema: Schema, files: Files) -> Arc<Plan> {
     let spec = GraphSpec::parse(json).unwrap_or_else(|e| panic!("{e}"));

@@ -127,6 +127,14 @@ impl PerEvent for Assembly {
         let placing = Placing { places, fill: scalar_bytes(fill), table: PerShape::default() };
         Ok(each(vec![output], placing))
     }
+
+    fn tables(&self, inputs: &[Type], outputs: &[Type]) -> u64 {
+        // Two coordinates of a pixel; where each pixel of the image comes from.
+        let map = if matches!(self.source, Source::Map(_)) { 2 * size_of::<f64>() } else { 0 };
+        let from = size_of::<u32>();
+        let map = inputs[0].elements().saturating_mul(map as u64);
+        map.saturating_add(outputs[0].elements().saturating_mul(from as u64))
+    }
 }
 
 impl Assembly {

@@ -142,6 +142,24 @@ impl PerEvent for Azimuth {
         let op = Integrating { geometry, mask, table: PerShape::default(), sums: Vec::new() };
         Ok(each(types, op))
     }
+
+    fn tables(&self, inputs: &[Type], outputs: &[Type]) -> u64 {
+        let image = &inputs[0];
+        let parts = match (self.geometry.split, &image.shape) {
+            (false, _) | (_, None) => 0,
+            // A pixel's box is no longer than its diagonal, and the bins cover half the longest
+            // side or more.
+            (true, Some(shape)) => {
+                let longest = shape.iter().copied().max().unwrap_or(0).max(1);
+                (2 + 3 * self.geometry.bins / longest).min(16)
+            }
+        };
+        let pixel =
+            size_of::<u32>() + usize::from(self.mask.is_some()) + parts * size_of::<(u32, f32)>();
+        let bin = size_of::<[Sums; COPIES]>() + size_of::<f64>();
+        let pixels = image.elements().saturating_mul(pixel as u64);
+        pixels.saturating_add(outputs[1].elements().saturating_mul(bin as u64))
+    }
 }
 
 /// Sums of value, variance and share of a bin; the fourth makes it whole vector registers.

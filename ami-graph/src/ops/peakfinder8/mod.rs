@@ -156,6 +156,11 @@ impl PerEvent for Finder {
         };
         Ok(each(types, finding))
     }
+
+    fn tables(&self, inputs: &[Type], _: &[Type]) -> u64 {
+        // A flag and six numbers of 4 bytes: bin, place, pixel, sorted, bright, as float32.
+        inputs[0].elements().saturating_mul(25)
+    }
 }
 
 /// Radii as they are used.
