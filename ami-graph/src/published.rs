@@ -35,7 +35,7 @@ pub struct Frame {
     pub segment: u64,
     /// Number of the heartbeat.
     pub heartbeat: u64,
-    /// Begin of the heartbeat, ns since the Unix epoch.
+    /// Timestamp of its newest event, ns since the Unix epoch; windows in seconds compare these.
     pub timestamp_ns: u64,
     /// Length of a heartbeat in ns.
     pub period_ns: u64,
