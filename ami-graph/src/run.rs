@@ -124,9 +124,11 @@ impl WorkerStage {
         let slot = self.partial.slots.entry(intake.key).or_default();
         let starts = node.state_bytes == 0 && slot.is_empty();
         self.work.limit = if starts { self.room } else { self.plan.limits.state_bytes };
+        self.work.started = 0;
         slot.absorb(reduction, events, &inputs, &mut self.work);
         if starts {
-            self.room = self.room.saturating_sub(slot.bytes() as u64);
+            // All that it can grow to: a list begins small.
+            self.room = self.room.saturating_sub(self.work.started);
         }
         let errors = std::mem::take(&mut self.work.errors);
         let cost = self.clock.map_or(0, |now| now().saturating_sub(started.unwrap_or(0)));

@@ -29,6 +29,8 @@ pub struct Work {
     expanded: Vec<Expanded>,
     /// Most bytes a state may take.
     pub limit: u64,
+    /// Most bytes that the state which was started last can come to.
+    pub started: u64,
     /// Failures of single events since they were last taken.
     pub errors: EventErrors,
 }
@@ -142,7 +144,9 @@ impl Slot {
         let Some((masked, present)) = mask_of(&columns, count, &mut work.mask) else { return };
         let mask = masked.then_some(work.mask.as_slice());
         let Some(first) = selected(mask, count).next() else { return };
-        if let Some(conflict) = self.fit(reduction, &columns, mask, first, work.limit) {
+        if let Some(conflict) =
+            self.fit(reduction, &columns, mask, first, work.limit, &mut work.started)
+        {
             self.merge_conflict(conflict);
         }
         if let Slot::Held { state, .. } = self {
@@ -159,6 +163,7 @@ impl Slot {
         mask: Mask<'_>,
         first: usize,
         limit: u64,
+        started: &mut u64,
     ) -> Option<Conflict> {
         let count = mask.map_or_else(|| events_in(columns), <[u8]>::len);
         let held = match self {
@@ -187,6 +192,7 @@ impl Slot {
             if size > limit {
                 return Some(Conflict { signatures: BTreeSet::from([start]), too_large: size });
             }
+            *started = size;
             let state = reduction.start(&start);
             *self = Slot::Held { op: reduction.op(), signature: start, state };
         } else if let Slot::Conflict(conflict) = self {

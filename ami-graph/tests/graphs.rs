@@ -496,6 +496,24 @@ fn what_is_known_only_when_events_come_is_held_to_what_is_left() {
 }
 
 #[test]
+fn a_list_is_charged_what_it_can_grow_to() {
+    // Of one event each takes half a kilobyte; of ten, twice that for each.
+    let limits = Limits { state_bytes: 40_000, ..Limits::default() };
+    let nodes: Vec<String> =
+        (0..4).map(|n| format!(r#""n{n}": {{"op": "last", "in": "waveform", "n": 10}}"#)).collect();
+    let text = format!(r#"{{"name": "g", "nodes": {{{}}}}}"#, nodes.join(", "));
+    let plan = Arc::new(Plan::new(set(1, &[(&text, 1)], &[]), Arc::new(schema()), &limits));
+    assert!(plan.errors().is_empty() && plan.nodes().iter().all(|n| n.state_bytes == 0));
+    let event = |time| Event { waveform: Some(vec![1; 500]), ..only(time, 0.0) };
+    let part = carried(partial(&plan, 0, 0, &[event(PERIOD)]));
+    let published = RootStage::new(plan.clone()).close(&frame(1, 1), part);
+    let off =
+        published.iter().filter(|p| p.error.as_ref().is_some_and(|e| e.contains("too large")));
+    let off = off.count();
+    assert!((1..4).contains(&off), "{off} of {} are off", published.len());
+}
+
+#[test]
 fn costs_are_measured_with_the_clock_given() {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NOW: AtomicU64 = AtomicU64::new(0);

@@ -165,3 +165,51 @@ fn garbage_on_every_socket_is_survived() {
     assert!(feature.is_some());
     assert!(system.stop(), "every daemon is alive and stops cleanly");
 }
+
+/// A client that is stopped for a while, as a whole process: the Python client, where there is one.
+#[test]
+fn a_stopped_client_costs_nothing_and_then_sees_the_newest() {
+    let package = concat!(env!("CARGO_MANIFEST_DIR"), "/../ami-store/python/src");
+    let python = std::env::var("AMI_PYTHON").unwrap_or_else(|_| "python3".into());
+    let mut client = std::process::Command::new(python);
+    client.env("PYTHONPATH", package).stdout(std::process::Stdio::piped());
+    let system = System::of("sim:mixed?events=700&loop=forever&pace=20000")
+        .workers(2)
+        .set("heartbeat.period_ms=20")
+        .set("store.client_queue=20")
+        .start();
+    system.apply(&graph());
+    system.get("g/hist");
+    let script = "import sys; from ami_client import Store\n\
+                  for f in Store(sys.argv[1], sys.argv[2]).subscribe('g/hist'):\n    print(f.seq, flush=True)";
+    client.args(["-c", script]).arg(system.address("store.pub")).arg(system.address("store.query"));
+    let mut client = client.spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(client.stdout.take().unwrap()));
+    let Some(first) = lines.next() else {
+        println!("skipped: python3 has no ami_client (pyzmq and numpy); set AMI_PYTHON");
+        return;
+    };
+    let mut last: i64 = first.unwrap().parse().unwrap();
+    let pid = rustix::process::Pid::from_raw(client.id() as i32).unwrap();
+    rustix::process::kill_process(pid, Signal::STOP).unwrap();
+    let memory = system.memory("store");
+    let root = system.metric("root", "ami_results_conflated_total").unwrap_or(0.0);
+    let start = system.get("g/hist").int("seq");
+    let value = system.get_when("g/n", |f| f.int("seq") > start + 500);
+    assert!(value.complete(), "{}", value.header);
+    assert_eq!(value.value("value") as i64, value.int("window_events"), "{}", value.header);
+    let grown = system.memory("store").saturating_sub(memory);
+    assert!(grown < 32 << 20, "the store took {grown} bytes more");
+    assert_eq!(system.metric("root", "ami_results_conflated_total"), Some(root));
+    rustix::process::kill_process(pid, Signal::CONT).unwrap();
+    // The queue's few, then the newest: what lay between was dropped for this client alone.
+    let mut gap = 0;
+    while last < start + 500 {
+        let seq = lines.next().expect("the client goes on").unwrap().parse().unwrap();
+        gap = gap.max(seq - last);
+        last = seq;
+    }
+    assert!(gap > 100, "values were dropped for it: {gap}");
+    client.kill().unwrap();
+    client.wait().unwrap();
+}

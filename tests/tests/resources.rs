@@ -320,3 +320,31 @@ fn files_and_sockets_are_for_their_user_alone() {
         .collect();
     assert!(open.is_empty(), "{open:?}");
 }
+
+#[test]
+fn a_full_disk_stops_the_checkpoint_and_nothing_else() {
+    let mut system = System::of(LIVE).set("root.checkpoint_s=0.2").start();
+    system.apply(&graph("g"));
+    let written = || system.metric("root", "ami_checkpoints_total");
+    until("a checkpoint", || (written()? >= 1.0).then_some(()));
+    limit_files(system.pid("root"), Some(16));
+    let state = |says: &str, done: bool| {
+        until(says, || {
+            let status = system.status();
+            let root = status["members"].as_array()?.iter().find(|m| m["role"] == "root")?.clone();
+            (root["state"].as_str()?.contains(says) == done).then_some(())
+        });
+    };
+    state("checkpoint not written", true);
+    assert!(system.log("root").contains("checkpoint not written"), "{}", system.log("root"));
+    assert!(system.dir().join("root.checkpoint").exists(), "the old one stays");
+    flows(&system);
+    limit_files(system.pid("root"), None);
+    state("checkpoint not written", false);
+    let before = written().unwrap();
+    until("checkpoints again", || (written()? > before).then_some(()));
+    let seq = system.get("g/n").int("seq");
+    system.kill("root");
+    system.spawn("root");
+    system.get_when("g/n", |f| f.int("seq") > seq);
+}
