@@ -186,6 +186,7 @@ fn a_stopped_client_costs_nothing_and_then_sees_the_newest() {
     let mut client = client.spawn().unwrap();
     let mut lines = std::io::BufRead::lines(std::io::BufReader::new(client.stdout.take().unwrap()));
     let Some(first) = lines.next() else {
+        client.wait().unwrap();
         println!("skipped: python3 has no ami_client (pyzmq and numpy); set AMI_PYTHON");
         return;
     };
