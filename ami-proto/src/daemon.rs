@@ -264,7 +264,11 @@ pub fn survive_file_limits() -> std::io::Result<()> {
 pub fn log() {
     use tracing_subscriber::EnvFilter;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // A line that cannot be written, on a full disk for one, is lost: to say so there would panic.
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let json = std::env::var("AMI_LOG_FORMAT").is_ok_and(|f| f == "json");
     let result = if json {
         builder.json().flatten_event(true).try_init()

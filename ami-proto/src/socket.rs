@@ -71,8 +71,9 @@ pub enum Queue {
 
 /// Longest subscription, bytes: a topic, and what encryption adds.
 const LARGEST_TOPIC: i64 = 1024 + 256;
-/// Subscriptions of one peer that wait; beyond, the peer waits.
-const WAITING_TOPICS: i32 = 1000;
+/// Subscriptions of one peer that wait; beyond, the peer waits. Few: libzmq takes all that wait at once,
+/// and what comes meanwhile, before one of them is seen here. With 1000 a flood never let it end.
+const WAITING_TOPICS: i32 = 4;
 /// Answers that wait for one client that does not read them.
 pub const WAITING_ANSWERS: i32 = 32;
 

@@ -45,6 +45,17 @@ impl Mapping {
         self.raw.advise(advice)
     }
 
+    /// Enters all pages, piece by piece: meanwhile the kernel lets no other thread of the process
+    /// map memory, so a piece is one of some milliseconds.
+    pub(crate) fn populate_read(&self) -> io::Result<()> {
+        const PIECE: usize = 16 << 20;
+        for at in (0..self.layout.total).step_by(PIECE) {
+            let len = PIECE.min(self.layout.total - at);
+            self.raw.advise_range(Advice::PopulateRead, at, len)?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn header(&self) -> &Header {
         // SAFETY: the mapping is longer than a page, starts on one, and lives as long as `self`.
         // All of `Header` that is ever read or written through this reference is atomic.

@@ -5,8 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
 
-use memmap2::Advice;
-
 use crate::create::{self, Lock};
 use crate::error::RingError;
 use crate::journal;
@@ -47,7 +45,7 @@ impl RingReader {
     pub fn prefault(&self) {
         let map = Arc::clone(&self.map);
         let enter = move || {
-            let _ = map.advise(Advice::PopulateRead);
+            let _ = map.populate_read();
         };
         let _ = std::thread::Builder::new().name("prefault".into()).spawn(enter);
     }

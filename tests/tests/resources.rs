@@ -327,6 +327,7 @@ fn a_full_disk_stops_the_checkpoint_and_nothing_else() {
     system.apply(&graph("g"));
     let written = || system.metric("root", "ami_checkpoints_total");
     until("a checkpoint", || (written()? >= 1.0).then_some(()));
+    // The log file is full, too.
     limit_files(system.pid("root"), Some(16));
     let state = |says: &str, done: bool| {
         until(says, || {
@@ -336,7 +337,6 @@ fn a_full_disk_stops_the_checkpoint_and_nothing_else() {
         });
     };
     state("checkpoint not written", true);
-    assert!(system.log("root").contains("checkpoint not written"), "{}", system.log("root"));
     assert!(system.dir().join("root.checkpoint").exists(), "the old one stays");
     flows(&system);
     limit_files(system.pid("root"), None);
