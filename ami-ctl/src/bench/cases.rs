@@ -144,6 +144,8 @@ pub fn p6(clients: usize, rate: u32) -> Case {
         options,
         events,
         event_bytes: 8 * MIB,
+        // Two states of 16 MiB for every 10 frames: what is undecided must fit into the collector.
+        ring_bytes: 512 * MIB,
         clients,
         ..p2()
     }

@@ -53,7 +53,9 @@ def test_a_key_reads_and_edits_as_its_role_says(site):
         with pytest.raises(AmiError, match="role view"):
             manager.remove("k")
     with Manager(at["manager"], key=where / "ann.key_secret", **keys) as manager:
-        manager.reset("k")
+        manager.apply(GRAPH)
+        with pytest.raises(AmiError, match="this needs operate"):
+            manager.reset("k")
 
 
 def test_without_the_right_key_nothing_comes(site):
