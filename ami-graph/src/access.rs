@@ -105,13 +105,36 @@ pub fn selected(mask: Mask<'_>, events: usize) -> impl DoubleEndedIterator<Item 
     (0..events).filter(move |&i| mask.is_none_or(|m| m[i] != 0))
 }
 
-/// The scalars that take part, dense.
-pub fn dense<'a, T: Pod>(data: &'a [u8], mask: Mask<'_>) -> Cow<'a, [T]> {
-    let numbers = typed::<T>(data);
-    match mask {
-        None => numbers,
-        Some(mask) => numbers.iter().zip(mask).filter(|(_, m)| **m != 0).map(|(&x, _)| x).collect(),
+/// The scalars that take part.
+pub fn taking_part<'a, T: Pod>(numbers: &'a [T], mask: Mask<'a>) -> impl Iterator<Item = T> + 'a {
+    let takes_part = move |(i, _): &(usize, &T)| mask.is_none_or(|m| m[*i] != 0);
+    numbers.iter().enumerate().filter(takes_part).map(|(_, &x)| x)
+}
+
+/// Adds the scalars that take part to `to`, as float64.
+pub fn extend_f64(dtype: DType, data: &[u8], mask: Mask<'_>, to: &mut Vec<f64>) {
+    with_type!(dtype, T => {
+        let numbers = typed::<T>(data);
+        match mask {
+            None => to.extend(numbers.iter().map(|x| x.f64())),
+            Some(_) => to.extend(taking_part(&numbers, mask).map(Number::f64)),
+        }
+    });
+}
+
+/// The scalars that take part as float64, in `scratch` unless they are that already.
+pub fn scalars_f64<'a>(
+    dtype: DType,
+    data: &'a [u8],
+    mask: Mask<'_>,
+    scratch: &'a mut Vec<f64>,
+) -> &'a [f64] {
+    if mask.is_none() {
+        return as_f64(dtype, data, scratch);
     }
+    scratch.clear();
+    extend_f64(dtype, data, mask, scratch);
+    scratch
 }
 
 /// Numbers as float64, in `scratch` unless they are float64 already.
@@ -152,9 +175,7 @@ pub fn blocks_f64(
             }
         }
         Column::Scalars { dtype, data, .. } => {
-            scratch.clear();
-            with_type!(*dtype, T => scratch.extend(dense::<T>(data, mask).iter().map(|x| x.f64())));
-            f(scratch);
+            f(scalars_f64(*dtype, data, mask, scratch));
         }
         Column::Arrays { dtype, items } => {
             for i in selected(mask, items.len()) {

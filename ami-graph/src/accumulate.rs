@@ -1,10 +1,11 @@
 //! Loops that add up: frames into accumulators, and integer scalars exactly.
 
-use crate::access::{Mask, Number, as_f64, dense, typed};
+use crate::access::{Mask, Number, as_f64, taking_part, typed};
 use crate::buffer::Buffer;
 use crate::compensated::two_sum;
 use crate::value::DType;
 use multiversion::multiversion;
+use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::ops::Range;
 
@@ -12,6 +13,11 @@ use std::ops::Range;
 const TILE: usize = 2048;
 /// Frames added at once: with four, accumulators cost less than reading the frames does.
 const BLOCK: usize = 4;
+/// Frames handed over at once.
+pub const TOGETHER: usize = 64;
+
+/// Stands for the frames that the last block lacks.
+static ZEROS: [u64; TILE] = [0; TILE];
 
 /// A number that can be added into a wider accumulator.
 pub trait Widen<A>: Copy {
@@ -48,8 +54,7 @@ accumulator!(u32, i32, i64, i128);
 
 /// Adds frames to accumulators, tile by tile, so that a tile is read and written once per batch.
 pub fn add_frames<T: bytemuck::Pod + Widen<A>, A: Accumulator>(sums: &mut [A], frames: &[&[u8]]) {
-    let frames: Vec<_> = frames.iter().map(|bytes| typed::<T>(bytes)).collect();
-    tiles(sums.len(), &frames, |range, parts| {
+    tiles::<T>(sums.len(), frames, |range, parts| {
         let sums = &mut sums[range];
         match parts {
             Parts::Block(parts) => add_block(sums, parts),
@@ -66,21 +71,30 @@ enum Parts<'a, T> {
 
 /// Hands out the frames, tile by tile, and within a tile by blocks of frames, in their order. The
 /// last block is filled up with zeros, which change no sum. Frames that are too short are left out.
-fn tiles<T: bytemuck::Pod>(
+fn tiles<'a, T: bytemuck::Pod>(
     elements: usize,
-    frames: &[Cow<'_, [T]>],
+    frames: &[&'a [u8]],
     mut add: impl FnMut(Range<usize>, Parts<'_, T>),
 ) {
-    let frames: Vec<&[T]> = frames.iter().filter_map(|f| f.get(..elements)).collect();
-    let zeros = vec![T::zeroed(); TILE.min(elements)];
+    let size = size_of::<T>();
+    let whole = frames.iter().filter_map(|&f| f.get(..elements * size));
+    let frames: SmallVec<[&'a [u8]; TOGETHER]> = whole.collect();
+    let zeros: &[T] = bytemuck::cast_slice(&ZEROS);
     for start in (0..elements).step_by(TILE) {
         let range = start..elements.min(start + TILE);
+        let bytes = range.start * size..range.end * size;
+        let tile = |frame: &&'a [u8]| typed::<T>(&frame[bytes.clone()]);
         for block in frames.chunks(BLOCK) {
-            let part = |i: usize| block.get(i).map_or(&zeros[..range.len()], |f| &f[range.clone()]);
-            match block {
-                [one] => add(range.clone(), Parts::One(&one[range.clone()])),
-                _ => add(range.clone(), Parts::Block(std::array::from_fn(part))),
+            if let [one] = block {
+                add(range.clone(), Parts::One(&tile(one)));
+                continue;
             }
+            let part = |i: usize| match block.get(i) {
+                Some(frame) => tile(frame),
+                None => Cow::Borrowed(&zeros[..range.len()]),
+            };
+            let parts: [Cow<'_, [T]>; BLOCK] = std::array::from_fn(part);
+            add(range.clone(), Parts::Block(parts.each_ref().map(|part| &**part)));
         }
     }
 }
@@ -159,8 +173,7 @@ pub fn add_rows(sums: &mut [f64], lost: &mut [f64], rows: &[f64]) {
 /// Adds float frames with their rounding errors.
 pub fn add_pairs(dtype: DType, sums: &mut [f64], lost: &mut [f64], frames: &[&[u8]]) {
     if dtype == DType::F64 {
-        let frames: Vec<_> = frames.iter().map(|bytes| typed::<f64>(bytes)).collect();
-        return tiles(sums.len(), &frames, |range, parts| {
+        return tiles::<f64>(sums.len(), frames, |range, parts| {
             let (sums, lost) = (&mut sums[range.clone()], &mut lost[range]);
             match parts {
                 Parts::Block(parts) => add_block_pairs(sums, lost, parts),
@@ -182,8 +195,7 @@ pub fn add_pairs(dtype: DType, sums: &mut [f64], lost: &mut [f64], frames: &[&[u
 
 /// Adds float32 frames in float64.
 pub fn add_plain(sums: &mut [f64], frames: &[&[u8]]) {
-    let frames: Vec<_> = frames.iter().map(|bytes| typed::<f32>(bytes)).collect();
-    tiles(sums.len(), &frames, |range, parts| {
+    tiles::<f32>(sums.len(), frames, |range, parts| {
         let sums = &mut sums[range];
         match parts {
             Parts::Block(parts) => add_block_plain(sums, parts),
@@ -220,8 +232,8 @@ pub fn whole_sum(dtype: DType, data: &[u8], mask: Mask<'_>) -> i128 {
         i128::from(sum)
     }
     match dtype {
-        DType::U64 => dense::<u64>(data, mask).iter().map(|&x| i128::from(x)).sum(),
-        DType::I64 => dense::<i64>(data, mask).iter().map(|&x| i128::from(x)).sum(),
+        DType::U64 => taking_part(&typed::<u64>(data), mask).map(i128::from).sum(),
+        DType::I64 => taking_part(&typed::<i64>(data), mask).map(i128::from).sum(),
         DType::U16 => narrow_sum::<u16>(data, mask),
         DType::U32 => narrow_sum::<u32>(data, mask),
         DType::I8 => narrow_sum::<i8>(data, mask),

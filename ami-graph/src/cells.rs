@@ -80,6 +80,14 @@ impl Cells {
         }
     }
 
+    /// Forgets so many rows at the beginning.
+    pub fn drop_first(&mut self, rows: usize) {
+        match self {
+            Cells::Scalars(dtype, bytes) => drop(bytes.drain(..rows * dtype.size())),
+            Cells::Values(values) => drop(values.drain(..rows)),
+        }
+    }
+
     /// Adds all rows of another.
     pub fn append(&mut self, other: Cells) {
         match (&mut *self, other) {

@@ -7,6 +7,7 @@
 //! [`view`]: OwnedColumn::view
 
 use crate::batch::{ArrayRef, Column, Dims};
+use crate::lists::Lists;
 use crate::value::{DType, Element, Scalar, Value};
 
 /// Which of the buffers below hold the batch.
@@ -225,6 +226,11 @@ impl OwnedColumn {
 
     /// The batch as nodes read it.
     pub fn view(&self) -> Column<'_> {
+        self.view_in(&mut Lists::default())
+    }
+
+    /// As [`view`](Self::view), in kept memory.
+    pub fn view_in(&self, lists: &mut Lists) -> Column<'_> {
         let bytes: &[u8] = bytemuck::cast_slice(&self.words);
         match (self.form, &self.constant) {
             (Form::Absent, _) | (Form::Constant, None) => Column::Absent,
@@ -234,13 +240,16 @@ impl OwnedColumn {
                 data: &bytes[..self.events * self.dtype.size()],
                 present: self.present.contains(&0).then_some(&self.present[..]),
             },
-            (Form::Strings, _) => Column::Strings(
-                self.strings.iter().map(|s| s.map(|(a, b)| &self.text[a..b])).collect(),
-            ),
-            (Form::Arrays, _) => Column::Arrays {
-                dtype: self.dtype,
-                items: self.items.iter().map(|item| self.item(*item, bytes)).collect(),
-            },
+            (Form::Strings, _) => {
+                let mut texts = lists.texts();
+                texts.extend(self.strings.iter().map(|s| s.map(|(a, b)| &self.text[a..b])));
+                Column::Strings(texts)
+            }
+            (Form::Arrays, _) => {
+                let mut items = lists.arrays();
+                items.extend(self.items.iter().map(|item| self.item(*item, bytes)));
+                Column::Arrays { dtype: self.dtype, items }
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use crate::access::{Expanded, as_f32, as_f64, expand};
 use crate::batch::{ArrayRef, Column, Dims};
 use crate::column::{EventErrors, OwnedColumn};
 use crate::items::Filling;
+use crate::lists::Few;
 use crate::ops::Kernel;
 use crate::types::Type;
 use crate::value::{DType, Element, MAX_RANK};
@@ -132,16 +133,16 @@ impl Kernel for EachKernel {
         errors: &mut EventErrors,
     ) {
         self.memory.resize_with(inputs.len(), Expanded::default);
-        let expanded: Vec<Option<Column<'_>>> = inputs
+        let expanded: Few<Option<Column<'_>>> = inputs
             .iter()
             .zip(&mut self.memory)
             .map(|(c, memory)| expand(c, events, memory))
             .collect();
-        let columns: Vec<&Column<'_>> =
+        let columns: Few<&Column<'_>> =
             inputs.iter().zip(&expanded).map(|(c, e)| e.as_ref().unwrap_or(c)).collect();
-        let mut filling: Vec<Filling<'_>> =
+        let mut filling: Few<Filling<'_>> =
             outputs.iter_mut().zip(&self.dtypes).map(|(o, &d)| Filling::new(o, d)).collect();
-        let mut items: Vec<Item<'_>> = Vec::with_capacity(inputs.len());
+        let mut items: Few<Item<'_>> = Few::new();
         for event in 0..events {
             items.clear();
             items.extend(columns.iter().filter_map(|column| item(column, event)));

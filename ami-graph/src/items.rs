@@ -49,11 +49,6 @@ impl<'a> Items<'a> {
     }
 }
 
-/// Axis lengths as usize.
-pub fn axes(dims: &Dims) -> Vec<usize> {
-    dims.axes().iter().map(|&d| d as usize).collect()
-}
-
 /// Fills an output column event by event with values whose rank only the first one tells.
 #[derive(Debug)]
 pub struct Filling<'o> {

@@ -65,6 +65,7 @@ mod json_schema;
 mod keyed;
 mod ledger;
 pub mod limits;
+pub mod lists;
 mod moments;
 pub mod ops;
 mod pairs;

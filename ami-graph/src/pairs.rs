@@ -1,18 +1,19 @@
 //! Numbers of several inputs side by side: `hist2d`, `correlate`.
 
-use crate::access::{Number, as_f64, dense, selected};
+use crate::access::{Mask, as_f64, extend_f64, selected};
 use crate::batch::Column;
 use crate::items::{Items, with_items};
+use crate::lists::Few;
 use crate::state::Feed;
-use crate::with_type;
 
 /// Hands the numbers of the first inputs (two or three) of the events that take part to `f`, side
 /// by side in blocks of one length: scalars event by event, arrays element by element. Arrays of
 /// one event must have one shape; a scalar beside an array counts for each of its elements.
 pub fn side_by_side(feed: &mut Feed<'_>, mut f: impl FnMut(&[&[f64]])) {
     if feed.columns.iter().all(|c| matches!(c, Column::Scalars { .. })) {
-        let numbers: Vec<Vec<f64>> = feed.columns.iter().map(|c| scalars(c, feed)).collect();
-        let slices: Vec<&[f64]> = numbers.iter().map(Vec::as_slice).collect();
+        feed.numbers.clear();
+        feed.columns.iter().for_each(|column| scalars(column, feed.mask, feed.numbers));
+        let slices: Few<&[f64]> = feed.numbers.chunks_exact(feed.present.max(1)).collect();
         f(&slices);
         return;
     }
@@ -30,13 +31,10 @@ pub fn side_by_side(feed: &mut Feed<'_>, mut f: impl FnMut(&[&[f64]])) {
     }
 }
 
-/// The scalars that take part, as float64.
-pub fn scalars(column: &Column<'_>, feed: &Feed<'_>) -> Vec<f64> {
-    match column {
-        Column::Scalars { dtype, data, .. } => with_type!(*dtype, T => {
-            dense::<T>(data, feed.mask).iter().map(|x| x.f64()).collect()
-        }),
-        _ => Vec::new(),
+/// Adds the scalars that take part to `to`, as float64.
+pub fn scalars(column: &Column<'_>, mask: Mask<'_>, to: &mut Vec<f64>) {
+    if let Column::Scalars { dtype, data, .. } = column {
+        extend_f64(*dtype, data, mask, to);
     }
 }
 

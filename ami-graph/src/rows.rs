@@ -8,6 +8,7 @@
 use crate::access::selected;
 use crate::cells::Cells;
 use crate::error::DecodeError;
+use crate::lists::Few;
 use crate::state::Feed;
 use crate::value::{Array, DType, Value};
 use crate::wire::{Reader, Writer};
@@ -101,12 +102,12 @@ impl Rows {
     }
 
     /// The newest events of a batch, in order.
-    fn recent(&self, feed: &Feed<'_>, key: impl Fn(usize) -> Key) -> Vec<usize> {
+    fn recent(&self, feed: &Feed<'_>, key: impl Fn(usize) -> Key) -> Few<usize> {
         let unique = self.choice == Choice::Unique;
         let times = feed.events.timestamps;
         let sorted = times.is_sorted();
         let enough = if sorted && !unique { self.limit } else { usize::MAX };
-        let mut events: Vec<usize> = selected(feed.mask, times.len()).rev().take(enough).collect();
+        let mut events: Few<usize> = selected(feed.mask, times.len()).rev().take(enough).collect();
         events.reverse();
         if !sorted {
             events.sort_by_key(|&i| key(i));
@@ -118,7 +119,7 @@ impl Rows {
     }
 
     /// The events of a batch that would stay beside the rows that are there, in the order of rank.
-    fn sampled(&self, feed: &Feed<'_>, key: impl Fn(usize) -> Key) -> Vec<usize> {
+    fn sampled(&self, feed: &Feed<'_>, key: impl Fn(usize) -> Key) -> Few<usize> {
         let least =
             self.keys.len().checked_sub(self.limit).map(|place| self.rank(&self.keys[place]));
         let events = selected(feed.mask, feed.events.timestamps.len());
@@ -194,6 +195,11 @@ impl Rows {
     }
 
     fn trim(&mut self) {
+        if self.choice != Choice::Unique {
+            let gone = self.keys.len().saturating_sub(self.limit);
+            self.keys.drain(..gone);
+            return self.columns.iter_mut().for_each(|cells| cells.drop_first(gone));
+        }
         let rows = self.staying();
         if rows.len() < self.keys.len() {
             self.pick(&rows);

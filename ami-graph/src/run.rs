@@ -5,6 +5,7 @@
 
 use crate::batch::{Batch, Column};
 use crate::column::{EventErrors, OwnedColumn};
+use crate::lists::{Few, Lists};
 use crate::ops::{Body, Kernel, last};
 use crate::partial::{NodeReport, Partial};
 use crate::plan::{From, Intake, Plan};
@@ -19,6 +20,9 @@ pub struct WorkerStage {
     kernels: Vec<Option<Box<dyn Kernel>>>,
     columns: Vec<OwnedColumn>,
     timed: bool,
+    times: Vec<f64>,
+    /// For the views of columns.
+    lists: Lists,
     work: Work,
     /// Bytes left for states whose size was not known when the graph was accepted.
     room: u64,
@@ -53,6 +57,8 @@ impl WorkerStage {
             kernels: plan.steps.iter().map(|step| kernel(step.ordinals[0])).collect(),
             columns: vec![OwnedColumn::new(); plan.columns],
             timed: all_inputs.flatten().any(|from| *from == From::Timestamp),
+            times: Vec::new(),
+            lists: Lists::default(),
             work: Work::new(plan.limits.state_bytes),
             room: plan.uncharged(),
             partial: Partial::empty(),
@@ -74,13 +80,14 @@ impl WorkerStage {
             return;
         }
         self.absorbed = true;
-        let times: Vec<f64> = match self.timed {
-            true => batch.timestamps.iter().map(|&t| t as f64 / 1e9).collect(),
-            false => Vec::new(),
-        };
+        let mut seconds = std::mem::take(&mut self.times);
+        seconds.clear();
+        if self.timed {
+            seconds.extend(batch.timestamps.iter().map(|&t| t as f64 / 1e9));
+        }
         let times = Column::Scalars {
             dtype: crate::value::DType::F64,
-            data: bytemuck::cast_slice(&times),
+            data: bytemuck::cast_slice(&seconds),
             present: None,
         };
         for step in 0..self.kernels.len() {
@@ -90,6 +97,7 @@ impl WorkerStage {
         for intake in &plan.intakes {
             self.intake(intake, batch, &times);
         }
+        self.times = seconds;
     }
 
     fn step(&mut self, step: usize, batch: &Batch<'_>, times: &Column<'_>) {
@@ -98,10 +106,12 @@ impl WorkerStage {
         let outputs = &mut outputs[..planned.outputs];
         let Some(kernel) = &mut self.kernels[step] else { return };
         let started = self.clock.map(|now| now());
-        let views = views(&planned.inputs, before);
+        let views = views(&planned.inputs, before, &mut self.lists);
         let inputs = gather(&planned.inputs, batch, times, &views);
         let mut errors = EventErrors::default();
         kernel.run(batch.len(), &inputs, outputs, &mut errors);
+        drop(inputs);
+        give_back(views, &mut self.lists);
         let cost = self.clock.map_or(0, |now| now().saturating_sub(started.unwrap_or(0)));
         for (k, &ordinal) in planned.ordinals.iter().enumerate() {
             // The cost of what is shared is the first one's.
@@ -114,7 +124,7 @@ impl WorkerStage {
         let node = &self.plan.planned[intake.key.0 as usize];
         let reduction = node.reduction().unwrap_or(self.newest.as_ref());
         let started = self.clock.map(|now| now());
-        let views = views(&intake.inputs, &self.columns);
+        let views = views(&intake.inputs, &self.columns, &mut self.lists);
         let inputs = gather(&intake.inputs, batch, times, &views);
         let events = Events {
             host: batch.host,
@@ -126,6 +136,8 @@ impl WorkerStage {
         self.work.limit = if starts { self.room } else { self.plan.limits.state_bytes };
         self.work.started = 0;
         slot.absorb(reduction, events, &inputs, &mut self.work);
+        drop(inputs);
+        give_back(views, &mut self.lists);
         if starts {
             // All that it can grow to: a list begins small.
             self.room = self.room.saturating_sub(self.work.started);
@@ -156,12 +168,20 @@ fn note(partial: &mut Partial, ordinal: u32, errors: &EventErrors, cost_ns: u64)
 }
 
 /// Views of the computed columns among the inputs.
-fn views<'a>(inputs: &[From], columns: &'a [OwnedColumn]) -> Vec<Option<Column<'a>>> {
+fn views<'a>(
+    inputs: &[From],
+    columns: &'a [OwnedColumn],
+    lists: &mut Lists,
+) -> Few<Option<Column<'a>>> {
     let view = |from: &From| match from {
-        From::Step(column) => columns.get(*column).map(OwnedColumn::view),
+        From::Step(column) => columns.get(*column).map(|column| column.view_in(lists)),
         From::Field(_) | From::Timestamp => None,
     };
     inputs.iter().map(view).collect()
+}
+
+fn give_back(views: Few<Option<Column<'_>>>, lists: &mut Lists) {
+    views.into_iter().flatten().for_each(|column| lists.put_column(column));
 }
 
 fn gather<'a>(
@@ -169,7 +189,7 @@ fn gather<'a>(
     batch: &'a Batch<'a>,
     times: &'a Column<'a>,
     views: &'a [Option<Column<'a>>],
-) -> Vec<&'a Column<'a>> {
+) -> Few<&'a Column<'a>> {
     let one = |(from, view): (&From, &'a Option<Column<'a>>)| match from {
         From::Field(field) => batch.columns.get(*field).unwrap_or(&Column::Absent),
         From::Timestamp => times,

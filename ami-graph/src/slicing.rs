@@ -1,6 +1,7 @@
 //! numpy's basic slicing of one array: `10:20`, `::2`, `-5:`, a single index, `...`
 
 use crate::error::Fault;
+use crate::lists::Few;
 
 /// What is taken of one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -110,7 +111,7 @@ impl Cut {
 ///
 /// # Errors
 /// More cuts than axes, or an index beyond its axis.
-pub fn runs(cuts: &[Cut], shape: &[usize]) -> Result<Vec<Run>, String> {
+pub fn runs(cuts: &[Cut], shape: &[usize]) -> Result<Few<Run>, String> {
     cuts_by_axis(cuts, shape.len())?.into_iter().zip(shape).map(|(cut, &n)| cut.on(n)).collect()
 }
 
@@ -118,12 +119,12 @@ pub fn runs(cuts: &[Cut], shape: &[usize]) -> Result<Vec<Run>, String> {
 ///
 /// # Errors
 /// More cuts than axes.
-pub fn cuts_by_axis(cuts: &[Cut], rank: usize) -> Result<Vec<Cut>, String> {
+pub fn cuts_by_axis(cuts: &[Cut], rank: usize) -> Result<Few<Cut>, String> {
     let named = cuts.iter().filter(|cut| **cut != Cut::Rest).count();
     if named > rank {
         return Err(format!("{named} slices for an input of {rank} axes"));
     }
-    let mut all = Vec::with_capacity(rank);
+    let mut all = Few::new();
     let mut filled = false;
     for cut in cuts {
         match cut {

@@ -7,6 +7,7 @@ use crate::access::{Expanded, Mask, expand, selected};
 use crate::batch::Column;
 use crate::column::EventErrors;
 use crate::error::{DecodeError, MergeError};
+use crate::lists::Few;
 use crate::published::Frame;
 use crate::signature::{
     self as signatures, Signature, describe, events_in, is_arrays, mask_of, matches, signature_at,
@@ -26,6 +27,7 @@ const REMEMBERED: usize = 4;
 pub struct Work {
     mask: Vec<u8>,
     scratch: Vec<f64>,
+    numbers: Vec<f64>,
     expanded: Vec<Expanded>,
     /// Most bytes a state may take.
     pub limit: u64,
@@ -137,9 +139,9 @@ impl Slot {
     ) {
         let count = events.timestamps.len();
         work.expanded.resize_with(columns.len(), Expanded::default);
-        let full: Vec<Option<Column<'_>>> =
+        let full: Few<Option<Column<'_>>> =
             columns.iter().zip(&mut work.expanded).map(|(c, m)| expand(c, count, m)).collect();
-        let columns: Vec<&Column<'_>> =
+        let columns: Few<&Column<'_>> =
             full.iter().zip(columns).map(|(f, &c)| f.as_ref().unwrap_or(c)).collect();
         let Some((masked, present)) = mask_of(&columns, count, &mut work.mask) else { return };
         let mask = masked.then_some(work.mask.as_slice());
@@ -150,8 +152,10 @@ impl Slot {
             self.merge_conflict(conflict);
         }
         if let Slot::Held { state, .. } = self {
-            let (scratch, errors) = (&mut work.scratch, &mut work.errors);
-            state.absorb(&mut Feed { events, columns: &columns, mask, present, scratch, errors });
+            let (scratch, numbers) = (&mut work.scratch, &mut work.numbers);
+            let errors = &mut work.errors;
+            let columns = &columns;
+            state.absorb(&mut Feed { events, columns, mask, present, scratch, numbers, errors });
         }
     }
 
@@ -166,20 +170,21 @@ impl Slot {
         started: &mut u64,
     ) -> Option<Conflict> {
         let count = mask.map_or_else(|| events_in(columns), <[u8]>::len);
-        let held = match self {
-            Slot::Held { signature, .. } => Some(&*signature),
-            _ => None,
-        };
         let fits = |i: usize, s: &Signature| {
             s.iter().enumerate().all(|(k, one)| matches(reduction.sense(k), columns[k], i, one))
         };
-        let start = held.cloned().unwrap_or_else(|| signature_at(reduction, columns, first));
-        let uniform = fits(first, &start) && {
+        let uniform = |s: &Signature| {
             let varied = |k: &usize| reduction.sense(*k) == Sense::Shapes && is_arrays(columns[*k]);
-            !(0..columns.len()).any(|k| varied(&k))
-                || selected(mask, count).all(|i| fits(i, &start))
+            fits(first, s)
+                && (!(0..columns.len()).any(|k| varied(&k))
+                    || selected(mask, count).all(|i| fits(i, s)))
         };
-        if !uniform {
+        let start = match self {
+            Slot::Held { signature, .. } if uniform(signature) => return None,
+            Slot::Held { signature, .. } => signature.clone(),
+            Slot::Empty | Slot::Conflict(_) => signature_at(reduction, columns, first),
+        };
+        if !uniform(&start) {
             let mut conflict = Conflict::default();
             conflict.add(start);
             for i in selected(mask, count) {

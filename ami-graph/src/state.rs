@@ -38,6 +38,8 @@ pub struct Feed<'a> {
     pub present: usize,
     /// Memory for conversions.
     pub scratch: &'a mut Vec<f64>,
+    /// Memory for the numbers of several inputs side by side.
+    pub numbers: &'a mut Vec<f64>,
     /// Where failures of single events go.
     pub errors: &'a mut EventErrors,
 }

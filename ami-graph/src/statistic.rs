@@ -67,15 +67,14 @@ impl Statistic {
     ///
     /// # Errors
     /// When it has no meaning for no elements.
-    pub fn of(self, dtype: DType, line: &[u8]) -> Result<Scalar, String> {
+    pub fn of(self, dtype: DType, line: &[u8], scratch: &mut Vec<f64>) -> Result<Scalar, String> {
         match self {
             S::Min | S::Max | S::ArgMin | S::ArgMax => {
                 with_type!(dtype, T => self.extreme::<T>(dtype, &typed::<T>(line)))
             }
             S::Sum if !dtype.is_float() => Ok(self.whole_sum(dtype, line)),
             _ => {
-                let mut scratch = Vec::new();
-                let x = self.real(as_f64(dtype, line, &mut scratch));
+                let x = self.real(as_f64(dtype, line, scratch));
                 Ok(real(self.result(dtype), x))
             }
         }
@@ -162,23 +161,26 @@ impl Statistic {
         data: &[u8],
         (outer, length, inner): (usize, usize, usize),
         out: &mut [u8],
+        scratch: &mut Vec<f64>,
     ) -> Result<(), String> {
         let size = dtype.size();
         let result = self.result(dtype);
         let rows = matches!(self, S::Sum | S::Mean) && length > 0 && inner > 1;
         if rows && dtype != DType::F64 && dtype.size() < 8 {
-            with_type!(dtype, T => self.rows::<T>(&typed::<T>(data), result, (length, inner), out));
+            with_type!(dtype, T => self.rows::<T>(&typed::<T>(data), result, (length, inner), out, scratch));
             return Ok(());
         }
         if rows && dtype == DType::F64 {
-            self.rows_f64(&typed::<f64>(data), (length, inner), out);
+            self.rows_f64(&typed::<f64>(data), (length, inner), out, scratch);
             return Ok(());
         }
         if inner == 1 {
             // Lines as memory lies.
             let lines = data.chunks_exact((length * size).max(1)).take(outer);
             for (line, place) in lines.zip(out.chunks_exact_mut(result.size())) {
-                place.copy_from_slice(&scalar_bytes(self.of(dtype, line)?)[..result.size()]);
+                place.copy_from_slice(
+                    &scalar_bytes(self.of(dtype, line, scratch)?)[..result.size()],
+                );
             }
             if length > 0 {
                 return Ok(());
@@ -193,7 +195,7 @@ impl Statistic {
                     let at = ((block * length + k) * inner + column) * size;
                     line.extend_from_slice(&data[at..at + size]);
                 }
-                let value = self.of(dtype, &line)?;
+                let value = self.of(dtype, &line, scratch)?;
                 if let Some(place) = places.next() {
                     place.copy_from_slice(&scalar_bytes(value)[..result.size()]);
                 }
@@ -203,15 +205,23 @@ impl Statistic {
     }
 
     /// Sums and means of float64 over rows, compensated; whole rows are added, as memory lies.
-    fn rows_f64(self, data: &[f64], (length, inner): (usize, usize), out: &mut [u8]) {
-        let (mut sums, mut lost) = (vec![0f64; inner], vec![0f64; inner]);
+    fn rows_f64(
+        self,
+        data: &[f64],
+        (length, inner): (usize, usize),
+        out: &mut [u8],
+        scratch: &mut Vec<f64>,
+    ) {
+        scratch.clear();
+        scratch.resize(2 * inner, 0.0);
+        let (sums, lost) = scratch.split_at_mut(inner);
         let blocks = data.chunks_exact((length * inner).max(1));
         for (block, out) in blocks.zip(out.chunks_exact_mut(inner * size_of::<f64>())) {
             sums.fill(0.0);
             lost.fill(0.0);
-            add_rows(&mut sums, &mut lost, block);
+            add_rows(sums, lost, block);
             let places = out.as_chunks_mut::<8>().0.iter_mut();
-            for ((&sum, &lost), place) in sums.iter().zip(&lost).zip(places) {
+            for ((&sum, &lost), place) in sums.iter().zip(&*lost).zip(places) {
                 let x = corrected(sum, lost);
                 *place = if self == S::Mean { x / length as f64 } else { x }.to_le_bytes();
             }
@@ -226,13 +236,15 @@ impl Statistic {
         result: DType,
         (length, inner): (usize, usize),
         out: &mut [u8],
+        sums: &mut Vec<f64>,
     ) {
-        let mut sums = vec![0f64; inner];
+        sums.clear();
+        sums.resize(inner, 0.0);
         let blocks = data.chunks_exact((length * inner).max(1));
         for (block, out) in blocks.zip(out.chunks_exact_mut(inner * result.size())) {
             sums.fill(0.0);
             for row in block.chunks_exact(inner) {
-                add_row(&mut sums, row);
+                add_row(sums, row);
             }
             for (&sum, place) in sums.iter().zip(out.chunks_exact_mut(result.size())) {
                 let x = if self == S::Mean { sum / length as f64 } else { sum };

@@ -5,14 +5,15 @@
 //! events so far can have reached. Floats are compensated, except float32 arrays: their 24 bits
 //! leave 29 spare in a float64.
 
-use crate::access::{Mask, Number, dense, selected};
-use crate::accumulate::{add_each, add_frames, add_pairs, add_plain, whole_sum, wider};
+use crate::access::{Mask, Number, scalars_f64, selected};
+use crate::accumulate::{TOGETHER, add_each, add_frames, add_pairs, add_plain, whole_sum, wider};
 use crate::batch::Column;
 use crate::buffer::Buffer;
 use crate::compensated::{Compensated, corrected, two_sum};
 use crate::error::DecodeError;
 use crate::value::{Array, DType, Value};
 use crate::wire::{Reader, Writer};
+use smallvec::SmallVec;
 
 /// A sum over events.
 #[derive(Debug, Clone)]
@@ -88,30 +89,33 @@ impl Total {
     }
 
     /// Adds the events of a column that take part.
-    pub fn absorb(&mut self, column: &Column<'_>, mask: Mask<'_>, present: u64) {
+    pub fn absorb(
+        &mut self,
+        column: &Column<'_>,
+        mask: Mask<'_>,
+        present: u64,
+        scratch: &mut Vec<f64>,
+    ) {
         match column {
-            Column::Scalars { dtype, data, .. } => self.absorb_scalars(*dtype, data, mask),
+            Column::Scalars { dtype, data, .. } => match &mut self.sums {
+                Sums::Real(real) => real.add_all(scalars_f64(*dtype, data, mask, scratch)),
+                Sums::Whole(whole) => *whole = whole.wrapping_add(whole_sum(*dtype, data, mask)),
+                _ => {}
+            },
             Column::Arrays { items, .. } => {
-                let frames: Vec<&[u8]> = selected(mask, items.len())
-                    .filter_map(|i| items[i].as_ref().map(|item| item.data))
-                    .collect();
                 self.grow(magnitude(self.dtype).saturating_mul(u128::from(present)));
-                self.absorb_frames(&frames);
+                let mut frames = selected(mask, items.len())
+                    .filter_map(|i| items[i].as_ref().map(|item| item.data));
+                loop {
+                    let some: SmallVec<[&[u8]; TOGETHER]> =
+                        frames.by_ref().take(TOGETHER).collect();
+                    if some.is_empty() {
+                        break;
+                    }
+                    self.absorb_frames(&some);
+                }
             }
             Column::Absent | Column::Constant(_) | Column::Strings(_) => {}
-        }
-    }
-
-    fn absorb_scalars(&mut self, dtype: DType, data: &[u8], mask: Mask<'_>) {
-        match &mut self.sums {
-            Sums::Real(real) if dtype == DType::F64 => real.add_all(&dense::<f64>(data, mask)),
-            Sums::Real(real) => {
-                let numbers: Vec<f64> =
-                    dense::<f32>(data, mask).iter().map(|&x| f64::from(x)).collect();
-                real.add_all(&numbers);
-            }
-            Sums::Whole(whole) => *whole = whole.wrapping_add(whole_sum(dtype, data, mask)),
-            _ => {}
         }
     }
 
@@ -367,7 +371,7 @@ mod tests {
     fn absorb(total: &mut Total, dtype: DType, bytes: &[u8], frames: usize) {
         let dims = Dims::new(&[bytes.len() / dtype.size()]).unwrap();
         let items = vec![Some(ArrayRef { dims, data: bytes }); frames];
-        total.absorb(&Column::Arrays { dtype, items }, None, frames as u64);
+        total.absorb(&Column::Arrays { dtype, items }, None, frames as u64, &mut Vec::new());
     }
 
     #[test]

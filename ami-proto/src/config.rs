@@ -86,8 +86,8 @@ sections! {
     Ventilator {
         source: String, ring_dir: PathBuf, ring_bytes: usize, lanes: usize, workers: usize,
         wait_for_graph: bool, chunk_events: usize, chunk_bytes: usize, credits: usize,
-        flushes_in_flight: usize, overload: String, max_skew_s: u64, skew_confirm: u32,
-        lane_deadline_ms: u64, huge_pages: bool, memory_max: u64, cpus: Vec<usize>,
+        busy_lanes: usize, flushes_in_flight: usize, overload: String, max_skew_s: u64,
+        skew_confirm: u32, lane_deadline_ms: u64, huge_pages: bool, memory_max: u64, cpus: Vec<usize>,
     }
     /// `[worker]`
     Worker { name: String, memory_max: u64, cpus: Vec<usize> }

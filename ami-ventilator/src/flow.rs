@@ -43,6 +43,8 @@ pub enum Effect {
 pub struct Limits {
     /// Units a lane may have on hand.
     pub credits: u64,
+    /// Lanes that get units at a time, of those that get on with them.
+    pub busy_lanes: usize,
     /// Undecided flushes.
     pub flushes_in_flight: usize,
     /// Undecided manifests are repeated after this time, ns.
@@ -195,10 +197,7 @@ impl Flow {
 
     /// Whether another unit can be taken on: a lane has room, and not too much is undecided.
     pub fn ready(&self) -> bool {
-        let room = |(n, l): (&u32, &Lane)| {
-            l.works() && l.outstanding() < self.limits.credits && !self.poison.keeps(*n)
-        };
-        !self.full() && self.waiting.is_empty() && self.lanes.iter().any(room)
+        !self.full() && self.waiting.is_empty() && self.open_lanes().next().is_some()
     }
 
     /// Whether all is decided and nothing is open.

@@ -2,6 +2,7 @@
 //! their own.
 
 use crate::plans::{Plans, Seen};
+use ami_graph::lists::Lists;
 use ami_graph::partial::Partial;
 use ami_graph::plan::Plan;
 use ami_graph::run::WorkerStage;
@@ -40,6 +41,8 @@ pub struct Done {
 #[derive(Default)]
 pub struct Work {
     stage: Option<(Arc<Plan>, WorkerStage)>,
+    /// For the columns of batches.
+    lists: Lists,
     version: u64,
     units: Vec<(u64, u32)>,
     /// Events done since the start.
@@ -69,7 +72,7 @@ impl Work {
             // is empty.
             slot => &mut slot.insert((seen.plan.clone(), stage_of(&seen.plan))).1,
         };
-        absorb(stage, ring, slot, &seen, &unit)?;
+        absorb((stage, &mut self.lists), ring, slot, &seen, &unit)?;
         self.version = seen.plan.version();
         self.units.push((unit.unit, unit.events));
         self.account(&unit);
@@ -89,7 +92,7 @@ impl Work {
     ) -> Result<Done, WorkError> {
         let seen = seen(plans, &unit)?;
         let mut stage = stage_of(&seen.plan);
-        absorb(&mut stage, ring, slot, &seen, &unit)?;
+        absorb((&mut stage, &mut self.lists), ring, slot, &seen, &unit)?;
         self.account(&unit);
         let units = vec![(unit.unit, unit.events)];
         Ok(Done { version: seen.plan.version(), units, partial: stage.take() })
@@ -101,7 +104,10 @@ impl Work {
             return None;
         }
         let partial = self.stage.as_mut()?.1.take();
-        Some(Done { version: self.version, units: std::mem::take(&mut self.units), partial })
+        // The next flush is likely to have as many.
+        let next = Vec::with_capacity(self.units.len());
+        let units = std::mem::replace(&mut self.units, next);
+        Some(Done { version: self.version, units, partial })
     }
 
     fn account(&mut self, unit: &Descriptor) {
@@ -129,7 +135,7 @@ fn seen(plans: &mut Plans, unit: &Descriptor) -> Result<Seen, WorkError> {
 }
 
 fn absorb(
-    stage: &mut WorkerStage,
+    (stage, lists): (&mut WorkerStage, &mut Lists),
     ring: &RingReader,
     slot: &LaneSlot,
     seen: &Seen,
@@ -141,8 +147,10 @@ fn absorb(
     let index = index.map_err(|e| unreadable(e.to_string()))?;
     let arrays = unit.arrays(|at, len| ring.bytes(at, len).ok());
     let view = ChunkView::new(&arrays, index).map_err(|e| unreadable(e.to_string()))?;
-    let batch = view.batch(seen.plan.schema(), &seen.held, seen.plan.wanted());
-    stage.absorb(&batch.map_err(|e| unreadable(e.to_string()))?);
+    let batch = view.batch_in(lists, seen.plan.schema(), &seen.held, seen.plan.wanted());
+    let batch = batch.map_err(|e| unreadable(e.to_string()))?;
+    stage.absorb(&batch);
+    lists.put_batch(batch);
     slot.clear_cursor();
     slot.beat();
     // A worker that slept through its own death must not count what the ring overwrote meanwhile.

@@ -102,6 +102,8 @@ impl Builder {
             format!("ventilator.source={}", self.source),
             format!("ventilator.workers={}", self.workers),
             "ventilator.ring_bytes=67108864".to_string(),
+            // Every worker gets something to do, whatever the machine.
+            "ventilator.busy_lanes=64".to_string(),
             "metrics.port=-1".to_string(),
         ];
         set.extend(self.set);

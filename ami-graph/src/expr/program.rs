@@ -8,8 +8,10 @@ use super::shape::{Failure, Shape};
 use super::slots::{Values, View};
 use crate::batch::{Column, Dims};
 use crate::column::{EventErrors, OwnedColumn, scalar_bytes};
+use crate::lists::Few;
 use crate::types::Type;
 use crate::value::{DType, Scalar, Value};
+use smallvec::smallvec;
 
 /// How a batch is gone through.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,7 +108,7 @@ impl Program {
     fn columns(&mut self, events: usize, inputs: &[&Column<'_>], out: &mut OwnedColumn) {
         out.start_scalars(self.output.dtype, events);
         let shape = Shape::along(events);
-        let mut views = vec![NOTHING; self.inputs.len()];
+        let mut views: Few<View<'_>> = smallvec![NOTHING; self.inputs.len()];
         for (i, (column, declared)) in inputs.iter().zip(&self.inputs).enumerate() {
             if !declared.used {
                 continue;
@@ -163,7 +165,7 @@ impl Program {
             out.start_arrays(self.output.dtype);
         }
         let Program { output, code, inputs: declared, scratch, constants, .. } = self;
-        let mut views = Vec::with_capacity(inputs.len());
+        let mut views: Few<View<'_>> = Few::new();
         for event in 0..events {
             views.clear();
             let columns = declared.iter().zip(inputs).zip(constants.iter());

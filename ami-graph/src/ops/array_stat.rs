@@ -7,7 +7,8 @@ use super::{
 use crate::batch::{Column, Dims};
 use crate::column::{EventErrors, OwnedColumn, scalar_bytes};
 use crate::error::Fault;
-use crate::items::{Filling, Items, axes, with_items};
+use crate::items::{Filling, Items, with_items};
+use crate::lists::Few;
 use crate::params::Args;
 use crate::statistic::{NAMES, Statistic};
 use crate::types::Type;
@@ -152,6 +153,7 @@ impl Reduce {
         event: usize,
         out: &mut Filling<'_>,
         errors: &mut EventErrors,
+        scratch: &mut Vec<f64>,
     ) {
         let Some(item) = items.get(event) else { return out.absent() };
         let rank = item.dims.axes().len();
@@ -161,7 +163,7 @@ impl Reduce {
         }
         let result = self.stat.result(items.dtype);
         let Some(place) = self.place(rank) else {
-            match (self.stat.of(items.dtype, item.data), Dims::new(&[])) {
+            match (self.stat.of(items.dtype, item.data, scratch), Dims::new(&[])) {
                 (Ok(value), Some(dims)) => out.push(dims, errors, |bytes| {
                     bytes.copy_from_slice(&scalar_bytes(value)[..result.size()]);
                 }),
@@ -172,18 +174,18 @@ impl Reduce {
             }
             return;
         };
-        let shape = axes(&item.dims);
+        let shape: Few<usize> = item.dims.axes().iter().map(|&d| d as usize).collect();
         let mut left = shape.clone();
         let length = left.remove(place);
         let parts = (shape[..place].iter().product(), length, shape[place + 1..].iter().product());
-        if length == 0 && self.stat.of(items.dtype, &[]).is_err() {
+        if length == 0 && self.stat.of(items.dtype, &[], scratch).is_err() {
             errors.record(|| format!("axis {place} has no elements, so there is no extreme"));
             return out.absent();
         }
         let Some(dims) = Dims::new(&left) else { return out.absent() };
         out.push(dims, errors, |bytes| {
             // The only failure, no elements, is excluded above.
-            let _ = self.stat.along(items.dtype, item.data, parts, bytes);
+            let _ = self.stat.along(items.dtype, item.data, parts, bytes, scratch);
         });
     }
 }
@@ -208,11 +210,16 @@ impl PerEvent for Reduce {
             (Some(_), Some(rank), None) => Type::array(dtype, rank.saturating_sub(1)),
             (Some(_), None, _) => Type::unknown(dtype),
         };
-        Ok((vec![output], Box::new(*self)))
+        Ok((vec![output], Box::new(Reducing { of: *self, scratch: Vec::new() })))
     }
 }
 
-impl Kernel for Reduce {
+struct Reducing {
+    of: Reduce,
+    scratch: Vec<f64>,
+}
+
+impl Kernel for Reducing {
     fn run(
         &mut self,
         events: usize,
@@ -222,8 +229,10 @@ impl Kernel for Reduce {
     ) {
         outputs[0].set_absent();
         with_items(inputs[0], events, |items| {
-            let mut filling = Filling::new(&mut outputs[0], self.stat.result(items.dtype));
-            (0..events).for_each(|event| self.event(items, event, &mut filling, errors));
+            let mut filling = Filling::new(&mut outputs[0], self.of.stat.result(items.dtype));
+            for event in 0..events {
+                self.of.event(items, event, &mut filling, errors, &mut self.scratch);
+            }
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use super::sum::numbers_only;
 use super::{Class, Form, InputDoc, OpDoc, OpKind, OutputDoc, Prepared};
-use crate::access::{Number, dense, selected, typed};
+use crate::access::{Number, selected, taking_part, typed};
 use crate::batch::Column;
 use crate::buffer::Buffer;
 use crate::error::{DecodeError, Fault};
@@ -147,9 +147,13 @@ impl<T: Number + std::fmt::Debug> State for Extreme<T> {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         match feed.columns[0] {
             Column::Scalars { data, .. } => {
-                let numbers = dense::<T>(data, feed.mask);
-                if let Some(best) = numbers.iter().copied().reduce(|a, b| better(self.least, a, b))
-                {
+                let numbers = typed::<T>(data);
+                let better = |a, b| better(self.least, a, b);
+                let best = match feed.mask {
+                    None => numbers.iter().copied().reduce(better),
+                    Some(_) => taking_part(&numbers, feed.mask).reduce(better),
+                };
+                if let Some(best) = best {
                     self.take(&[best]);
                 }
             }

@@ -8,6 +8,7 @@ use crate::column::{EventErrors, OwnedColumn};
 use crate::error::Fault;
 use crate::expr::{Expr, Labels, Program};
 use crate::items::with_items;
+use crate::lists::Few;
 use crate::params::Args;
 use crate::types::Type;
 use crate::value::{DType, Value};
@@ -121,7 +122,7 @@ impl Kernel for Gating {
         outputs: &mut [OwnedColumn],
         errors: &mut EventErrors,
     ) {
-        let asked: Vec<&Column<'_>> = self.used.iter().map(|&k| inputs[k]).collect();
+        let asked: Few<&Column<'_>> = self.used.iter().map(|&k| inputs[k]).collect();
         self.program.eval(events, &asked, &mut self.decided, errors);
         self.open.clear();
         self.open.resize(events, 0);

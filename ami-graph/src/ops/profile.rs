@@ -81,6 +81,8 @@ impl OpKind for Profile {
             lost,
             m2,
             batch: Vec::new(),
+            places: Vec::new(),
+            means: Vec::new(),
         }))
     }
 }
@@ -111,6 +113,8 @@ impl Reduction for Sorting {
             lost: Buffer::zeros(cells),
             m2: Buffer::zeros(cells),
             batch: Vec::new(),
+            places: Vec::new(),
+            means: Vec::new(),
         })
     }
 
@@ -160,6 +164,9 @@ struct Bins {
     m2: Buffer<f64>,
     /// Moments of one batch by bin, all zero between batches.
     batch: Vec<Moments>,
+    /// Of one batch: bins by event, and means by bin.
+    places: Vec<Option<usize>>,
+    means: Vec<f64>,
 }
 
 impl Bins {
@@ -177,17 +184,20 @@ impl Bins {
     fn absorb_scalars(&mut self, keys: &[f64], values: &[f64]) {
         let mut batch = std::mem::take(&mut self.batch);
         batch.resize(self.grid.bins(), Moments::default());
-        let places: Vec<Option<usize>> = keys.iter().map(|&key| self.bin(key)).collect();
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        places.extend(keys.iter().map(|&key| self.bin(key)));
         for (place, &x) in places.iter().zip(values) {
             if let Some(bin) = *place {
                 batch[bin].n += 1;
                 batch[bin].sum.add(x);
             }
         }
-        let means: Vec<f64> = batch.iter().map(|m| m.sum.value() / m.n as f64).collect();
+        self.means.clear();
+        self.means.extend(batch.iter().map(|m| m.sum.value() / m.n as f64));
         for (place, &x) in places.iter().zip(values) {
             if let Some(bin) = *place {
-                let deviation = x - means[bin];
+                let deviation = x - self.means[bin];
                 batch[bin].m2 += deviation * deviation;
             }
         }
@@ -201,13 +211,13 @@ impl Bins {
             (self.counts[bin], self.m2[bin]) = (mine.n, mine.m2);
             (self.sums[bin], self.lost[bin]) = (mine.sum.sum, mine.sum.lost);
         }
-        self.batch = batch;
+        (self.batch, self.places) = (batch, places);
     }
 
-    fn absorb_arrays(
+    fn absorb_arrays<'a>(
         &mut self,
         keys: &[f64],
-        rows: &[&[u8]],
+        rows: impl Iterator<Item = &'a [u8]>,
         dtype: DType,
         scratch: &mut Vec<f64>,
     ) {
@@ -237,21 +247,23 @@ impl Bins {
 impl State for Bins {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         let &[key, value] = feed.columns else { return };
-        let keys = scalars(key, feed);
+        feed.numbers.clear();
+        scalars(key, feed.mask, feed.numbers);
+        let keys = &feed.numbers[..];
         if keys.len() != feed.present {
             feed.errors.record(|| "the key is not a scalar".to_owned());
             return;
         }
         match value {
             Column::Arrays { dtype, items } => {
-                let rows: Vec<&[u8]> = selected(feed.mask, items.len())
-                    .filter_map(|i| items[i].as_ref().map(|item| item.data))
-                    .collect();
-                self.absorb_arrays(&keys, &rows, *dtype, feed.scratch);
+                let rows = selected(feed.mask, items.len())
+                    .filter_map(|i| items[i].as_ref().map(|item| item.data));
+                self.absorb_arrays(keys, rows, *dtype, feed.scratch);
             }
             value => {
-                let values = scalars(value, feed);
-                self.absorb_scalars(&keys, &values);
+                scalars(value, feed.mask, feed.numbers);
+                let (keys, values) = feed.numbers.split_at(feed.present);
+                self.absorb_scalars(keys, values);
             }
         }
     }

@@ -188,7 +188,7 @@ impl Work {
                 self.line.extend_from_slice(&item.data[first..first + by[last] * size]);
             });
             // No block is empty, which is the only failure.
-            if let Ok(value) = stat.of(item.dtype, &self.line) {
+            if let Ok(value) = stat.of(item.dtype, &self.line, &mut self.sums) {
                 to.copy_from_slice(&scalar_bytes(value)[..result]);
             }
         }

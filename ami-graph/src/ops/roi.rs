@@ -6,6 +6,7 @@ use super::{
 };
 use crate::each::{Each, Item, Out, each};
 use crate::error::Fault;
+use crate::lists::Few;
 use crate::params::Args;
 use crate::slicing::{Cut, copy, cuts_by_axis, runs};
 use crate::types::Type;
@@ -180,7 +181,7 @@ impl Each for Region {
     fn event(&mut self, inputs: &[Item<'_>], out: &mut Out<'_, '_>) -> Result<(), String> {
         let [item] = inputs else { return Ok(()) };
         let runs = runs(&self.cuts, item.shape())?;
-        let left: Vec<usize> = runs.iter().filter(|r| r.kept).map(|r| r.count).collect();
+        let left: Few<usize> = runs.iter().filter(|r| r.kept).map(|r| r.count).collect();
         out.bytes(0, &left, |to| copy(item.dtype.size(), item.shape(), &runs, item.data, to));
         out.array(1, &[runs.len(), 2], |to: &mut [i64]| {
             to.chunks_exact_mut(2)

@@ -131,7 +131,7 @@ struct Sum {
 impl State for Sum {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         self.n += feed.present as u64;
-        self.total.absorb(feed.columns[0], feed.mask, feed.present as u64);
+        self.total.absorb(feed.columns[0], feed.mask, feed.present as u64, feed.scratch);
     }
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {

@@ -5,6 +5,7 @@ use super::{
     STRINGS, TEXT_ENTRY, align, dtype_of,
 };
 use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
+use ami_graph::lists::Lists;
 use ami_graph::schema::{Held, Schema};
 use ami_graph::value::{DType, MAX_RANK};
 
@@ -90,7 +91,22 @@ impl<'a> ChunkView<'a> {
         held: &'a Held,
         wanted: &[bool],
     ) -> Result<Batch<'a>, ChunkError> {
-        let mut columns = vec![Column::Absent; schema.fields.len()];
+        self.batch_in(&mut Lists::default(), schema, held, wanted)
+    }
+
+    /// As [`batch`](Self::batch), in kept memory.
+    ///
+    /// # Errors
+    /// As [`batch`](Self::batch).
+    pub fn batch_in(
+        &self,
+        lists: &mut Lists,
+        schema: &Schema,
+        held: &'a Held,
+        wanted: &[bool],
+    ) -> Result<Batch<'a>, ChunkError> {
+        let mut columns = lists.columns();
+        columns.resize(schema.fields.len(), Column::Absent);
         for (&field, value) in held {
             if let Some(column) = columns.get_mut(field as usize) {
                 *column = Column::Constant(value);
@@ -103,7 +119,7 @@ impl<'a> ChunkView<'a> {
                 continue;
             }
             let slot = columns.get_mut(field).ok_or(ChunkError("field not in the schema"))?;
-            *slot = self.column(entry, schema.fields[field].dtype)?;
+            *slot = self.column(lists, entry, schema.fields[field].dtype)?;
         }
         Ok(Batch {
             host: self.host,
@@ -113,7 +129,12 @@ impl<'a> ChunkView<'a> {
         })
     }
 
-    fn column(&self, entry: &[u8], expected: DType) -> Result<Column<'a>, ChunkError> {
+    fn column(
+        &self,
+        lists: &mut Lists,
+        entry: &[u8],
+        expected: DType,
+    ) -> Result<Column<'a>, ChunkError> {
         let outside = ChunkError("column outside the index");
         let dtype = dtype_of(entry[5]).filter(|d| *d == expected);
         let dtype = dtype.ok_or(ChunkError("column of another type than the schema's"))?;
@@ -132,13 +153,19 @@ impl<'a> ChunkView<'a> {
                 Ok(Column::Scalars { dtype, data, present: Some(&mask[..n]) })
             }
             ARRAYS if len == n * ARRAY_ENTRY && dtype != DType::Str => {
-                let items = data.chunks_exact(ARRAY_ENTRY).map(|e| self.array(e, dtype));
-                Ok(Column::Arrays { dtype, items: items.collect::<Result<_, _>>()? })
+                let mut items = lists.arrays();
+                for entry in data.chunks_exact(ARRAY_ENTRY) {
+                    items.push(self.array(entry, dtype)?);
+                }
+                Ok(Column::Arrays { dtype, items })
             }
             STRINGS if len >= n * TEXT_ENTRY && dtype == DType::Str => {
                 let (entries, text) = data.split_at(n * TEXT_ENTRY);
-                let items = entries.chunks_exact(TEXT_ENTRY).map(|e| text_at(e, text));
-                Ok(Column::Strings(items.collect::<Result<_, _>>()?))
+                let mut texts = lists.texts();
+                for entry in entries.chunks_exact(TEXT_ENTRY) {
+                    texts.push(text_at(entry, text)?);
+                }
+                Ok(Column::Strings(texts))
             }
             _ => Err(wrong),
         }

@@ -128,8 +128,9 @@ impl Flow {
         self.contexts.values().map(|c| c.conditions.version).min().unwrap_or(0)
     }
 
-    /// Repeats manifests that were not decided for a while.
+    /// Repeats manifests that were not decided for a while, and looks how lanes get on.
     pub fn tick(&mut self, now_ns: u64) {
+        self.look_at_lanes();
         self.answer_for_pasts(now_ns, self.limits.repeat_ns);
         let due: Vec<u64> = (self.watermark..)
             .zip(&self.flushes)

@@ -31,6 +31,10 @@ pub struct Lane {
     /// the lane's order.
     on_hand: VecDeque<(u64, bool, u64)>,
     told: Told,
+    /// What was done when lanes were looked at last, if something was on hand then.
+    looked: Option<u64>,
+    /// Nothing was done from one look to the next.
+    slow: bool,
 }
 
 impl Lane {
@@ -42,6 +46,17 @@ impl Lane {
     /// Whether it does units for the graphs.
     pub fn works(&self) -> bool {
         !self.record
+    }
+
+    /// Whether it has something to do and gets on with it.
+    fn is_busy(&self) -> bool {
+        self.works() && self.outstanding() > 0 && !self.slow
+    }
+
+    fn look(&mut self) {
+        let looked = (self.outstanding() > 0).then_some(self.done);
+        self.slow = looked.is_some() && looked == self.looked;
+        self.looked = looked;
     }
 
     /// A recorder's first unit that it has not done.
@@ -186,17 +201,29 @@ impl Flow {
         }
     }
 
+    /// Lanes that may get a unit: those with room; but once as many are busy as there are
+    /// processors, only these. Further ones would not do more, and each costs a state per flush.
+    pub(super) fn open_lanes(&self) -> impl Iterator<Item = (u32, &Lane)> {
+        let enough = self.lanes.values().filter(|l| l.is_busy()).count() >= self.limits.busy_lanes;
+        let room = move |l: &Lane| {
+            l.works() && l.outstanding() < self.limits.credits && (!enough || l.is_busy())
+        };
+        let open = self.lanes.iter().filter(move |(n, l)| room(l) && !self.poison.keeps(**n));
+        open.map(|(n, l)| (*n, l))
+    }
+
     fn choose(&mut self) -> Option<u32> {
-        let keeps_up = |s: &u32| self.lanes.get(s).is_some_and(|l| l.outstanding() < STICKY);
-        let sticky = self.sticky.filter(|s| keeps_up(s) && !self.poison.keeps(*s));
-        if sticky.is_some() {
-            return sticky;
-        }
-        let credits = self.limits.credits;
-        let room = |l: &Lane| l.works() && l.outstanding() < credits;
-        let free = self.lanes.iter().filter(|(n, l)| room(l) && !self.poison.keeps(**n));
-        self.sticky = free.min_by_key(|(_, l)| l.outstanding()).map(|(n, _)| *n);
+        let keeps_up = |(n, l): &(u32, &Lane)| Some(*n) == self.sticky && l.outstanding() < STICKY;
+        let sticky = self.open_lanes().find(keeps_up);
+        let free = || self.open_lanes().min_by_key(|(_, l)| l.outstanding());
+        self.sticky = sticky.or_else(free).map(|(n, _)| n);
         self.sticky
+    }
+
+    /// Tells lanes that get on from those that hang or have long units: from time to time.
+    pub(super) fn look_at_lanes(&mut self) {
+        self.lanes.values_mut().for_each(Lane::look);
+        self.dispatch();
     }
 
     pub(super) fn send(&mut self, lane: u32, unit: u64, alone: bool) {

@@ -4,7 +4,7 @@ use super::*;
 use ami_proto::ids::{Conditions, Key};
 use ami_proto::to_ventilator::Purpose::{Record, Work};
 
-const LIMITS: Limits = Limits { credits: 4, flushes_in_flight: 8, repeat_ns: 100 };
+const LIMITS: Limits = Limits { credits: 4, busy_lanes: 3, flushes_in_flight: 8, repeat_ns: 100 };
 
 fn conditions() -> Conditions {
     Conditions { schema: 0, version: 1, run: 1, step: 0 }
@@ -49,6 +49,26 @@ fn light_load_stays_on_one_lane_and_heavy_load_spreads() {
     (3..12).for_each(|n| add(&mut flow, n));
     let lanes: BTreeSet<u32> = sent(&flow.effects()).iter().map(|s| s.0).collect();
     assert_eq!(lanes.len(), 3);
+}
+
+#[test]
+fn no_more_lanes_than_processors_are_kept_busy_but_a_hanging_one_does_not_count() {
+    let mut flow = flow(5);
+    (0..12).for_each(|n| add(&mut flow, n));
+    let lanes =
+        |flow: &mut Flow| -> BTreeSet<u32> { sent(&flow.effects()).iter().map(|s| s.0).collect() };
+    assert_eq!(lanes(&mut flow), [0, 1, 2].into(), "three of five");
+    assert!(!flow.ready(), "the three have no room");
+    flow.tick(0);
+    (12..15).for_each(|n| add(&mut flow, n));
+    flow.credit(0, 1, 0);
+    flow.credit(1, 1, 0);
+    assert_eq!(lanes(&mut flow), [0, 1].into(), "lane 2 was not asked twice yet");
+    flow.tick(0);
+    assert_eq!(lanes(&mut flow), [3].into(), "lane 2 hangs");
+    flow.credit(2, 4, 0);
+    flow.tick(0);
+    assert_eq!(flow.effects().len(), 0, "nothing waits");
 }
 
 #[test]

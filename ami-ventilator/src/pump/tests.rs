@@ -84,7 +84,7 @@ fn pump(stamps: &[u64], bytes: usize, ring: usize, drop: bool, max_skew: Option<
     let config = RingConfig { capacity: ring, lanes: 1, journal: 1 << 16, ..RingConfig::default() };
     // The file may go: the mapping stays.
     let ring = RingWriter::create(&dir.path().join("ring"), 1, &config).unwrap();
-    let limits = Limits { credits: 4, flushes_in_flight: 8, repeat_ns: u64::MAX };
+    let limits = Limits { credits: 4, busy_lanes: 8, flushes_in_flight: 8, repeat_ns: u64::MAX };
     let rules = Rules { period: PERIOD, max_skew, max_back: 1000, confirm: 3 };
     let options = Options {
         source: "script".into(),

@@ -116,7 +116,7 @@ fn acts(message: &LaneMessage) -> bool {
 impl System {
     /// So many lanes; `units[n]` units in flush `n`.
     pub fn new(lanes: u32, units: &[usize]) -> System {
-        let limits = Limits { credits: 2, flushes_in_flight: 8, repeat_ns: 0 };
+        let limits = Limits { credits: 2, busy_lanes: 8, flushes_in_flight: 8, repeat_ns: 0 };
         let mut flow = Flow::new(EPOCH, limits);
         flow.schema(Arc::new(Schema::default()));
         let conditions = Conditions { schema: 0, version: 1, run: 1, step: 0 };

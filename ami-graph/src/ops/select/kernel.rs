@@ -9,6 +9,7 @@ use crate::column::{EventErrors, OwnedColumn};
 use crate::each::item;
 use crate::expr::Program;
 use crate::items::Filling;
+use crate::lists::Few;
 use crate::types::Type;
 use crate::value::DType;
 
@@ -62,7 +63,7 @@ impl Kernel for Selecting {
             }
         }
         for (at, (output, of)) in outputs.iter_mut().zip(&self.types).enumerate() {
-            let columns: Vec<Option<Column<'_>>> =
+            let columns: Few<Option<Column<'_>>> =
                 self.cases.iter().map(|c| c.column(at)).collect();
             merge(&columns, &self.of, of, output, errors);
         }
@@ -128,9 +129,9 @@ impl Formula {
         }
         // The inputs that are used come in order, so each finds its own memory.
         let memory = memory.iter_mut().enumerate().filter(|(k, _)| self.used.contains(k));
-        let masked: Vec<Column<'_>> =
+        let masked: Few<Column<'_>> =
             memory.map(|(k, memory)| only_where(inputs[k], mask, memory)).collect();
-        let columns: Vec<&Column<'_>> = masked.iter().collect();
+        let columns: Few<&Column<'_>> = masked.iter().collect();
         self.program.eval(events, &columns, &mut self.column, errors);
     }
 }
@@ -167,8 +168,8 @@ fn merge(
     errors: &mut EventErrors,
 ) {
     let events = of.len();
-    let mut memory: Vec<Expanded> = columns.iter().map(|_| Expanded::default()).collect();
-    let columns: Vec<Option<Column<'_>>> = columns
+    let mut memory: Few<Expanded> = columns.iter().map(|_| Expanded::default()).collect();
+    let columns: Few<Option<Column<'_>>> = columns
         .iter()
         .zip(&mut memory)
         .map(|(column, memory)| {
