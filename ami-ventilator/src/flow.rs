@@ -103,6 +103,8 @@ pub struct Flow {
     replays: VecDeque<u64>,
     lanes: BTreeMap<u32, Lane>,
     sticky: Option<u32>,
+    /// When lanes were looked at last.
+    looked_ns: u64,
     schemas: BTreeMap<u32, Arc<Schema>>,
     contexts: BTreeMap<u32, Context>,
     /// What the host collector was told in its present life.
@@ -142,6 +144,7 @@ impl Flow {
             replays: VecDeque::new(),
             lanes: BTreeMap::new(),
             sticky: None,
+            looked_ns: 0,
             schemas: BTreeMap::new(),
             contexts: BTreeMap::new(),
             told: lanes::Told::default(),

@@ -133,7 +133,7 @@ fn p5() -> Case {
 pub fn p6(clients: usize, rate: u32) -> Case {
     let (options, events) = match rate {
         0 => ("rate=100".to_string(), 1500),
-        hz => (format!("rate={hz}&pace=realtime"), u64::from(hz) * 6),
+        hz => (format!("rate={hz}&pace=realtime"), u64::from(hz) * 12),
     };
     Case {
         name: "P6",
@@ -164,7 +164,8 @@ fn p8() -> Case {
 
 fn p9(base: Case, workers: u16) -> Case {
     let what = "total throughput with more workers than cores";
-    let (variant, events) = (format!("{} with {workers} workers", base.name), base.events / 2);
+    let variant = format!("{} with {workers} workers", base.name);
+    let events = base.events * if base.frames { 1 } else { 2 };
     Case { name: "P9", variant, what, events, workers, ..base }
 }
 
@@ -185,7 +186,14 @@ pub fn of(name: &str) -> Option<Vec<Case>> {
         "P6" => vec![p6(0, 0)],
         "P8" => vec![p8()],
         "P9" => {
-            let all = |base: &Case| counts.map(|n| p9(base.clone(), n));
+            // Twice each, since runs differ by as much as what is looked for.
+            let all = |base: &Case| {
+                [counts, counts]
+                    .concat()
+                    .into_iter()
+                    .map(move |n| p9(base.clone(), n))
+                    .collect::<Vec<_>>()
+            };
             [P1, p2()].iter().flat_map(all).collect()
         }
         _ => return None,

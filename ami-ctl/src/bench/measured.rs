@@ -124,6 +124,12 @@ impl Measured {
         measured
     }
 
+    /// Events per second as the root merged them: the slope of the straight line through what it
+    /// reported in the course of the run.
+    pub fn merged_per_s(&self) -> f64 {
+        slope(&self.outcome.merged)
+    }
+
     /// Fraction of heartbeats that were complete.
     pub fn complete(&self) -> f64 {
         let (all, complete) = self.outcome.heartbeats;
@@ -212,6 +218,16 @@ impl Measured {
     }
 }
 
+/// Slope of the line of least squares through the counts, without the first and last, when the
+/// stream begins and ends. NaN for fewer than two others.
+fn slope(counts: &[(f64, u64)]) -> f64 {
+    let inner = counts.get(1..counts.len().saturating_sub(1)).unwrap_or(&[]);
+    let mean =
+        |f: &dyn Fn(&(f64, u64)) -> f64| inner.iter().map(f).sum::<f64>() / inner.len() as f64;
+    let (t, n) = (mean(&|c| c.0), mean(&|c| c.1 as f64));
+    mean(&|c| (c.0 - t) * (c.1 as f64 - n)) / mean(&|c| (c.0 - t) * (c.0 - t))
+}
+
 /// Adds `goals`, and of the one that is furthest from being met `goal` and `ratio`; `met` is of all.
 pub fn goals(goals: &[Goal], document: &mut Map<String, Value>) {
     let worst = goals.iter().min_by(|a, b| a.ratio().total_cmp(&b.ratio()));
@@ -235,6 +251,13 @@ pub fn number(x: f64) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rate_is_that_of_the_middle() {
+        let rate = slope(&[(0.0, 3), (1.0, 10), (2.0, 20), (4.0, 40), (9.0, 41)]);
+        assert!((rate - 10.0).abs() < 1e-9, "{rate}");
+        assert!(slope(&[(0.0, 3), (1.0, 10), (2.0, 20)]).is_nan());
+    }
 
     #[test]
     fn percentiles_leave_out_the_start() {

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -41,27 +41,22 @@ type Head<'a> = (&'a [u8], &'a [u8]);
 /// A subscription to everything of the graph `bench`.
 struct Subscriber {
     socket: Socket,
-    // The socket lives in it.
-    _context: Context,
     frames: Vec<Message>,
 }
 
 impl Subscriber {
-    fn new(config: &Config) -> Result<Subscriber, BenchError> {
-        let context = Context::new(config, Metrics::default());
+    fn new(config: &Config, context: &Context) -> Result<Subscriber, BenchError> {
         let address = Endpoint::Store.connect(config);
         let queue = Queue::Bounded(1000);
-        let socket = socket::connect(&context, zmq::XSUB, queue, &address, "store")?;
+        let socket = socket::connect(context, zmq::XSUB, queue, &address, "store")?;
         socket.set_linger(0)?;
         socket::send(&socket, [b"\x01bench/".to_vec()])?;
-        Ok(Subscriber { socket, _context: context, frames: Vec::new() })
+        Ok(Subscriber { socket, frames: Vec::new() })
     }
 
-    /// The next message, if one comes soon.
+    /// The next message, if one is there.
     fn next(&mut self) -> Result<Option<Head<'_>>, BenchError> {
         if !socket::receive(&self.socket, &mut self.frames)? {
-            let mut items = [self.socket.as_poll_item(PollEvents::POLLIN)];
-            socket::wait(&mut items, Duration::from_millis(50))?;
             return Ok(None);
         }
         Ok(match &self.frames[..] {
@@ -81,14 +76,19 @@ pub struct Observer {
 impl Observer {
     /// Subscribes, also before the store is there.
     pub fn start(config: &Config) -> Result<Observer, BenchError> {
-        let mut subscriber = Subscriber::new(config)?;
+        let context = Context::new(config, Metrics::default());
+        let mut subscriber = Subscriber::new(config, &context)?;
         let (stop, seen) =
             (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(Seen::default())));
         let (stopped, shared) = (stop.clone(), seen.clone());
         let thread = std::thread::spawn(move || {
+            // The socket lives in it.
+            let _context = context;
             let mut made = BTreeMap::new();
             while !stopped.load(Ordering::Relaxed) {
-                if let Some((topic, header)) = subscriber.next()? {
+                let mut items = [subscriber.socket.as_poll_item(PollEvents::POLLIN)];
+                socket::wait(&mut items, Duration::from_millis(50))?;
+                while let Some((topic, header)) = subscriber.next()? {
                     let now = now_ns();
                     let Ok(header) = serde_json::from_slice::<Value>(header) else { continue };
                     let mut seen = shared.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,56 +137,52 @@ impl Seen {
     }
 }
 
-/// Clients that only read, as slowly as the machine lets them after all others.
+/// Clients that only read.
 pub struct Crowd {
     stop: Arc<AtomicBool>,
-    /// Messages of the image that were received and that were missed.
-    counts: Arc<[AtomicU64; 2]>,
-    threads: Vec<JoinHandle<Result<(), BenchError>>>,
+    thread: JoinHandle<Result<(u64, u64), BenchError>>,
 }
 
 impl Crowd {
     /// So many clients.
     pub fn start(config: &Config, clients: usize) -> Result<Crowd, BenchError> {
         let stop = Arc::new(AtomicBool::new(false));
-        let counts = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
-        let threads = (0..clients).map(|_| {
-            let (stop, counts, config) = (stop.clone(), counts.clone(), config.clone());
-            std::thread::Builder::new().spawn(move || read(&config, &stop, &counts))
-        });
-        let threads = threads.collect::<Result<_, _>>().map_err(BenchError::thread)?;
-        Ok(Crowd { stop, counts, threads })
+        let (stopped, config) = (stop.clone(), config.clone());
+        let thread = std::thread::Builder::new().spawn(move || read(&config, clients, &stopped));
+        Ok(Crowd { stop, thread: thread.map_err(BenchError::thread)? })
     }
 
-    /// Ends them: messages received and missed.
+    /// Ends them: messages of the image that were received and that were missed.
     pub fn stop(self) -> Result<(u64, u64), BenchError> {
         self.stop.store(true, Ordering::Relaxed);
-        for thread in self.threads {
-            if let Ok(result) = thread.join() {
-                result?;
-            }
-        }
-        let [received, missed] = &*self.counts;
-        Ok((received.load(Ordering::Relaxed), missed.load(Ordering::Relaxed)))
+        self.thread.join().unwrap_or(Ok((0, 0)))
     }
 }
 
-fn read(config: &Config, stop: &AtomicBool, counts: &[AtomicU64; 2]) -> Result<(), BenchError> {
-    // Clients are other machines: here they get what the system leaves. It holds for this thread
-    // and those of its own ZeroMQ context.
+fn read(config: &Config, clients: usize, stop: &AtomicBool) -> Result<(u64, u64), BenchError> {
+    // Clients are other machines. Here they get what the system leaves: this thread and the one of
+    // its ZeroMQ context, however many they are, since a hundred threads of the least priority
+    // would still get more than the system's.
     let _ = rustix::process::nice(19);
-    let mut subscriber = Subscriber::new(config)?;
-    let mut newest = None;
+    let context = Context::new(config, Metrics::default());
+    let subscribers =
+        (0..clients).map(|_| Subscriber::new(config, &context)).collect::<Result<Vec<_>, _>>();
+    let mut subscribers: Vec<(Subscriber, Option<u64>)> =
+        subscribers?.into_iter().map(|s| (s, None)).collect();
+    let (mut received, mut missed) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
-        let Some((b"bench/image", header)) = subscriber.next()? else { continue };
-        let Ok(header) = serde_json::from_slice::<Value>(header) else { continue };
-        let Some(seq) = header["seq"].as_u64() else { continue };
-        let gap = newest.map_or(0, |n: u64| seq.saturating_sub(n + 1));
-        newest = Some(seq);
-        counts[0].fetch_add(1, Ordering::Relaxed);
-        counts[1].fetch_add(gap, Ordering::Relaxed);
+        let sockets = subscribers.iter().map(|(s, _)| s.socket.as_poll_item(PollEvents::POLLIN));
+        socket::wait(&mut sockets.collect::<Vec<_>>(), Duration::from_millis(50))?;
+        for (subscriber, newest) in &mut subscribers {
+            let Some((b"bench/image", header)) = subscriber.next()? else { continue };
+            let Ok(header) = serde_json::from_slice::<Value>(header) else { continue };
+            let Some(seq) = header["seq"].as_u64() else { continue };
+            missed += newest.map_or(0, |n: u64| seq.saturating_sub(n + 1));
+            received += 1;
+            *newest = Some(seq);
+        }
     }
-    Ok(())
+    Ok((received, missed))
 }
 
 /// The client in Python.

@@ -5,7 +5,7 @@ use super::cases::Case;
 use super::observer::{Crowd, Observer, Python, Seen};
 use super::usage::{Pids, Usage};
 use crate::client::Client;
-use crate::commands::local::control::Progress;
+use crate::commands::local::{control::Progress, leavings};
 use crate::meters::{Member, members};
 use crate::store::Store;
 use crate::system::assignment;
@@ -33,6 +33,8 @@ pub struct Outcome {
     pub counts: BTreeMap<&'static str, u64>,
     /// Heartbeats published, and complete ones, as the root counted them.
     pub heartbeats: (u64, u64),
+    /// Events that the root had merged, by seconds.
+    pub merged: Vec<(f64, u64)>,
     /// What the client saw.
     pub seen: Seen,
     /// Whose the latencies are: `python` or `rust`.
@@ -46,18 +48,23 @@ pub struct Outcome {
 }
 
 /// A directory that goes with the run.
-struct Dir(PathBuf);
+struct Dir {
+    path: PathBuf,
+    rings: PathBuf,
+}
 
 impl Dir {
     fn make() -> Result<Dir, BenchError> {
         let parent = crate::environment::runtime_dir().unwrap_or_else(std::env::temp_dir);
+        let rings = Config::load(None, &[])?.ventilator.ring_dir;
+        leavings::sweep(&parent, &rings);
         let path = parent.join(format!("ami-bench-{}", std::process::id()));
         std::fs::create_dir_all(&path).map_err(|e| BenchError::directory(&path, e))?;
-        Ok(Dir(path))
+        Ok(Dir { path, rings })
     }
 
     fn file(&self, name: &str, text: &str) -> Result<PathBuf, BenchError> {
-        let path = self.0.join(name);
+        let path = self.path.join(name);
         std::fs::write(&path, text).map_err(|e| BenchError::directory(&path, e))?;
         Ok(path)
     }
@@ -65,7 +72,8 @@ impl Dir {
 
 impl Drop for Dir {
     fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
+        leavings::remove_rings(&self.path, &self.rings);
+        let _ = std::fs::remove_dir_all(&self.path);
     }
 }
 
@@ -84,7 +92,7 @@ impl System {
         let url = format!("sim:{}?events={}{more}{}", source.display(), case.events, case.options);
         let own = std::env::current_exe().map_err(BenchError::start)?;
         let mut command = Command::new(own);
-        command.args(["local", "--json", "--source", &url, "--run-dir"]).arg(&dir.0);
+        command.args(["local", "--json", "--source", &url, "--run-dir"]).arg(&dir.path);
         command.args(["--workers", &case.workers.to_string(), "--graph"]).arg(graph);
         command.args(["--set", &format!("ventilator.ring_bytes={}", case.ring_bytes)]);
         for set in &case.set {
@@ -138,7 +146,7 @@ impl Drop for System {
 /// When the system does not start, does not come to an end, or loses an event.
 pub fn run(case: &Case) -> Result<Outcome, BenchError> {
     let dir = Dir::make()?;
-    let set = [assignment("instance.run_dir", &dir.0.display().to_string())];
+    let set = [assignment("instance.run_dir", &dir.path.display().to_string())];
     let config = Config::load(None, &set)?;
     let python = if case.python { Python::start(&config) } else { None };
     let observer = Observer::start(&config)?;
@@ -146,19 +154,20 @@ pub fn run(case: &Case) -> Result<Outcome, BenchError> {
     let system = System::start(case, &dir)?;
     let mut usage = Usage::default();
     usage.begin(&system.pids);
-    let counts = follow(case, &config, &system.pids, &mut usage);
+    let mut merged = Vec::new();
+    let counts = follow(case, &config, &system.pids, (&mut usage, &mut merged));
     usage.end(&system.pids);
     let python = python.map(Python::stop);
     let crowd = crowd.stop()?;
     let mut seen = observer.stop()?;
-    let counts = counts.map_err(|e| e.with_logs(&dir.0))?;
+    let counts = counts.map_err(|e| e.with_logs(&dir.path))?;
     let client = if python.is_some() { "python" } else { "rust" };
     if let Some(latencies) = python {
         seen.latencies = latencies;
     }
     let start_s = system.start_s.clone();
     let (counts, heartbeats) = counts;
-    Ok(Outcome { counts, heartbeats, seen, client, usage, start_s, crowd })
+    Ok(Outcome { counts, heartbeats, merged, seen, client, usage, start_s, crowd })
 }
 
 type Counted = (BTreeMap<&'static str, u64>, (u64, u64));
@@ -168,7 +177,7 @@ fn follow(
     case: &Case,
     config: &Config,
     pids: &Pids,
-    usage: &mut Usage,
+    (usage, merged): (&mut Usage, &mut Vec<(f64, u64)>),
 ) -> Result<Counted, BenchError> {
     let (client, store) = (Client::new(config), Store::new(config));
     let (begun, mut progress, mut ended) = (Instant::now(), Progress::default(), None);
@@ -177,6 +186,10 @@ fn follow(
         usage.look(pids);
         // A manager that is starved by the load is asked again.
         let Ok(status) = client.command(&Question::Status) else { continue };
+        let of_root = sum(&status, "root", "ami_events_total");
+        if merged.last().is_none_or(|last| last.1 < of_root) {
+            merged.push((begun.elapsed().as_secs_f64(), of_root));
+        }
         if progress.done(&status, 1) {
             let at = *ended.get_or_insert_with(Instant::now);
             let (counts, heartbeats) = count(&status, &store);
@@ -197,12 +210,15 @@ fn follow(
     }
 }
 
+/// A metric of all members of a role.
+fn sum(status: &Value, role: &str, name: &str) -> u64 {
+    let of = members(status).filter(|m| m.text("role") == role);
+    of.filter_map(|m: Member<'_>| m.metric(name)).sum::<f64>() as u64
+}
+
 /// Events as each stage counts them, and heartbeats as the root does.
 fn count(status: &Value, store: &Store) -> Counted {
-    let sum = |role: &str, name: &str| -> u64 {
-        let of = members(status).filter(|m| m.text("role") == role);
-        of.filter_map(|m: Member<'_>| m.metric(name)).sum::<f64>() as u64
-    };
+    let sum = |role: &str, name: &str| sum(status, role, name);
     let mut counts = BTreeMap::new();
     for (stage, role) in
         [("source", "ventilator"), ("workers", "worker"), ("host", "collector"), ("root", "root")]

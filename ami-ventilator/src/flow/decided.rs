@@ -130,7 +130,7 @@ impl Flow {
 
     /// Repeats manifests that were not decided for a while, and looks how lanes get on.
     pub fn tick(&mut self, now_ns: u64) {
-        self.look_at_lanes();
+        self.look_at_lanes(now_ns);
         self.answer_for_pasts(now_ns, self.limits.repeat_ns);
         let due: Vec<u64> = (self.watermark..)
             .zip(&self.flushes)

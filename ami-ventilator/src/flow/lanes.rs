@@ -9,6 +9,10 @@ use std::collections::{BTreeSet, VecDeque};
 /// A lane that has no more than this on hand keeps getting units: few lanes serve light loads.
 const STICKY: u64 = 2;
 
+/// A lane that did nothing for this time is not busy but hangs, ns. A worker that waits for a
+/// processor must not be taken for one: another lane would make it wait longer.
+pub(super) const LOOK_NS: u64 = 50_000_000;
+
 /// What a peer was told.
 #[derive(Debug, Clone, Default)]
 pub struct Told {
@@ -202,14 +206,16 @@ impl Flow {
     }
 
     /// Lanes that may get a unit: those with room; but once as many are busy as there are
-    /// processors, only these. Further ones would not do more, and each costs a state per flush.
+    /// processors, only the first of these. Further ones would not do more, and each costs a state
+    /// per flush.
     pub(super) fn open_lanes(&self) -> impl Iterator<Item = (u32, &Lane)> {
-        let enough = self.lanes.values().filter(|l| l.is_busy()).count() >= self.limits.busy_lanes;
-        let room = move |l: &Lane| {
-            l.works() && l.outstanding() < self.limits.credits && (!enough || l.is_busy())
+        let mut busy = self.lanes.iter().filter(|(_, l)| l.is_busy()).map(|(n, _)| *n);
+        let last = busy.nth(self.limits.busy_lanes.saturating_sub(1));
+        let open = move |n: u32, l: &Lane| {
+            let wanted = last.is_none_or(|last| n <= last && l.is_busy());
+            wanted && l.works() && l.outstanding() < self.limits.credits && !self.poison.keeps(n)
         };
-        let open = self.lanes.iter().filter(move |(n, l)| room(l) && !self.poison.keeps(**n));
-        open.map(|(n, l)| (*n, l))
+        self.lanes.iter().filter(move |(n, l)| open(**n, l)).map(|(n, l)| (*n, l))
     }
 
     fn choose(&mut self) -> Option<u32> {
@@ -220,10 +226,13 @@ impl Flow {
         self.sticky
     }
 
-    /// Tells lanes that get on from those that hang or have long units: from time to time.
-    pub(super) fn look_at_lanes(&mut self) {
-        self.lanes.values_mut().for_each(Lane::look);
-        self.dispatch();
+    /// Tells lanes that get on from those that hang or have long units.
+    pub(super) fn look_at_lanes(&mut self, now_ns: u64) {
+        if now_ns.saturating_sub(self.looked_ns) >= LOOK_NS {
+            self.looked_ns = now_ns;
+            self.lanes.values_mut().for_each(Lane::look);
+            self.dispatch();
+        }
     }
 
     pub(super) fn send(&mut self, lane: u32, unit: u64, alone: bool) {

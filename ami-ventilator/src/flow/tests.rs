@@ -55,20 +55,23 @@ fn light_load_stays_on_one_lane_and_heavy_load_spreads() {
 fn no_more_lanes_than_processors_are_kept_busy_but_a_hanging_one_does_not_count() {
     let mut flow = flow(5);
     (0..12).for_each(|n| add(&mut flow, n));
-    let lanes =
+    let of =
         |flow: &mut Flow| -> BTreeSet<u32> { sent(&flow.effects()).iter().map(|s| s.0).collect() };
-    assert_eq!(lanes(&mut flow), [0, 1, 2].into(), "three of five");
+    assert_eq!(of(&mut flow), [0, 1, 2].into(), "three of five");
     assert!(!flow.ready(), "the three have no room");
-    flow.tick(0);
+    flow.tick(lanes::LOOK_NS);
     (12..15).for_each(|n| add(&mut flow, n));
     flow.credit(0, 1, 0);
     flow.credit(1, 1, 0);
-    assert_eq!(lanes(&mut flow), [0, 1].into(), "lane 2 was not asked twice yet");
-    flow.tick(0);
-    assert_eq!(lanes(&mut flow), [3].into(), "lane 2 hangs");
-    flow.credit(2, 4, 0);
-    flow.tick(0);
-    assert_eq!(flow.effects().len(), 0, "nothing waits");
+    flow.tick(lanes::LOOK_NS + 1);
+    assert_eq!(of(&mut flow), [0, 1].into(), "it is too early to say of lane 2 that it hangs");
+    flow.tick(2 * lanes::LOOK_NS);
+    assert_eq!(of(&mut flow), [3].into(), "it hangs");
+    (0..2).for_each(|lane| flow.credit(lane, 2, 0));
+    flow.credit(2, 1, 0);
+    flow.tick(3 * lanes::LOOK_NS);
+    (15..18).for_each(|n| add(&mut flow, n));
+    assert_eq!(of(&mut flow), [0, 1, 2].into(), "it woke, and lane 3 is not needed any more");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Which daemons a local run has, with which options; and its run directory.
 
+use super::leavings;
 use crate::environment;
 use crate::failure::Failure;
 use crate::processes::{Launch, binary};
@@ -20,19 +21,20 @@ const MAX_PATH: usize = 72;
 #[derive(Debug)]
 pub struct RunDir {
     path: PathBuf,
+    ring_dir: PathBuf,
     remove: bool,
     _lock: RoleLock,
 }
 
 impl RunDir {
-    /// The given one, or a fresh one that is removed at the end.
+    /// The given one, or a fresh one that is removed at the end, with the rings of the run.
     ///
     /// # Errors
     /// When it cannot be made, is in use or has too long a path.
-    pub fn make(given: Option<PathBuf>) -> Result<RunDir, Failure> {
+    pub fn make(given: Option<PathBuf>, ring_dir: &Path) -> Result<RunDir, Failure> {
         let (path, remove) = match given {
             Some(path) => (path, false),
-            None => (fresh(), true),
+            None => (fresh(ring_dir), true),
         };
         let failed = |e: io::Error| {
             let error = format!("run directory {}: {e}", path.display());
@@ -49,7 +51,7 @@ impl RunDir {
         for sub in ["notify", "logs"] {
             private(&path.join(sub)).map_err(failed)?;
         }
-        Ok(RunDir { path, remove, _lock: lock })
+        Ok(RunDir { path, ring_dir: ring_dir.into(), remove, _lock: lock })
     }
 
     /// Where it is.
@@ -61,28 +63,20 @@ impl RunDir {
     pub fn keep(&mut self) {
         self.remove = false;
     }
-
-    /// A name for the instance that no other run directory has, and that this one has again: so
-    /// the rings of a killed run are found and removed by the next.
-    pub fn instance(&self) -> String {
-        let bytes = self.path.as_os_str().as_encoded_bytes();
-        let hash = bytes.iter().fold(0xcbf2_9ce4_8422_2325u64, |h, b| {
-            (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-        });
-        format!("local-{hash:016x}")
-    }
 }
 
 impl Drop for RunDir {
     fn drop(&mut self) {
         if self.remove {
+            leavings::remove_rings(&self.path, &self.ring_dir);
             let _ = std::fs::remove_dir_all(&self.path);
         }
     }
 }
 
-fn fresh() -> PathBuf {
+fn fresh(ring_dir: &Path) -> PathBuf {
     let parent = environment::runtime_dir().unwrap_or_else(|| "/tmp".into());
+    leavings::sweep(&parent, ring_dir);
     let names = (0u32..).map(|n| parent.join(format!("ami-{}-{n}", std::process::id())));
     // Made at once, so that nobody else gets the same one.
     names
@@ -248,17 +242,18 @@ mod tests {
 
     #[test]
     fn a_run_directory_has_one_owner_and_goes_unless_it_was_given() {
-        let dir = RunDir::make(None).unwrap();
+        let rings = Path::new("/nonexistent");
+        let dir = RunDir::make(None, rings).unwrap();
         let path = dir.path().to_path_buf();
-        let error = RunDir::make(Some(path.clone())).unwrap_err();
+        let error = RunDir::make(Some(path.clone()), rings).unwrap_err();
         assert!(error.refusal.error.contains("another local is running"), "{error}");
         drop(dir);
         assert!(!path.exists());
         let given = tempfile::tempdir().unwrap();
-        drop(RunDir::make(Some(given.path().into())).unwrap());
+        drop(RunDir::make(Some(given.path().into()), rings).unwrap());
         assert!(given.path().join("logs").is_dir());
         let long = given.path().join("x".repeat(80));
-        assert!(RunDir::make(Some(long)).unwrap_err().refusal.error.contains("too long"));
+        assert!(RunDir::make(Some(long), rings).unwrap_err().refusal.error.contains("too long"));
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 pub mod control;
 mod layout;
+pub mod leavings;
 mod run;
 
 use crate::failure::Failure;
@@ -67,9 +68,9 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         let hint = "give one with --source, such as --source sim:pump-probe?rate=1000";
         return Err(Failure::usage("no source", hint).into());
     }
-    let mut dir = RunDir::make(given)?;
+    let mut dir = RunDir::make(given, &config.ventilator.ring_dir)?;
     let workers = args.workers.map_or_else(default_workers, usize::from);
-    let name = assignment("instance.name", &dir.instance());
+    let name = assignment("instance.name", &leavings::instance(dir.path()));
     // What the user sets goes before our choice of name and ports, not before what makes a run.
     let mut set = vec![name, "metrics.port=0".to_string()];
     set.extend(globals.set.iter().cloned());
