@@ -221,6 +221,15 @@ impl Frames {
         self.hosts.iter().filter(|(_, h)| alive(h)).map(|(n, _)| n.clone()).collect()
     }
 
+    /// Hosts that must promise to follow a graph change: those waited for, but for those that have
+    /// been gone for the timeout, or never came since `started_ns`. Such a host learns of the
+    /// decision when it comes.
+    pub fn deciding(&self, now_ns: u64, started_ns: u64) -> Vec<String> {
+        let last = |name: &String| self.hosts.get(name).map_or(started_ns, |h| h.alive_ns);
+        let here = |name: &String| now_ns.saturating_sub(last(name)) < self.host_timeout_ns;
+        self.expected(now_ns).into_iter().filter(here).collect()
+    }
+
     /// The open frame of a key; None when it was published already: the data are late.
     pub fn open(&mut self, key: FrameKey, now_ns: u64) -> Option<&mut Pending> {
         let behind =
@@ -305,6 +314,17 @@ mod tests {
 
     fn due(frames: &mut Frames, now: u64) -> Vec<(u64, u64, (u32, u32))> {
         frames.due(now).into_iter().map(|r| (r.key.heartbeat, r.pending.events, r.hosts)).collect()
+    }
+
+    #[test]
+    fn a_configured_host_that_is_gone_holds_up_no_decision() {
+        let mut frames = Frames::new(vec!["a".into(), "b".into()], 100, 1000);
+        frames.heard("a", 900);
+        assert_eq!(frames.deciding(999, 0), ["a", "b"], "b may still come");
+        assert_eq!(frames.deciding(1000, 0), ["a"]);
+        frames.alive("b", 1001);
+        assert_eq!(frames.deciding(1500, 0), ["a", "b"]);
+        assert_eq!(frames.expected(9000), ["a", "b"], "results say that they are missing");
     }
 
     #[test]

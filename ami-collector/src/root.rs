@@ -82,6 +82,7 @@ struct Root {
     life: u64,
     state: StateFile,
     kept: State,
+    started_ns: u64,
     builder: RootBuilder,
     versions: Versions,
     frames: Frames,
@@ -147,6 +148,7 @@ impl Root {
             life: kept.life,
             state,
             kept,
+            started_ns: now_ns(),
             builder: RootBuilder::default(),
             versions: Versions::restored(kept.decision),
             frames: Frames::new(config.root.hosts.clone(), late_after, timeout),
@@ -251,7 +253,7 @@ impl Root {
 
     fn decide(&mut self) -> anyhow::Result<()> {
         let now = now_ns();
-        let expected = self.frames.expected(now);
+        let expected = self.frames.deciding(now, self.started_ns);
         let give_up = self.config.root.decide_after_ms * 1_000_000;
         let Some((version, heartbeat)) = self.versions.due(&expected, now, give_up) else {
             return Ok(());

@@ -49,3 +49,20 @@ fn late_data_of_the_last_heartbeat_are_published() {
     let feature = system.get_when("g/n", |f| f.value("value") == 4000.0);
     assert_eq!(feature.int("window_events"), 4000, "{}", feature.header);
 }
+
+#[test]
+fn a_host_that_never_comes_holds_up_no_edit() {
+    let system = System::of("sim:pump-probe?rate=1000&pace=realtime&loop=forever")
+        .workers(1)
+        .set("root.hosts=[\"testhost\",\"absent\"]")
+        .set("root.late_after_ms=50")
+        .set("root.host_timeout_s=1")
+        .start();
+    for op in ["count", "mean"] {
+        let node = json!({"op": op, "in": "gmd:raw:energy"});
+        system.apply(&json!({"name": "g", "nodes": {"n": node}}));
+        let feature = system.get_when("g/n", |f| f.header["op"] == op);
+        assert_eq!(feature.header["hosts"], json!([1, 2]), "what is missing is said");
+        assert!(!feature.complete(), "{}", feature.header);
+    }
+}
