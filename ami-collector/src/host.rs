@@ -76,7 +76,7 @@ impl Host {
         let limits = Limits {
             ask_after: config.collector.ask_after_ms * 1_000_000,
             resend: config.collector.resend_ms * 1_000_000,
-            bytes: config.collector.hold_bytes,
+            bytes: config.hold_bytes(),
         };
         Ok(Host {
             name: config.instance.host.clone(),

@@ -86,7 +86,8 @@ pub fn get(address: &str, topic: &str) -> Option<Feature> {
 pub fn get_within(address: &str, topic: &str, time: Duration) -> Option<Feature> {
     let frames = request_within(address, &serde_json::json!({ "get": topic }).to_string(), time)?;
     let header: Value = serde_json::from_slice(&frames[0]).unwrap();
-    header.get("error").is_none().then(|| Feature::new(header, &frames[1..]))
+    // A feature without a value has an error, too, but a topic beside it.
+    header.get("topic").is_some().then(|| Feature::new(header, &frames[1..]))
 }
 
 /// All values of a feature that the store has.

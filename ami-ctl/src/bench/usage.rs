@@ -1,21 +1,21 @@
 //! What processes use, as the kernel counts it: processor time and resident memory.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 /// Processes by the name they have in the run.
 pub type Pids = BTreeMap<String, u32>;
 
-/// Processor time so far, ns, of all threads.
+/// Processor time so far, ns, of all threads, those that have ended included; in steps of a clock tick.
 pub fn cpu_ns(pid: u32) -> u64 {
-    let tasks = std::fs::read_dir(format!("/proc/{pid}/task"));
-    let own = |task: std::io::Result<std::fs::DirEntry>| schedstat(&task.ok()?.path());
-    tasks.map_or(0, |tasks| tasks.filter_map(own).sum())
+    let ticks = std::fs::read_to_string(format!("/proc/{pid}/stat")).map_or(0, |text| ticks(&text));
+    ticks * (1_000_000_000 / rustix::param::clock_ticks_per_second())
 }
 
-fn schedstat(task: &Path) -> Option<u64> {
-    let text = std::fs::read_to_string(task.join("schedstat")).ok()?;
-    text.split_whitespace().next()?.parse().ok()
+/// Clock ticks in user and kernel mode: fields 14 and 15 of `proc_pid_stat(5)`. The second field, the
+/// command in parentheses, may hold anything.
+fn ticks(stat: &str) -> u64 {
+    let behind = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    behind.split_whitespace().skip(11).take(2).filter_map(|n| n.parse::<u64>().ok()).sum()
 }
 
 /// Resident memory of its own, bytes: without the ring, which is shared by all.
@@ -74,12 +74,28 @@ mod tests {
         let mut usage = Usage::default();
         usage.begin(&pids);
         let mut x = 0u64;
-        while cpu_ns(own) < usage.begin["own"] + 2_000_000 {
+        while cpu_ns(own) < usage.begin["own"] + 20_000_000 {
             x = std::hint::black_box(x + 1);
         }
         usage.end(&pids);
         usage.look(&pids);
-        assert!(usage.cpu_ns["own"] >= 2_000_000 && usage.resident["own"] > 0);
+        assert!(usage.cpu_ns["own"] >= 20_000_000 && usage.resident["own"] > 0);
+    }
+
+    /// The time of threads that ended must not vanish: a sum over the living ones can even fall.
+    #[test]
+    fn the_time_of_ended_threads_is_kept() {
+        let own = std::process::id();
+        let begin = cpu_ns(own);
+        let work = move || while cpu_ns(own) < begin + 50_000_000 {};
+        std::thread::spawn(work).join().unwrap();
+        assert!(cpu_ns(own) >= begin + 50_000_000);
+    }
+
+    #[test]
+    fn a_command_with_blanks_and_parentheses_is_no_obstacle() {
+        let stat = "7 (a) b (c)) R 1 7 7 0 -1 4194304 90 0 0 0 12 30 5 6 20 0 1 0";
+        assert_eq!((ticks(stat), ticks("nonsense")), (42, 0));
     }
 
     #[test]
