@@ -150,6 +150,12 @@ pub fn float_json(x: f64) -> Value {
     }
 }
 
+/// At most so many characters; an ellipsis stands for the rest.
+pub fn shortened(text: &str, most: usize) -> String {
+    let Some((end, _)) = text.char_indices().nth(most) else { return text.into() };
+    format!("{}…", &text[..end])
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -44,6 +44,8 @@ pub struct RootStage {
     values: Partial,
     /// Which heartbeat that was.
     newest_frame: Option<Place>,
+    /// Why nodes had no value in it.
+    failures: Vec<(u32, String)>,
 }
 
 impl std::fmt::Debug for RootStage {
@@ -74,6 +76,7 @@ impl RootStage {
             newest: Box::new(last::newest_value()),
             values: Partial::empty(),
             newest_frame: None,
+            failures: Vec::new(),
             plan,
         }
     }
@@ -161,6 +164,10 @@ impl RootStage {
                 note_newest(&mut values[key.0 as usize], key.1 as usize, slot.finish(newest));
             }
         }
+        let failed = |(ordinal, value): (usize, &Finished)| {
+            Some((ordinal as u32, value.as_ref().err()?.clone()))
+        };
+        self.failures = values.iter().enumerate().filter_map(failed).collect();
         plan.features.iter().filter_map(|f| self.publish(f, frame, &values)).collect()
     }
 
@@ -190,6 +197,11 @@ impl RootStage {
     /// Errors and costs by node since the beginning; see [`NodeReport::ordinal`].
     pub fn reports(&self) -> &[NodeReport] {
         &self.reports
+    }
+
+    /// Nodes, by ordinal, whose windows had no value in the newest heartbeat, and why.
+    pub fn failures(&self) -> &[(u32, String)] {
+        &self.failures
     }
 
     fn report(&mut self, report: NodeReport) {

@@ -38,12 +38,12 @@ pub struct Prepared {
     pub refused: Vec<String>,
 }
 
-/// Errors of a node of a graph on a member.
+/// Errors of a node of a graph on a member, or why it has no value at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeErrors {
-    /// `graph/node`.
+    /// `graph/node`; the graph alone, or nothing, where the whole is at fault.
     pub node: String,
-    /// Events in which it failed.
+    /// Events in which it failed; 0 of a node that is switched off or whose state is unusable.
     pub errors: u64,
     /// The last message.
     pub message: String,

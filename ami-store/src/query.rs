@@ -130,7 +130,7 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let known = known.filter(|k| k.len() <= 200).take(2000);
     match known.max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name))) {
         Some(nearest) => format!("did you mean {nearest:?}? {{\"list\": \"\"}} lists all"),
-        None => "nothing was published yet: is a graph active and the source running?".into(),
+        None => "nothing was published yet: `ami-ctl status` tells whether a graph is active, the source runs and which nodes are off".into(),
     }
 }
 

@@ -191,7 +191,7 @@ fn two_hosts_are_merged_and_every_event_of_both_counts() {
         .args(["local", "--hosts", "2", "--workers", "2", "--graph", &file, "--run-dir"])
         .arg(&run_dir)
         .args(["--source", "sim:pump-probe?events=20000&pace=max"])
-        // However slow this machine is: data that come late would join without being published.
+        // However slow this machine is: every heartbeat waits for both hosts.
         .args(["--set", "root.late_after_ms=60000", "--set", "ventilator.ring_bytes=33554432"])
         .stdout(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())

@@ -206,3 +206,26 @@ fn many_versions_with_which_nothing_is_published_wedge_nothing() {
     edit_often(&system, 1);
     assert_eq!(system.get("g/total").value("value"), 500.0);
 }
+
+/// The line of `status` about a node.
+fn fault(status: &Value, node: &str) -> Option<String> {
+    let nodes = status["members"].as_array()?.iter().filter_map(|m| m["nodes"].as_array());
+    let found = nodes.flatten().find(|n| n["node"] == node)?;
+    (found["errors"] == 0).then(|| found["message"].as_str().unwrap().to_string())
+}
+
+#[test]
+fn status_says_which_nodes_another_source_leaves_without_a_field() {
+    let mut system = System::of(STREAM).start();
+    system.apply(&json!({"name": "g", "nodes": {
+        "energy": {"op": "mean", "in": "gmd:raw:energy"},
+        "more": {"op": "expr", "in": {"x": "energy.value"}, "expr": "x + 1"}
+    }}));
+    system.get("g/more");
+    assert_eq!(fault(&system.status(), "g/energy"), None);
+    system.kill("ventilator");
+    let source = "ventilator.source=sim:scalars?rate=1000&pace=realtime&loop=forever";
+    system.spawn_with("ventilator", &[source]);
+    let reason = until("the reason", || fault(&system.status(), "g/energy"));
+    assert!(reason.starts_with("switched off: ") && reason.contains("gmd:raw:energy"), "{reason}");
+}

@@ -2,9 +2,13 @@
 
 use super::Root;
 use ami_graph::partial::NodeReport;
+use ami_graph::plan::Plan;
 use ami_proto::daemon::Daemon;
 use ami_proto::member_to_manager::NodeErrors;
 use ami_proto::metrics::Metrics;
+
+/// Most characters of a reason: it may list a thousand fields.
+const MESSAGE: usize = 500;
 
 impl Root {
     pub(super) fn report(&mut self, daemon: &Daemon) {
@@ -55,18 +59,46 @@ impl Root {
     /// Reports of all nodes with their names.
     fn node_reports(&self) -> Vec<(String, &NodeReport)> {
         let Some((plan, stage)) = &self.stage else { return Vec::new() };
-        let names = plan.set().ordinals();
-        let named = |report: &NodeReport| {
-            let (graph, node) = names.get(report.ordinal as usize)?;
-            Some(format!("{graph}/{node}"))
-        };
-        stage.reports().iter().filter_map(|r| Some((named(r)?, r))).collect()
+        let named = names(plan);
+        stage.reports().iter().filter_map(|r| Some((named(r.ordinal)?, r))).collect()
     }
 
+    /// Nodes that failed on events, and those that have no value at all.
     fn node_errors(&self) -> Vec<NodeErrors> {
         let failed = self.node_reports().into_iter().filter(|(_, r)| r.errors > 0);
-        failed
-            .map(|(node, r)| NodeErrors { node, errors: r.errors, message: r.message.clone() })
+        let failed = failed.map(|(node, r)| NodeErrors {
+            node,
+            errors: r.errors,
+            message: r.message.clone(),
+        });
+        failed.chain(self.without_value()).collect()
+    }
+
+    fn without_value(&self) -> Vec<NodeErrors> {
+        let Some((plan, stage)) = &self.stage else { return Vec::new() };
+        let off = plan.errors().iter().map(|error| {
+            let node = error.node.as_deref().map_or(String::new(), |node| format!("/{node}"));
+            let reason = [&error.reason[..], &error.hint].join("; ");
+            (format!("{}{node}", error.graph), format!("switched off: {reason}"))
+        });
+        let named = names(plan);
+        let failures = stage.failures().iter();
+        let failures = failures.filter_map(|(o, reason)| Some((named(*o)?, reason.clone())));
+        off.chain(failures)
+            .map(|(node, reason)| NodeErrors {
+                node,
+                errors: 0,
+                message: reason.chars().take(MESSAGE).collect(),
+            })
             .collect()
+    }
+}
+
+/// `graph/node` by ordinal.
+fn names(plan: &Plan) -> impl Fn(u32) -> Option<String> {
+    let names = plan.set().ordinals();
+    move |ordinal| {
+        let (graph, node) = names.get(ordinal as usize)?;
+        Some(format!("{graph}/{node}"))
     }
 }

@@ -76,6 +76,9 @@ fn outputs(feature: &Value) -> String {
     }
     // The store lists the names alone.
     parts.extend(feature["values"].as_array().into_iter().flatten().map(print::cell));
+    if let Some(reason) = feature["error"].as_str() {
+        parts.push(format!("none: {}", print::shortened(reason, 60)));
+    }
     parts.join(", ")
 }
 
@@ -92,5 +95,7 @@ mod tests {
         assert_eq!(row[3], "mean <f8[50×2], outside 17");
         assert_eq!((row[4].as_str(), row[5].as_str()), ("2.0 s", "NO"));
         assert_eq!(super::row(&json!("g/n"), 0.0)[0], "g/n");
+        let failed = json!({"topic": "g/n", "error": "state too large"});
+        assert_eq!(super::row(&failed, 0.0)[3], "none: state too large");
     }
 }

@@ -125,14 +125,14 @@ fn faults(member: Member<'_>) -> Vec<String> {
     let nodes = member.0["nodes"].as_array().into_iter().flatten();
     nodes
         .map(|node| {
-            format!(
-                "  {} on {} {}: {} events: {}",
-                print::cell(&node["node"]),
-                member.text("role"),
-                member.text("name"),
-                print::cell(&node["errors"]),
-                print::cell(&node["message"])
-            )
+            let (name, message) = (print::cell(&node["node"]), print::cell(&node["message"]));
+            let who = format!("{} {}", member.text("role"), member.text("name"));
+            match node["errors"].as_u64() {
+                Some(0) => format!("  {name}: {message}"),
+                _ => {
+                    format!("  {name} on {who}: {} events: {message}", print::cell(&node["errors"]))
+                }
+            }
         })
         .collect()
 }
@@ -150,7 +150,8 @@ mod tests {
              "metrics": {"ami_events_total": 12000.0, "ami_dropped_events_total{reason=\"overload\"}": 4.0}},
             {"role": "worker", "name": "worker-0", "host": "h", "pid": 6, "state": "running", "version": 6,
              "age_ms": 9000, "alive": false, "metrics": {"ami_busy_fraction": 0.5, "ami_resident_bytes": 95.0, "ami_memory_max_bytes": 100.0},
-             "nodes": [{"node": "g/n", "errors": 3, "message": "shape changed"}]}]});
+             "nodes": [{"node": "g/n", "errors": 3, "message": "shape changed"},
+                       {"node": "g/off", "errors": 0, "message": "switched off: no field"}]}]});
         let text = text(&status, Rates::since(None));
         for part in [
             "version 7, in effect everywhere: 6",
@@ -161,6 +162,7 @@ mod tests {
             "50 %",
             "95 %",
             "g/n on worker worker-0: 3 events: shape changed",
+            "  g/off: switched off: no field",
         ] {
             assert!(text.contains(part), "{part} in\n{text}");
         }
