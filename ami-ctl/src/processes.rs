@@ -217,7 +217,12 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut process = shell(dir.path(), "kill -STOP $$; sleep 20");
         process.spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(100));
+        let stat = format!("/proc/{}/stat", process.pid().unwrap());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+            assert!(Instant::now() < deadline, "not stopped");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         process.terminate();
         assert_eq!(wait(&mut process), Exit::Signal(15));
     }

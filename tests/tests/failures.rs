@@ -1,10 +1,9 @@
 //! Parts die, freeze, or are fed garbage; the numbers stay.
 
 use ami_proto::codec::PROTOCOL_VERSION;
-use ami_tests::{System, client, until};
+use ami_tests::{DEADLINE, System, client, until};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use std::time::Duration;
 
 const EVENTS: u64 = 300_000;
 
@@ -161,7 +160,7 @@ fn garbage_on_every_socket_is_survived() {
     let at = system.get("g/n").int("seq");
     let later = system.get_when("g/n", |f| f.int("seq") > at + 5);
     assert!(later.complete());
-    let feature = system.subscribe("g/n").next(Duration::from_secs(10));
+    let feature = system.subscribe("g/n").next(DEADLINE);
     assert!(feature.is_some());
     assert!(system.stop(), "every daemon is alive and stops cleanly");
 }
