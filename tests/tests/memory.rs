@@ -58,7 +58,8 @@ fn a_state_whose_size_nobody_knew_beforehand_is_switched_off_and_nothing_else() 
         let nodes = status["members"].as_array()?.iter().flat_map(|m| m["nodes"].as_array());
         nodes.flatten().find(|n| n["node"] == "g/all").cloned()
     });
-    assert!(told["errors"] == 0 && told["message"].as_str().unwrap() == reason, "{told}");
+    let message = told["message"].as_str().unwrap();
+    assert!(told["errors"] == 0 && message.starts_with("state too large"), "{told}");
     let n = system.get_when("g/n", |f| f.value("value") > 200.0);
     assert!(n.header["window_complete"] == true, "{}", n.header);
     assert!(system.get("g/few").header["error"].is_null());
