@@ -222,11 +222,11 @@ impl Config {
         }
     }
 
-    /// Bytes of flushes that a host collector holds: half of its memory at most, since beside them
-    /// are those that it merges and those on their way.
+    /// Bytes of flushes that a host collector holds: a quarter of its memory at most, since beside them
+    /// are those that it merges, and once more those that are on their way to the root.
     pub fn hold_bytes(&self) -> usize {
-        let half = self.collector.memory_max / 2;
-        self.collector.hold_bytes.min(usize::try_from(half).unwrap_or(usize::MAX))
+        let quarter = self.collector.memory_max / 4;
+        self.collector.hold_bytes.min(usize::try_from(quarter).unwrap_or(usize::MAX))
     }
 
     /// What a graph set may take; the same for every member, so that they agree. A quarter of a
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(limits("root.memory_max=134217728"), 32 << 20);
         assert_eq!(limits("manager.state_bytes=1000"), 1000);
         let hold = |set: &str| Config::load(None, &[set.to_string()]).unwrap().hold_bytes();
-        assert_eq!(hold("collector.memory_max=134217728"), 64 << 20);
+        assert_eq!(hold("collector.memory_max=134217728"), 32 << 20);
         assert_eq!(hold("collector.hold_bytes=1000"), 1000);
     }
 

@@ -5,12 +5,10 @@
 //! value is all that counts.
 
 mod broadcast;
-mod byte_bound;
 mod context;
 
 use crate::keys::KeyError;
 pub use broadcast::Broadcast;
-pub use byte_bound::ByteBound;
 pub use context::Context;
 use context::Insecure;
 use std::time::Duration;
@@ -63,8 +61,11 @@ pub enum Queue {
     /// As `Protocol`, but queued also before the peer is reached: a lane's first messages are said
     /// only once.
     Lane,
-    /// Requests of strangers: messages of at most so many bytes, and few answers that wait.
+    /// Requests of strangers: messages of at most so many bytes, and few answers that wait; beyond,
+    /// answers are dropped.
     Requests(i64),
+    /// As `Requests`, for answers that may be large: one waits for a client; beyond, "queue full" is said.
+    Queries(i64),
     /// So many messages; beyond, they are dropped or refused: status and results.
     Bounded(i32),
 }
@@ -74,25 +75,33 @@ const LARGEST_TOPIC: i64 = 1024 + 256;
 /// Subscriptions of one peer that wait; beyond, the peer waits. Few: libzmq takes all that wait at once,
 /// and what comes meanwhile, before one of them is seen here. With 1000 a flood never let it end.
 const WAITING_TOPICS: i32 = 4;
-/// Answers that wait for one client that does not read them.
-pub const WAITING_ANSWERS: i32 = 32;
+/// Requests of a client that wait for their turn, and small answers that wait for one that does not read.
+const WAITING_ANSWERS: i32 = 32;
 
+/// A socket with its options. What waits is bounded here, before there are peers, and never again: libzmq 4.3
+/// passes a changed bound on to the other end of every connection, also where that is gone by now, and
+/// dies of it.
+#[expect(clippy::disallowed_methods, reason = "here, and nowhere else")]
 fn make(context: &Context, kind: SocketType, queue: Queue) -> Result<Socket, zmq::Error> {
     let socket = context.zmq().socket(kind)?;
     let hwm = match queue {
         Queue::Protocol | Queue::Lane => 0,
-        Queue::Requests(_) => WAITING_ANSWERS,
+        Queue::Requests(_) | Queue::Queries(_) => WAITING_ANSWERS,
         Queue::Bounded(n) => n,
     };
     let largest = match (queue, kind) {
-        (Queue::Requests(most), _) => most,
+        (Queue::Requests(most) | Queue::Queries(most), _) => most,
         // Subscriptions and acknowledgements.
         (_, zmq::XPUB) => LARGEST_TOPIC,
         _ => context.largest(),
     };
     // Larger frames are refused before they are received: the peer is disconnected.
     socket.set_maxmsgsize(largest)?;
-    socket.set_sndhwm(hwm)?;
+    let answers = matches!(queue, Queue::Queries(_));
+    socket.set_sndhwm(if answers { 1 } else { hwm })?;
+    if answers {
+        socket.set_router_mandatory(true)?;
+    }
     socket.set_rcvhwm(if kind == zmq::XPUB { WAITING_TOPICS } else { hwm })?;
     // Never 0: libzmq 4.3.4 aborts when a connection breaks just as such a socket is closed, with a
     // message of several frames half on its way (session_base.cpp, clean_pipes).

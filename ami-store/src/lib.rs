@@ -10,6 +10,8 @@
 //! afterwards. Nothing a client does reaches the data path: a slow one misses values, which its
 //! sequence numbers tell it, and a frozen store is refilled by the root.
 
+mod answers;
+mod bound;
 pub mod query;
 mod repeats;
 mod server;

@@ -1,5 +1,7 @@
 //! The store's loop: results in, forwarded to clients, queries answered.
 
+use crate::answers::{Answers, Reply, Sent};
+use crate::bound::Bound;
 use crate::query;
 use crate::repeats::Repeats;
 use crate::store::{IngestError, Store};
@@ -8,17 +10,21 @@ use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
-use ami_proto::socket::{self, Broadcast, ByteBound, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Broadcast, PollEvents, Queue, Socket};
 use ami_proto::throttle::Throttle;
 use std::time::{Duration, Instant};
 use zmq::Message;
 
 /// Longest sleep; everything that matters wakes it earlier.
 const TICK: Duration = Duration::from_millis(100);
+/// Sleep while answers wait: nothing tells when a client reads.
+const SOON: Duration = Duration::from_millis(2);
+/// After memory was short, as much as before waits for clients again once it was at ease for so long.
+const EASE: Duration = Duration::from_secs(60);
 
 /// Messages that wait for a client even where they are large: a frame of features comes at once.
 const FEWEST: i32 = 64;
-/// Bytes of answers that wait for a client that asks and does not read; two answers always may.
+/// Bytes of answers that wait for clients that ask and do not read.
 const ANSWER_BYTES: usize = 32 << 20;
 
 /// Runs until asked to stop.
@@ -41,12 +47,12 @@ struct Server {
     queries: Socket,
     reporter: Reporter,
     frames: Vec<Message>,
-    bound: ByteBound,
-    answers: ByteBound,
+    bound: Bound,
+    answers: Answers,
     repeats: Repeats,
     throttle: Throttle,
-    /// Memory is short: nothing more is queued for those who do not read.
-    short: bool,
+    /// When memory was last seen to be short.
+    short: Option<Instant>,
     refused: u64,
     unkept: u64,
     queried: u64,
@@ -70,17 +76,17 @@ impl Server {
             queries: socket::bind(
                 context,
                 zmq::ROUTER,
-                Queue::Requests(query::MAX_QUERY as i64),
+                Queue::Queries(query::MAX_QUERY as i64),
                 &Endpoint::Query.bind(config),
                 "queries",
             )?,
             reporter: Reporter::new(context, config, daemon, Role::Store, "store")?,
             frames: Vec::new(),
-            bound: ByteBound::new(config.store.client_bytes, config.store.client_queue, FEWEST),
-            answers: ByteBound::new(ANSWER_BYTES, socket::WAITING_ANSWERS, 2),
+            bound: Bound::new(config.store.client_bytes, config.store.client_queue, FEWEST),
+            answers: Answers::new(ANSWER_BYTES),
             repeats: Repeats::default(),
             throttle: Throttle::new(20, Duration::from_secs(1)),
-            short: false,
+            short: None,
             refused: 0,
             unkept: 0,
             queried: 0,
@@ -109,8 +115,9 @@ impl Server {
             if !socket::receive(&self.queries, &mut self.frames)? {
                 break;
             }
-            self.on_query()?;
+            self.on_query();
         }
+        self.answers.send(|reply| reply_to(&self.queries, reply))?;
         while self.reporter.announcement().is_some() {}
         self.report(daemon);
         daemon.beat();
@@ -118,7 +125,8 @@ impl Server {
         let mut items =
             [&self.results, self.clients.socket(), &self.queries, self.reporter.socket()]
                 .map(|s| s.as_poll_item(PollEvents::POLLIN));
-        let tick = self.repeats.wait(Instant::now()).map_or(TICK, |wait| wait.min(TICK));
+        let tick = if self.answers.is_empty() { TICK } else { SOON };
+        let tick = self.repeats.wait(Instant::now()).map_or(tick, |wait| wait.min(tick));
         Ok(socket::wait(&mut items, tick)?)
     }
 
@@ -136,7 +144,10 @@ impl Server {
         }
         if frames.first() != Some(&&b"@retire"[..]) {
             let size = frames.iter().map(|f| f.len()).sum();
-            self.bound.sending(self.clients.socket(), size)?;
+            if let Some(messages) = self.bound.sending(size) {
+                tracing::info!(size, messages, "so many may wait for a client: all connect anew");
+                self.clients.limit(messages)?;
+            }
             self.clients.send(self.frames.drain(..))?;
         }
         Ok(())
@@ -170,7 +181,7 @@ impl Server {
         Ok(())
     }
 
-    fn on_query(&mut self) -> anyhow::Result<()> {
+    fn on_query(&mut self) {
         self.queried += 1;
         // Addresses end with an empty frame (REQ), or there is the peer's identity alone (DEALER).
         let envelope = self.frames.iter().position(|f| f.is_empty()).map_or(1, |i| i + 1);
@@ -178,20 +189,20 @@ impl Server {
         let body: Vec<&[u8]> = self.frames[envelope..].iter().map(|f| &f[..]).collect();
         let answer = query::answer(&self.store, &body, now_ns());
         let address = self.frames[..envelope].iter().map(|f| f.to_vec());
-        // A client that is gone, or that asks faster than it reads, gets nothing.
-        let reply: Vec<Vec<u8>> = address.chain(answer).collect();
-        self.answers.sending(&self.queries, reply.iter().map(Vec::len).sum())?;
-        let _ = socket::send(&self.queries, reply);
-        Ok(())
+        self.answers.give(address.chain(answer).collect());
     }
 
-    /// When memory is short, those who do not read get nothing more until it is not.
+    /// When memory is short, what waits for those who do not read goes, and nothing more waits for them
+    /// until it is not.
     fn relieve(&mut self, daemon: &Daemon) -> Result<(), zmq::Error> {
-        let short = daemon.memory.is_short();
-        if short != self.short {
-            self.short = short;
-            self.bound.press(self.clients.socket(), short)?;
-            self.answers.press(&self.queries, short)?;
+        if daemon.memory.is_short() {
+            self.short = Some(Instant::now());
+        }
+        let short = self.short.is_some_and(|at| at.elapsed() < EASE);
+        if let Some(messages) = self.bound.press(short) {
+            tracing::warn!(short, messages, "so many may wait for a client: all connect anew");
+            self.answers.clear();
+            self.clients.limit(messages)?;
         }
         Ok(())
     }
@@ -205,6 +216,7 @@ impl Server {
         metrics.set("ami_results_refused_total", self.refused as f64);
         metrics.set("ami_results_unkept_total", self.unkept as f64);
         metrics.set("ami_queries_total", self.queried as f64);
+        metrics.set("ami_answers_lost_total", self.answers.lost as f64);
         metrics.set("ami_history_bytes", self.store.bytes() as f64);
         metrics.set("ami_topics", self.store.topics().count() as f64);
         self.reporter.state(if self.store.messages > 0 {
@@ -213,5 +225,17 @@ impl Server {
             "waiting for results"
         });
         self.reporter.send(daemon);
+    }
+}
+
+/// Sends an answer, if its client takes it; one that is gone gets nothing.
+fn reply_to(queries: &Socket, reply: &mut Reply) -> Result<Sent, zmq::Error> {
+    let Some(client) = reply.first() else { return Ok(Sent::Done) };
+    // The address tells whether there is room; then the rest is given away without a copy.
+    match queries.send(client, zmq::DONTWAIT | zmq::SNDMORE) {
+        Ok(()) => socket::send(queries, reply.drain(1..)).map(|_| Sent::Done),
+        Err(zmq::Error::EHOSTUNREACH) => Ok(Sent::Done),
+        Err(zmq::Error::EAGAIN) => Ok(Sent::Full),
+        Err(error) => Err(error),
     }
 }

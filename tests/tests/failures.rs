@@ -213,3 +213,61 @@ fn a_stopped_client_costs_nothing_and_then_sees_the_newest() {
     client.kill().unwrap();
     client.wait().unwrap();
 }
+
+#[test]
+fn a_client_that_asks_and_does_not_read_costs_others_nothing() {
+    let system = System::of("sim:pump-probe?rate=100&pace=realtime&loop=forever").start();
+    system.apply(&json!({"name": "g", "nodes": {
+        "n": {"op": "count", "in": "gmd:raw:energy"},
+        "image": {"op": "mean", "in": "jungfrau:raw:raw"}
+    }}));
+    let size = system.get("g/image").arrays.values().map(Vec::len).sum::<usize>();
+    assert!(size >= 256 * 256 * 8, "{size}");
+    let context = zmq::Context::new();
+    let deaf = context.socket(zmq::DEALER).unwrap();
+    deaf.set_linger(0).unwrap();
+    deaf.connect(&system.address("store.query")).unwrap();
+    let memory = system.memory("store");
+    // 200 MiB of answers; the system's other clients get theirs, and the stream goes on.
+    for _ in 0..400 {
+        deaf.send_multipart(["", r#"{"get": "g/image"}"#], 0).unwrap();
+    }
+    let start = system.get("g/image").int("seq");
+    system.get_when("g/image", |f| f.int("seq") > start + 10 && f.complete());
+    until("the last answers to be given up", || {
+        (system.metric("store", "ami_answers_lost_total")? > 100.0).then_some(())
+    });
+    let grown = system.memory("store").saturating_sub(memory);
+    assert!(grown < 64 << 20, "the store took {grown} bytes more");
+    // What was kept comes, in order.
+    deaf.set_rcvtimeo(DEADLINE.as_millis() as i32).unwrap();
+    let mut last = 0;
+    for _ in 0..40 {
+        let frames = deaf.recv_multipart(0).unwrap();
+        let header: Value = serde_json::from_slice(&frames[1]).unwrap();
+        let seq = header["seq"].as_i64().unwrap();
+        assert!(seq >= last && frames.len() == 3, "{header}");
+        last = seq;
+    }
+}
+
+#[test]
+fn subscribers_come_back_when_less_may_wait_for_them() {
+    let system = System::of("sim:pump-probe?rate=100&pace=realtime&loop=forever")
+        .set("store.client_bytes=4194304")
+        .start();
+    let count = json!({"op": "count", "in": "gmd:raw:energy"});
+    system.apply(&json!({"name": "g", "nodes": {"n": count}}));
+    let subscriber = system.subscribe("g/n");
+    subscriber.until(|f| f.value("value") > 0.0);
+    // 512 KiB each: of the small ones before, 20000 could wait.
+    let image = json!({"op": "mean", "in": "jungfrau:raw:raw"});
+    system.apply(&json!({"name": "g", "nodes": {"n": count, "image": image}}));
+    until("a smaller bound", || system.log("store").contains("all connect anew").then_some(()));
+    let now = system.get("g/n").int("seq");
+    let seen = subscriber.until(|f| f.int("seq") > now + 40);
+    // The first after that is the one with which the store greets them.
+    let mut after: Vec<i64> = seen.iter().map(|f| f.int("seq")).filter(|&s| s > now).collect();
+    after.dedup();
+    assert!(after.windows(2).all(|pair| pair[1] == pair[0] + 1), "nothing is lost then: {after:?}");
+}

@@ -66,7 +66,7 @@ fn a_state_whose_size_nobody_knew_beforehand_is_switched_off_and_nothing_else() 
 }
 
 #[test]
-fn a_host_collector_holds_no_more_than_its_memory() {
+fn a_host_collector_holds_no_more_than_a_quarter_of_its_memory() {
     let dir = tempfile::tempdir().unwrap();
     // A state of 7 MiB in every flush, ten flushes in a second: 70 MiB until a checkpoint is there.
     let system = small(&simulation(
@@ -75,11 +75,11 @@ fn a_host_collector_holds_no_more_than_its_memory() {
          shape = [1024, 900]\n",
     ));
     system.apply(&json!({"name": "g", "nodes": {"m": {"op": "mean", "in": "img"}}}));
-    let resident = || system.metric("collector", "ami_resident_bytes");
     let mut most = 0.0f64;
     until("a hundred events", || {
-        most = most.max(resident()?);
+        most = most.max(system.metric("collector", "ami_held_bytes")?);
         (system.get("g/m").value("count") > 100.0).then_some(())
     });
-    assert!(most > 0.0 && most <= f64::from(64 << 20), "{most} bytes");
+    // The next flush to be decided is taken in any case.
+    assert!(most > 0.0 && most <= f64::from((16 + 8) << 20), "{most} bytes");
 }

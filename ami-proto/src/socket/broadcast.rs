@@ -96,7 +96,7 @@ impl Broadcast {
         })
     }
 
-    /// To poll, and to set its queue's length. Another one after a [`receive`](Self::receive).
+    /// To poll. Another one after a [`receive`](Self::receive) or a [`limit`](Self::limit).
     pub fn socket(&self) -> &Socket {
         &self.socket
     }
@@ -126,6 +126,7 @@ impl Broadcast {
         let there = receive(&self.socket, frames)?;
         match frames.first() {
             Some(frame) if !self.heard.bears(frame) => {
+                self.tell();
                 self.close()?;
                 frames.clear();
                 return Ok(false);
@@ -136,8 +137,18 @@ impl Broadcast {
         Ok(there)
     }
 
-    /// Takes the address and all peers away.
-    fn close(&mut self) -> Result<(), zmq::Error> {
+    /// From now on so many messages at most wait for each peer. The bound of a socket with peers cannot be
+    /// changed: it is closed, with what waits for them, and they come back by themselves.
+    ///
+    /// # Errors
+    /// Those of ZeroMQ.
+    pub fn limit(&mut self, messages: i32) -> Result<(), zmq::Error> {
+        self.queue = Queue::Bounded(messages);
+        self.close()
+    }
+
+    /// Says why all peers are disconnected.
+    fn tell(&mut self) {
         if let Some(unsaid) = self.throttle.pass(Instant::now()) {
             let (address, what, topics) = (&self.address, self.what, self.heard.topics.len());
             tracing::warn!(
@@ -147,11 +158,18 @@ impl Broadcast {
                 "peers subscribe to more than there can be ({what}): all are disconnected and may come again"
             );
         }
+    }
+
+    /// Takes the address and all peers away.
+    fn close(&mut self) -> Result<(), zmq::Error> {
+        if self.opens.is_some() {
+            // Not open again yet: only what it will be is new.
+            self.socket = unbound(&self.context, self.queue)?;
+            return Ok(());
+        }
         let bound = self.socket.get_last_endpoint()?.unwrap_or_default();
         self.socket.unbind(&bound)?;
-        let fresh = unbound(&self.context, self.queue)?;
-        fresh.set_sndhwm(self.socket.get_sndhwm()?)?;
-        self.socket = fresh;
+        self.socket = unbound(&self.context, self.queue)?;
         self.heard = Heard::default();
         self.opens = Some(Instant::now() + PAUSE);
         Ok(())

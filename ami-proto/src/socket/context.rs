@@ -154,6 +154,7 @@ impl Context {
     }
 
     /// For use within the process: nothing is lost there, nor left behind.
+    #[expect(clippy::disallowed_methods, reason = "before there are peers")]
     fn inproc(&self, kind: SocketType) -> Result<Socket, zmq::Error> {
         let socket = self.inner.zmq.socket(kind)?;
         socket.set_rcvhwm(0)?;

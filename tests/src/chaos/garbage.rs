@@ -109,7 +109,6 @@ fn stranger(
     // Not 0: libzmq aborts when the connection of a socket that is being closed breaks, with half of
     // a message on its way; a lane that is left is closed just when its worker goes.
     socket.set_linger(500).unwrap();
-    socket.set_sndhwm(1000).unwrap();
     socket.connect(&format!("ipc://{}", path.display())).unwrap();
     Stranger { socket, samples }
 }

@@ -112,6 +112,7 @@ pub fn system(options: &Options, file: &Path, pace: &str) -> Builder {
         .set("collector.ask_after_ms=200")
         .set("store.history=1000000")
         .set("store.client_queue=1000000")
+        .set("store.client_bytes=1000000000000")
         .set("root.hosts=[\"testhost\"]")
 }
 
