@@ -1,11 +1,11 @@
 //! Answers to clients that ask faster than they read: a bounded number of bytes of them waits here,
 //! and ZeroMQ has one for each client. Pure: who sends is given.
 //!
-//! Whoever never reads loses first: beyond the bound the oldest answers go.
+//! Beyond the bound the oldest answers of whoever has most go, so that those who read lose nothing.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-/// An answer with the address in front of it.
+/// An answer with the address in front of it, whose first frame names the client.
 pub type Reply = Vec<Vec<u8>>;
 
 /// What became of an attempt to send.
@@ -17,11 +17,17 @@ pub enum Sent {
     Full,
 }
 
+#[derive(Debug, Default)]
+struct Waiting {
+    replies: VecDeque<Reply>,
+    bytes: usize,
+}
+
 /// Answers that wait.
 #[derive(Debug)]
 pub struct Answers {
     most: usize,
-    waiting: VecDeque<Reply>,
+    clients: BTreeMap<Vec<u8>, Waiting>,
     bytes: usize,
     /// Answers that were given up.
     pub lost: u64,
@@ -32,38 +38,66 @@ fn bytes(reply: &Reply) -> usize {
 }
 
 impl Answers {
-    /// At most so many bytes wait; one answer always may.
+    /// At most so many bytes wait.
     pub const fn new(most: usize) -> Answers {
-        Answers { most, waiting: VecDeque::new(), bytes: 0, lost: 0 }
+        Answers { most, clients: BTreeMap::new(), bytes: 0, lost: 0 }
     }
 
     /// Whether any waits.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.clients.is_empty()
     }
 
-    /// Puts one behind those that wait.
-    pub fn give(&mut self, reply: Reply) {
-        self.bytes += bytes(&reply);
-        self.waiting.push_back(reply);
-        while self.bytes > self.most && self.waiting.len() > 1 {
-            self.drop_oldest();
+    /// Sends one, or puts it behind those of its client that wait. What is sent is taken out of it.
+    ///
+    /// # Errors
+    /// Those of `send`.
+    pub fn give<E>(
+        &mut self,
+        mut reply: Reply,
+        send: impl FnOnce(&mut Reply) -> Result<Sent, E>,
+    ) -> Result<(), E> {
+        let client = reply.first().cloned().unwrap_or_default();
+        if !self.clients.contains_key(&client) && send(&mut reply)? == Sent::Done {
+            return Ok(());
+        }
+        let size = bytes(&reply);
+        let waiting = self.clients.entry(client).or_default();
+        waiting.bytes += size;
+        waiting.replies.push_back(reply);
+        self.bytes += size;
+        while self.bytes > self.most {
+            self.give_up();
+        }
+        Ok(())
+    }
+
+    /// Gives up the oldest answer of the client that has most.
+    fn give_up(&mut self) {
+        let most = self.clients.iter().max_by_key(|(_, waiting)| waiting.bytes);
+        let Some(client) = most.map(|(client, _)| client.clone()) else { return };
+        self.take(&client);
+        self.lost += 1;
+    }
+
+    /// Takes away a client's oldest answer.
+    fn take(&mut self, client: &[u8]) {
+        let Some(waiting) = self.clients.get_mut(client) else { return };
+        let size = waiting.replies.pop_front().map_or(0, |reply| bytes(&reply));
+        waiting.bytes -= size;
+        self.bytes -= size;
+        if waiting.replies.is_empty() {
+            self.clients.remove(client);
         }
     }
 
     /// Gives up all: memory is short.
     pub fn clear(&mut self) {
-        while !self.waiting.is_empty() {
-            self.drop_oldest();
-        }
+        self.lost += self.clients.values().map(|w| w.replies.len() as u64).sum::<u64>();
+        *self = Answers { lost: self.lost, ..Answers::new(self.most) };
     }
 
-    fn drop_oldest(&mut self) {
-        self.bytes -= self.waiting.pop_front().map_or(0, |reply| bytes(&reply));
-        self.lost += 1;
-    }
-
-    /// Sends what can be sent, each client's in their order. What is sent may be taken out of the reply.
+    /// Sends what can be sent, each client's in their order.
     ///
     /// # Errors
     /// Those of `send`.
@@ -71,29 +105,19 @@ impl Answers {
         &mut self,
         mut send: impl FnMut(&mut Reply) -> Result<Sent, E>,
     ) -> Result<(), E> {
-        let mut full: HashSet<Vec<u8>> = HashSet::new();
-        let mut failure = None;
-        let mut keep = VecDeque::new();
-        for mut reply in self.waiting.drain(..) {
-            let client = reply.first().cloned().unwrap_or_default();
-            if failure.is_some() || full.contains(&client) {
-                keep.push_back(reply);
-                continue;
-            }
-            let size = bytes(&reply);
-            match send(&mut reply) {
-                Ok(Sent::Full) => {
-                    full.insert(client);
-                    keep.push_back(reply);
-                    continue;
+        for waiting in self.clients.values_mut() {
+            while let Some(mut reply) = waiting.replies.pop_front() {
+                let size = bytes(&reply);
+                if send(&mut reply)? == Sent::Full {
+                    waiting.replies.push_front(reply);
+                    break;
                 }
-                Ok(Sent::Done) => {}
-                Err(error) => failure = Some(error),
+                waiting.bytes -= size;
+                self.bytes -= size;
             }
-            self.bytes -= size;
         }
-        self.waiting = keep;
-        failure.map_or(Ok(()), Err)
+        self.clients.retain(|_, waiting| !waiting.replies.is_empty());
+        Ok(())
     }
 }
 
@@ -102,44 +126,58 @@ mod tests {
     use super::*;
     use std::convert::Infallible;
 
-    fn reply(client: u8, answer: u8) -> Reply {
-        vec![vec![client], vec![answer; 10]]
+    /// Clients that do not read, and what was sent to the others.
+    #[derive(Default)]
+    struct Clients {
+        deaf: Vec<u8>,
+        heard: Vec<(u8, u8)>,
     }
 
-    /// What is sent while these clients do not read.
-    fn sent(answers: &mut Answers, deaf: &[u8]) -> Vec<(u8, u8)> {
-        let mut out = Vec::new();
-        let done = answers.send::<Infallible>(|r| {
-            if deaf.contains(&r[0][0]) {
+    impl Clients {
+        fn take(&mut self, reply: &mut Reply) -> Result<Sent, Infallible> {
+            if self.deaf.contains(&reply[0][0]) {
                 return Ok(Sent::Full);
             }
-            out.push((r[0][0], r[1][0]));
+            self.heard.push((reply[0][0], reply[1][0]));
+            reply.clear();
             Ok(Sent::Done)
-        });
-        assert!(done.is_ok());
-        out
+        }
+
+        fn give(&mut self, answers: &mut Answers, client: u8, answer: u8) {
+            let reply = vec![vec![client], vec![answer; 10]];
+            assert!(answers.give(reply, |r| self.take(r)).is_ok());
+        }
     }
 
     #[test]
     fn a_client_that_does_not_read_holds_up_nobody_and_keeps_its_order() {
-        let mut answers = Answers::new(1000);
+        let (mut answers, mut clients) = (Answers::new(1000), Clients::default());
+        clients.deaf = vec![1];
         for (client, answer) in [(1, 1), (1, 2), (2, 3), (1, 4), (2, 5)] {
-            answers.give(reply(client, answer));
+            clients.give(&mut answers, client, answer);
         }
-        assert_eq!(sent(&mut answers, &[1]), [(2, 3), (2, 5)]);
-        assert_eq!(sent(&mut answers, &[]), [(1, 1), (1, 2), (1, 4)]);
+        assert_eq!(clients.heard, [(2, 3), (2, 5)]);
+        clients.deaf.clear();
+        clients.give(&mut answers, 1, 6);
+        assert_eq!(answers.bytes, 44, "not before those that wait");
+        assert!(answers.send(|r| clients.take(r)).is_ok());
+        assert_eq!(clients.heard[2..], [(1, 1), (1, 2), (1, 4), (1, 6)]);
         assert!(answers.is_empty() && answers.bytes == 0 && answers.lost == 0);
     }
 
     #[test]
-    fn the_oldest_go_where_too_many_bytes_wait() {
-        let mut answers = Answers::new(33);
-        (0..5).for_each(|n| answers.give(reply(1, n)));
-        assert_eq!((answers.lost, answers.bytes), (2, 33));
-        assert_eq!(sent(&mut answers, &[]), [(1, 2), (1, 3), (1, 4)]);
-        answers.give(vec![vec![1], vec![0; 1000]]);
-        assert_eq!((answers.lost, answers.is_empty()), (2, false), "one always may");
+    fn the_oldest_of_who_has_most_go_where_too_many_bytes_wait() {
+        let (mut answers, mut clients) = (Answers::new(44), Clients::default());
+        clients.deaf = vec![1, 2];
+        clients.give(&mut answers, 2, 9);
+        (0..6).for_each(|n| clients.give(&mut answers, 1, n));
+        assert_eq!((answers.lost, answers.bytes), (3, 44));
+        clients.deaf.clear();
+        assert!(answers.send(|r| clients.take(r)).is_ok());
+        assert_eq!(clients.heard, [(1, 3), (1, 4), (1, 5), (2, 9)]);
+        clients.deaf = vec![1];
+        clients.give(&mut answers, 1, 0);
         answers.clear();
-        assert_eq!((answers.lost, answers.bytes), (3, 0));
+        assert_eq!((answers.lost, answers.bytes, answers.is_empty()), (4, 0, true));
     }
 }

@@ -115,7 +115,7 @@ impl Server {
             if !socket::receive(&self.queries, &mut self.frames)? {
                 break;
             }
-            self.on_query();
+            self.on_query()?;
         }
         self.answers.send(|reply| reply_to(&self.queries, reply))?;
         while self.reporter.announcement().is_some() {}
@@ -181,7 +181,7 @@ impl Server {
         Ok(())
     }
 
-    fn on_query(&mut self) {
+    fn on_query(&mut self) -> anyhow::Result<()> {
         self.queried += 1;
         // Addresses end with an empty frame (REQ), or there is the peer's identity alone (DEALER).
         let envelope = self.frames.iter().position(|f| f.is_empty()).map_or(1, |i| i + 1);
@@ -189,7 +189,8 @@ impl Server {
         let body: Vec<&[u8]> = self.frames[envelope..].iter().map(|f| &f[..]).collect();
         let answer = query::answer(&self.store, &body, now_ns());
         let address = self.frames[..envelope].iter().map(|f| f.to_vec());
-        self.answers.give(address.chain(answer).collect());
+        let reply = address.chain(answer).collect();
+        Ok(self.answers.give(reply, |reply| reply_to(&self.queries, reply))?)
     }
 
     /// When memory is short, what waits for those who do not read goes, and nothing more waits for them

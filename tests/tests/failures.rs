@@ -215,8 +215,11 @@ fn a_stopped_client_costs_nothing_and_then_sees_the_newest() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "before there are peers")]
 fn a_client_that_asks_and_does_not_read_costs_others_nothing() {
-    let system = System::of("sim:pump-probe?rate=100&pace=realtime&loop=forever").start();
+    let system = System::of("sim:pump-probe?rate=100&pace=realtime&loop=forever")
+        .set("store.history=10")
+        .start();
     system.apply(&json!({"name": "g", "nodes": {
         "n": {"op": "count", "in": "gmd:raw:energy"},
         "image": {"op": "mean", "in": "jungfrau:raw:raw"}
@@ -226,6 +229,7 @@ fn a_client_that_asks_and_does_not_read_costs_others_nothing() {
     let context = zmq::Context::new();
     let deaf = context.socket(zmq::DEALER).unwrap();
     deaf.set_linger(0).unwrap();
+    deaf.set_rcvhwm(1).unwrap();
     deaf.connect(&system.address("store.query")).unwrap();
     let memory = system.memory("store");
     // 200 MiB of answers; the system's other clients get theirs, and the stream goes on.
@@ -242,7 +246,7 @@ fn a_client_that_asks_and_does_not_read_costs_others_nothing() {
     // What was kept comes, in order.
     deaf.set_rcvtimeo(DEADLINE.as_millis() as i32).unwrap();
     let mut last = 0;
-    for _ in 0..40 {
+    for _ in 0..50 {
         let frames = deaf.recv_multipart(0).unwrap();
         let header: Value = serde_json::from_slice(&frames[1]).unwrap();
         let seq = header["seq"].as_i64().unwrap();
