@@ -1,7 +1,7 @@
 //! Sockets: the only file that makes ZeroMQ sockets, with the options that ami relies on.
 //!
-//! LINGER is bounded (a last flush is sent, an exit never hangs); high-water marks are off in the
-//! data path, where credit and flushes in flight bound what is queued, and small where the newest
+//! LINGER is bounded (a last flush is sent, an exit never hangs); high-water marks of senders are off in
+//! the data path, where credit and flushes in flight bound what is queued, and small where the newest
 //! value is all that counts.
 
 mod broadcast;
@@ -75,6 +75,9 @@ const LARGEST_TOPIC: i64 = 1024 + 256;
 /// Subscriptions of one peer that wait; beyond, the peer waits. Few: libzmq takes all that wait at once,
 /// and what comes meanwhile, before one of them is seen here. With 1000 a flood never let it end.
 const WAITING_TOPICS: i32 = 4;
+/// Messages of one peer of the data path that wait here; beyond, they wait with the peer, where the protocol
+/// bounds them. So a stranger's flood does not fill this process.
+const WAITING_MESSAGES: i32 = 1000;
 /// Requests of a client that wait for their turn, and small answers that wait for one that does not read.
 const WAITING_ANSWERS: i32 = 32;
 
@@ -102,7 +105,11 @@ fn make(context: &Context, kind: SocketType, queue: Queue) -> Result<Socket, zmq
     if answers {
         socket.set_router_mandatory(true)?;
     }
-    socket.set_rcvhwm(if kind == zmq::XPUB { WAITING_TOPICS } else { hwm })?;
+    socket.set_rcvhwm(match kind {
+        zmq::XPUB => WAITING_TOPICS,
+        zmq::PULL if hwm == 0 => WAITING_MESSAGES,
+        _ => hwm,
+    })?;
     // Never 0: libzmq 4.3.4 aborts when a connection breaks just as such a socket is closed, with a
     // message of several frames half on its way (session_base.cpp, clean_pipes).
     socket.set_linger(500)?;

@@ -25,7 +25,7 @@ const EASE: Duration = Duration::from_secs(60);
 /// Messages that wait for a client even where they are large: a frame of features comes at once.
 const FEWEST: i32 = 64;
 /// Bytes of answers that wait for clients that ask and do not read.
-const ANSWER_BYTES: usize = 32 << 20;
+const ANSWER_BYTES: usize = 24 << 20;
 
 /// Runs until asked to stop.
 ///

@@ -19,6 +19,9 @@ enum Show {
         /// Heartbeats of ten events.
         #[arg(long, default_value_t = 1_000_000)]
         heartbeats: u64,
+        /// So many of them in a second.
+        #[arg(long, default_value_t = soak::PACE)]
+        pace: u64,
     },
     /// Three times as many events as the machine can do.
     Overload {
@@ -37,14 +40,10 @@ enum Show {
     },
 }
 
-/// What a daemon may take more beside 2 %, bytes: the allocator settles within minutes of wall time, and
-/// what is on its way grows for a moment when a disk or a processor is busy elsewhere.
-const SETTLING: u64 = 1 << 20;
-
 impl Show {
     fn run(&self) -> Report {
         match self {
-            Show::Soak { heartbeats } => soak::run(*heartbeats, SETTLING),
+            Show::Soak { heartbeats, pace } => soak::run(*heartbeats, *pace, 0),
             Show::Overload { seconds } => overload::run(*seconds),
             Show::Kills { seconds, seed } => kills::run(*seconds, *seed, |line| println!("{line}")),
         }
