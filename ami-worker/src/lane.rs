@@ -5,6 +5,7 @@ use ami_proto::socket::{self, Queue, Socket};
 use ami_proto::to_ventilator::{Purpose, ToVentilator};
 use ami_shm::{LaneSlot, RingReader};
 use anyhow::Context;
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 /// The lane's stream, before and after the welcome.
@@ -65,6 +66,8 @@ pub struct Seat {
     pub ring: RingReader,
     /// The lane in the ring's table.
     pub slot: LaneSlot,
+    /// Whether the ring's pages are being entered.
+    entered: Cell<bool>,
 }
 
 impl Seat {
@@ -80,9 +83,16 @@ impl Seat {
             ring.path().display(),
             ring.epoch()
         );
-        // Otherwise the first round of events faults at every 64 KiB.
-        ring.prefault();
         let slot = ring.lane(lane as usize, generation)?;
-        Ok(Seat { epoch, lane, generation, ring, slot })
+        Ok(Seat { epoch, lane, generation, ring, slot, entered: Cell::new(false) })
+    }
+
+    /// The first unit is here: enters the ring's pages, or the first round of events would fault at every
+    /// 64 KiB. Not before: of more workers than processors most have nothing to do, and 0.3 s each for
+    /// 4 GiB is taken from those that have.
+    pub fn enter(&self) {
+        if !self.entered.replace(true) {
+            self.ring.prefault();
+        }
     }
 }

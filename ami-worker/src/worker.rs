@@ -198,6 +198,7 @@ impl Worker {
             }
             LaneMessage::Unit(unit) => {
                 if let Some(seat) = &self.seat {
+                    seat.enter();
                     self.work.unit(&seat.ring, &seat.slot, &mut self.plans, unit)?;
                 }
                 if self.work.done - self.credited >= CREDIT_BATCH {
@@ -212,6 +213,7 @@ impl Worker {
             }
             LaneMessage::Replay { unit, flush, .. } => {
                 if let Some(seat) = &self.seat {
+                    seat.enter();
                     let done = self.work.replay(&seat.ring, &seat.slot, &mut self.plans, unit)?;
                     self.send_partial(flush, done)?;
                 }
