@@ -46,7 +46,7 @@ chaos: build
 	target/release/ami-chaos --minutes $(MINUTES) --seed $(SEED) $(CHAOS)
 
 # What is promised to hold for long: a million heartbeats, overload for a minute, kills of every kind
-# of member for a minute each, a million messages of garbage for each socket. Prints tables; takes 35 minutes.
+# of member for a minute each, a million messages of garbage for each socket. Prints tables; takes 20 minutes.
 shows: build
 	target/release/ami-shows soak
 	target/release/ami-shows overload

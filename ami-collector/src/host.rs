@@ -78,6 +78,10 @@ impl Host {
             resend: config.collector.resend_ms * 1_000_000,
             bytes: config.hold_bytes(),
         };
+        if limits.bytes < config.collector.hold_bytes {
+            let (asked, holds) = (config.collector.hold_bytes, limits.bytes);
+            tracing::warn!(asked, holds, "collector.hold_bytes is held to a quarter of memory_max");
+        }
         Ok(Host {
             name: config.instance.host.clone(),
             life: daemon.life,

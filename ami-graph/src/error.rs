@@ -33,11 +33,15 @@ impl fmt::Display for SpecError {
         if !place.is_empty() {
             write!(f, "{}: ", place.join(", "))?;
         }
-        f.write_str(&self.reason)?;
-        if !self.hint.is_empty() {
-            write!(f, "; {}", self.hint)?;
-        }
-        Ok(())
+        f.write_str(&self.why())
+    }
+}
+
+impl SpecError {
+    /// Reason and hint, without the place.
+    pub fn why(&self) -> String {
+        let parts = [&self.reason[..], &self.hint];
+        parts.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
     }
 }
 

@@ -202,7 +202,9 @@ impl Server {
         let short = self.short.is_some_and(|at| at.elapsed() < EASE);
         if let Some(messages) = self.bound.press(short) {
             tracing::warn!(short, messages, "so many may wait for a client: all connect anew");
-            self.answers.clear();
+            if short {
+                self.answers.clear();
+            }
             self.clients.limit(messages)?;
         }
         Ok(())

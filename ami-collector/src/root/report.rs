@@ -74,12 +74,12 @@ impl Root {
         failed.chain(self.without_value()).collect()
     }
 
+    /// Nodes that are switched off, and those whose state is unusable.
     fn without_value(&self) -> Vec<NodeErrors> {
         let Some((plan, stage)) = &self.stage else { return Vec::new() };
         let off = plan.errors().iter().map(|error| {
             let node = error.node.as_deref().map_or(String::new(), |node| format!("/{node}"));
-            let reason = [&error.reason[..], &error.hint].join("; ");
-            (format!("{}{node}", error.graph), format!("switched off: {reason}"))
+            (format!("{}{node}", error.graph), format!("switched off: {}", error.why()))
         });
         let named = names(plan);
         let failures = stage.failures().iter();

@@ -17,6 +17,8 @@ pub enum BenchError {
     Refused(String),
     #[error("no thread for a client: {0}: see `ulimit -u`")]
     Thread(std::io::Error),
+    #[error("the clients' thread died, which is a mistake of the benchmark: please report it")]
+    Clients,
     #[error(
         "{events} events were made, but counted were {counts:?}: an event was lost or counted twice; please report this"
     )]

@@ -155,7 +155,7 @@ impl Crowd {
     /// Ends them: messages of the image that were received and that were missed.
     pub fn stop(self) -> Result<(u64, u64), BenchError> {
         self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap_or(Ok((0, 0)))
+        self.thread.join().unwrap_or(Err(BenchError::Clients))
     }
 }
 
