@@ -2,8 +2,8 @@
 
 use crate::frames::Ready;
 use ami_graph::published::{Published, ScalarOrText, Truth};
-use ami_graph::value::Scalar;
-use serde_json::{Map, Value, json};
+use ami_graph::value::{Array, Scalar};
+use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Frames of one message.
@@ -27,24 +27,21 @@ impl Publisher {
         complete: bool,
         published: Vec<Published>,
     ) -> Vec<(String, Frames)> {
+        let heartbeat = Heartbeat { ready, truth, complete };
         let mut messages = Vec::with_capacity(published.len() + 1);
-        let mut graphs: BTreeMap<String, (u64, Map<String, Value>)> = BTreeMap::new();
+        let mut graphs: BTreeMap<String, Of> = BTreeMap::new();
         for feature in published {
             let seq = self.next(&feature.topic);
-            let (graph, topic) = (feature.graph.clone(), feature.topic.clone());
-            let entry = graphs.entry(graph).or_insert_with(|| (feature.version, Map::new()));
-            entry.1.insert(topic.clone(), seq.into());
-            let frames = feature_message(ready, truth, complete, seq, feature);
+            let frames = heartbeat.feature(seq, &feature);
+            let Published { graph, topic, version, .. } = feature;
+            let of = graphs.entry(graph).or_insert(Of { version, topics: BTreeMap::new() });
+            of.topics.insert(topic.clone(), seq);
             messages.push((topic, frames));
         }
-        for (graph, (version, topics)) in graphs {
+        for (graph, of) in graphs {
             let topic = format!("{graph}/@heartbeat");
             let seq = self.next(&topic);
-            let mut header = common(ready, truth, complete, &topic, seq, &graph, version);
-            header.insert("topics".into(), Value::Object(topics));
-            header.insert("arrays".into(), json!([]));
-            header.insert("values".into(), json!({}));
-            let frames = vec![topic.clone().into_bytes(), bytes(header)];
+            let frames = heartbeat.marker(&topic, seq, &graph, of);
             messages.push((topic, frames));
         }
         self.messages += messages.len() as u64;
@@ -65,6 +62,12 @@ impl Publisher {
     }
 }
 
+/// What a graph published.
+struct Of {
+    version: u64,
+    topics: BTreeMap<String, u64>,
+}
+
 /// Whether a topic is of one of these features, or the heartbeat marker of one of their graphs.
 pub fn is_offered(topic: &str, features: &BTreeSet<String>) -> bool {
     let marker = topic.strip_suffix("/@heartbeat");
@@ -74,108 +77,183 @@ pub fn is_offered(topic: &str, features: &BTreeSet<String>) -> bool {
 
 /// The message that says which topics are gone.
 pub fn retire_message(topics: &[String]) -> Frames {
-    vec![b"@retire".to_vec(), json!({ "topics": topics }).to_string().into_bytes()]
+    vec![b"@retire".to_vec(), json(&BTreeMap::from([("topics", topics)]))]
 }
 
-fn bytes(header: Map<String, Value>) -> Vec<u8> {
-    Value::Object(header).to_string().into_bytes()
-}
-
-fn common(
-    ready: &Ready,
-    truth: &Truth,
-    complete: bool,
-    topic: &str,
+/// What every header says, in this order.
+#[derive(Serialize)]
+struct Common<'a> {
+    topic: &'a str,
     seq: u64,
-    graph: &str,
+    graph: &'a str,
     version: u64,
-) -> Map<String, Value> {
-    let mut header = Map::new();
-    let pending = &ready.pending;
-    let mut put = |key: &str, value: Value| header.insert(key.to_string(), value);
-    put("topic", topic.into());
-    put("seq", seq.into());
-    put("graph", graph.into());
-    put("version", version.into());
-    put("run", ready.key.run.into());
-    put("step", ready.key.step.into());
-    put("segment", pending.segment.into());
-    put("heartbeat", ready.key.heartbeat.into());
-    put("timestamp_ns", pending.timestamp_ns.into());
-    put("events", truth.events.into());
-    put("expected", truth.expected.into());
-    put("dropped", json!(truth.dropped));
-    put("late", pending.late.into());
-    put("units", json!([pending.units.0, pending.units.1]));
-    put("hosts", json!([ready.hosts.0, ready.hosts.1]));
-    put("complete", complete.into());
-    header
+    run: u32,
+    step: u32,
+    segment: u64,
+    heartbeat: u64,
+    timestamp_ns: u64,
+    events: u64,
+    expected: Option<u64>,
+    dropped: &'a BTreeMap<String, u64>,
+    late: u64,
+    units: (u64, u64),
+    hosts: (u32, u32),
+    complete: bool,
 }
 
-fn feature_message(
-    ready: &Ready,
-    truth: &Truth,
-    complete: bool,
-    seq: u64,
-    feature: Published,
-) -> Frames {
-    let (topic, graph) = (&feature.topic, &feature.graph);
-    let mut header = common(ready, truth, complete, topic, seq, graph, feature.version);
-    let window = &feature.window_truth;
-    header.insert("window".into(), feature.window.clone());
-    header.insert("window_events".into(), window.events.into());
-    header.insert("window_expected".into(), window.expected.into());
-    header.insert("window_dropped".into(), json!(window.dropped));
-    header.insert("window_complete".into(), window.complete().into());
-    header.insert("op".into(), feature.op.clone().into());
-    let describe = |(name, array): &(String, ami_graph::value::Array)| json!({ "name": name, "dtype": array.dtype().numpy(), "shape": array.shape() });
-    header.insert("arrays".into(), feature.arrays.iter().map(describe).collect());
-    let values: Map<String, Value> =
-        feature.values.iter().map(|(n, v)| (n.clone(), value(v))).collect();
-    header.insert("values".into(), Value::Object(values));
-    if let Some(error) = &feature.error {
-        header.insert("error".into(), error.clone().into());
+/// The header of a graph's marker: what a heartbeat published, with sequence numbers.
+#[derive(Serialize)]
+struct Marker<'a> {
+    #[serde(flatten)]
+    common: Common<'a>,
+    topics: BTreeMap<String, u64>,
+    arrays: [(); 0],
+    values: Values<'a>,
+}
+
+/// The header of a feature.
+#[derive(Serialize)]
+struct Feature<'a> {
+    #[serde(flatten)]
+    common: Common<'a>,
+    window: &'a serde_json::Value,
+    window_events: u64,
+    window_expected: Option<u64>,
+    window_dropped: &'a BTreeMap<String, u64>,
+    window_complete: bool,
+    op: &'a str,
+    arrays: Vec<Described<'a>>,
+    values: Values<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct Described<'a> {
+    name: &'a str,
+    dtype: &'static str,
+    shape: &'a [usize],
+}
+
+impl<'a> Described<'a> {
+    fn of((name, array): &'a (String, Array)) -> Described<'a> {
+        Described { name, dtype: array.dtype().numpy(), shape: array.shape() }
     }
-    let mut frames = vec![topic.clone().into_bytes(), bytes(header)];
-    frames.extend(feature.arrays.iter().map(|(_, array)| array.bytes().to_vec()));
-    frames
+}
+
+/// By name, in the op's order.
+struct Values<'a>(&'a [(String, ScalarOrText)]);
+
+impl Serialize for Values<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, Plain(value))))
+    }
 }
 
 /// JSON has no NaN and no infinities: they travel as text.
-fn value(value: &ScalarOrText) -> Value {
-    match value {
-        ScalarOrText::Text(text) => text.clone().into(),
-        ScalarOrText::Scalar(scalar) => match scalar {
-            Scalar::Bool(v) => (*v).into(),
-            Scalar::U8(v) => (*v).into(),
-            Scalar::U16(v) => (*v).into(),
-            Scalar::U32(v) => (*v).into(),
-            Scalar::U64(v) => (*v).into(),
-            Scalar::I8(v) => (*v).into(),
-            Scalar::I16(v) => (*v).into(),
-            Scalar::I32(v) => (*v).into(),
-            Scalar::I64(v) => (*v).into(),
-            Scalar::F32(v) => float(f64::from(*v)),
-            Scalar::F64(v) => float(*v),
-        },
+struct Plain<'a>(&'a ScalarOrText);
+
+impl Serialize for Plain<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            ScalarOrText::Text(text) => serializer.serialize_str(text),
+            ScalarOrText::Scalar(scalar) => match *scalar {
+                Scalar::Bool(v) => serializer.serialize_bool(v),
+                Scalar::U8(v) => serializer.serialize_u8(v),
+                Scalar::U16(v) => serializer.serialize_u16(v),
+                Scalar::U32(v) => serializer.serialize_u32(v),
+                Scalar::U64(v) => serializer.serialize_u64(v),
+                Scalar::I8(v) => serializer.serialize_i8(v),
+                Scalar::I16(v) => serializer.serialize_i16(v),
+                Scalar::I32(v) => serializer.serialize_i32(v),
+                Scalar::I64(v) => serializer.serialize_i64(v),
+                Scalar::F32(v) => float(f64::from(v), serializer),
+                Scalar::F64(v) => float(v, serializer),
+            },
+        }
     }
 }
 
-fn float(value: f64) -> Value {
+fn float<S: Serializer>(value: f64, serializer: S) -> Result<S::Ok, S::Error> {
     if value.is_nan() {
-        "NaN".into()
+        serializer.serialize_str("NaN")
     } else if value.is_infinite() {
-        if value > 0.0 { "Infinity".into() } else { "-Infinity".into() }
+        serializer.serialize_str(if value > 0.0 { "Infinity" } else { "-Infinity" })
     } else {
-        value.into()
+        serializer.serialize_f64(value)
     }
+}
+
+/// What the features of a heartbeat have in common.
+struct Heartbeat<'a> {
+    ready: &'a Ready,
+    truth: &'a Truth,
+    complete: bool,
+}
+
+impl<'a> Heartbeat<'a> {
+    fn common(&self, topic: &'a str, seq: u64, graph: &'a str, version: u64) -> Common<'a> {
+        let Ready { key, pending, hosts } = self.ready;
+        Common {
+            topic,
+            seq,
+            graph,
+            version,
+            run: key.run,
+            step: key.step,
+            segment: pending.segment,
+            heartbeat: key.heartbeat,
+            timestamp_ns: pending.timestamp_ns,
+            events: self.truth.events,
+            expected: self.truth.expected,
+            dropped: &self.truth.dropped,
+            late: pending.late,
+            units: pending.units,
+            hosts: *hosts,
+            complete: self.complete,
+        }
+    }
+
+    fn marker(&self, topic: &str, seq: u64, graph: &str, of: Of) -> Frames {
+        let header = Marker {
+            common: self.common(topic, seq, graph, of.version),
+            topics: of.topics,
+            arrays: [],
+            values: Values(&[]),
+        };
+        vec![topic.as_bytes().to_vec(), json(&header)]
+    }
+
+    fn feature(&self, seq: u64, feature: &Published) -> Frames {
+        let window = &feature.window_truth;
+        let header = Feature {
+            common: self.common(&feature.topic, seq, &feature.graph, feature.version),
+            window: &feature.window,
+            window_events: window.events,
+            window_expected: window.expected,
+            window_dropped: &window.dropped,
+            window_complete: window.complete(),
+            op: &feature.op,
+            arrays: feature.arrays.iter().map(Described::of).collect(),
+            values: Values(&feature.values),
+            error: feature.error.as_deref(),
+        };
+        let mut frames = vec![feature.topic.as_bytes().to_vec(), json(&header)];
+        frames.extend(feature.arrays.iter().map(|(_, array)| array.bytes().to_vec()));
+        frames
+    }
+}
+
+/// Keys here are texts, so that nothing can fail.
+fn json(header: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(header).expect("a header is writable as JSON")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::frames::{FrameKey, Pending};
-    use ami_graph::value::Array;
+    use serde_json::{Value, json};
 
     #[test]
     fn a_message_is_as_documented() {

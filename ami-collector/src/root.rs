@@ -29,7 +29,7 @@ use ami_proto::socket::{self, Broadcast, PollEvents, Queue, Socket};
 use ami_proto::to_root::ToRoot;
 use ami_proto::ventilator_to_worker::Context;
 use anyhow::Context as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -78,6 +78,13 @@ fn keep<T>(all: &mut BTreeMap<(u64, u32), T>, number: (u64, u32), one: T) {
     }
 }
 
+/// The heartbeats that are open.
+fn frames(config: &Config) -> Frames {
+    let late_after = config.root.late_after_ms * 1_000_000;
+    let timeout = config.root.host_timeout_s * 1_000_000_000;
+    Frames::new(config.root.hosts.clone(), late_after, timeout)
+}
+
 struct Root {
     life: u64,
     state: StateFile,
@@ -97,6 +104,8 @@ struct Root {
     said: Instant,
     saver: Saver,
     publisher: Publisher,
+    /// Hosts and epochs whose flushes came since their watermark was told.
+    owed: BTreeSet<(String, u64)>,
     config: Config,
     intake: Socket,
     decisions: Broadcast,
@@ -140,8 +149,6 @@ impl Root {
             Broadcast::bind(&context, queue, &endpoint.bind(config), what)
         };
         let intake = Endpoint::Root.bind(config);
-        let late_after = config.root.late_after_ms * 1_000_000;
-        let timeout = config.root.host_timeout_s * 1_000_000_000;
         let path = dir.join("root.checkpoint");
         let (every, most) = (config.root.checkpoint_s, config.root.checkpoint_bytes);
         let mut root = Root {
@@ -151,7 +158,7 @@ impl Root {
             started_ns: now_ns(),
             builder: RootBuilder::default(),
             versions: Versions::restored(kept.decision),
-            frames: Frames::new(config.root.hosts.clone(), late_after, timeout),
+            frames: frames(config),
             hosts: BTreeMap::new(),
             graphs: KnownGraphs::default(),
             stage: None,
@@ -161,6 +168,7 @@ impl Root {
             said: Instant::now(),
             saver: Saver::new(path.clone(), every, most).context("starting a thread")?,
             publisher: Publisher::default(),
+            owed: BTreeSet::new(),
             intake: socket::bind(&context, zmq::PULL, Queue::Protocol, &intake, "root collector")?,
             decisions: broadcast(Queue::Bounded(10_000), Endpoint::Decisions, "decisions")?,
             results: broadcast(Queue::Protocol, Endpoint::Results, "results")?,
@@ -183,6 +191,7 @@ impl Root {
             self.on_intake()?;
         }
         self.publish_due()?;
+        self.acknowledge()?;
         self.save();
         self.decide()?;
         self.on_store()?;

@@ -1,7 +1,7 @@
 //! Statistics of the elements of one array: numpy's definitions, over all elements or one axis.
 
 use crate::access::{Number, as_f64, typed};
-use crate::accumulate::add_rows;
+use crate::accumulate::{add_rows, quarters};
 use crate::column::scalar_bytes;
 use crate::compensated::{Compensated, corrected};
 use crate::value::{DType, Scalar};
@@ -243,9 +243,9 @@ impl Statistic {
         let blocks = data.chunks_exact((length * inner).max(1));
         for (block, out) in blocks.zip(out.chunks_exact_mut(inner * result.size())) {
             sums.fill(0.0);
-            for row in block.chunks_exact(inner) {
-                add_row(sums, row);
-            }
+            let (blocks, rest) = quarters(block, inner);
+            blocks.for_each(|rows| add_four(sums, rows));
+            rest.chunks_exact(inner).for_each(|row| add_row(sums, row));
             for (&sum, place) in sums.iter().zip(out.chunks_exact_mut(result.size())) {
                 let x = if self == S::Mean { sum / length as f64 } else { sum };
                 let value = match result {
@@ -279,6 +279,14 @@ fn extreme_of<T: Number>(line: &[T], first: T, least: bool) -> T {
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
 fn add_row<T: Number>(sums: &mut [f64], row: &[T]) {
     sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x.f64());
+}
+
+/// As [`add_row`], of four.
+#[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
+fn add_four<T: Number>(sums: &mut [f64], [a, b, c, d]: [&[T]; 4]) {
+    for ((((sum, a), b), c), d) in sums.iter_mut().zip(a).zip(b).zip(c).zip(d) {
+        *sum += (a.f64() + b.f64()) + (c.f64() + d.f64());
+    }
 }
 
 fn real(dtype: DType, x: f64) -> Scalar {

@@ -11,7 +11,7 @@ use ami_graph::schema::Schema;
 use std::time::{Duration, Instant};
 
 /// How often a member reports when nothing changes.
-const INTERVAL: Duration = Duration::from_millis(500);
+const INTERVAL: Duration = Duration::from_secs(1);
 
 /// The two sockets to the manager, and what was said last.
 pub struct Reporter {

@@ -54,9 +54,19 @@ impl Root {
                 self.pass(host, epoch, outcome);
             }
         }
-        let (flushes, durable) = self.builder.watermark(host, epoch);
-        let (host, life) = (host.to_string(), self.life);
-        self.tell(&RootMessage::Watermark { host, epoch, life, flushes, durable })
+        self.owed.insert((host.to_string(), epoch));
+        Ok(())
+    }
+
+    /// Tells hosts up to where their flushes are merged. After publishing: clients wait for results,
+    /// nobody waits for this; and however many flushes came, one message says it.
+    pub(super) fn acknowledge(&mut self) -> anyhow::Result<()> {
+        while let Some((host, epoch)) = self.owed.pop_first() {
+            let (flushes, durable) = self.builder.watermark(&host, epoch);
+            let life = self.life;
+            self.tell(&RootMessage::Watermark { host, epoch, life, flushes, durable })?;
+        }
+        Ok(())
     }
 
     /// A host holds flushes up to here no more: those that this root lacks are lost.

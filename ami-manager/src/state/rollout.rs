@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 /// Announcements are repeated after this time while somebody has not answered …
 pub const FAST_NS: u64 = 250_000_000;
-/// … and after this time for late joiners.
-pub const SLOW_NS: u64 = 1_000_000_000;
+/// … and after this time when everybody has: for who has not reported yet, and so is not known to lack it.
+pub const SLOW_NS: u64 = 5_000_000_000;
 /// A withdrawal is repeated for so long.
 const WITHDRAW_NS: u64 = 2_000_000_000;
 /// A version that is activated but not in effect holds up the next edit no longer than this.
