@@ -1,7 +1,7 @@
 //! How fast the ops of detector images are, on 1024×1024 and one thread, and beside them in the
 //! same run a loop that reads the image: what memory allows.
 //!
-//! `cargo bench -p ami-graph --bench images`; each line is the best of several rounds.
+//! `cargo bench -p ami-graph --bench images`; an iteration is an image, an item a pixel.
 
 use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
 use ami_graph::limits::Limits;
@@ -10,31 +10,24 @@ use ami_graph::run::WorkerStage;
 use ami_graph::schema::{Field, Kind, Schema};
 use ami_graph::spec::{GraphSet, GraphSpec};
 use ami_graph::value::{Array, DType};
-use std::hint::black_box;
-use std::sync::Arc;
-use std::time::Instant;
+use divan::Bencher;
+use divan::counter::ItemsCount;
+use std::sync::{Arc, LazyLock};
 
 const SIDE: usize = 1024;
-const ROUNDS: usize = 40;
 
-/// Nodes over an image, and its element type.
-const NODES: &[(DType, &str)] = &[
-    (
-        DType::F32,
-        r#"{"op": "peakfinder8", "in": "img", "center": [511.5, 511.5], "adc_threshold": 200}"#,
-    ),
-    (
-        DType::U16,
-        r#"{"op": "peakfinder8", "in": "img", "center": [511.5, 511.5], "adc_threshold": 200}"#,
-    ),
-    (DType::F32, r#"{"op": "azimuthal", "in": "img", "center": [511.5, 511.5]}"#),
-    (DType::U16, r#"{"op": "azimuthal", "in": "img", "center": [511.5, 511.5]}"#),
-    (DType::F32, r#"{"op": "azimuthal", "in": "img", "center": [511.5, 511.5], "split": "bbox"}"#),
-    (DType::U16, r#"{"op": "azimuthal", "in": "img", "center": [511.5, 511.5], "sectors": 8}"#),
+/// Nodes over an image, whose name is its element type.
+const NODES: &[&str] = &[
+    r#"{"op": "peakfinder8", "in": "f32", "center": [511.5, 511.5], "adc_threshold": 200}"#,
+    r#"{"op": "peakfinder8", "in": "u16", "center": [511.5, 511.5], "adc_threshold": 200}"#,
+    r#"{"op": "azimuthal", "in": "f32", "center": [511.5, 511.5]}"#,
+    r#"{"op": "azimuthal", "in": "u16", "center": [511.5, 511.5]}"#,
+    r#"{"op": "azimuthal", "in": "f32", "center": [511.5, 511.5], "split": "bbox"}"#,
+    r#"{"op": "azimuthal", "in": "u16", "center": [511.5, 511.5], "sectors": 8}"#,
 ];
 
 /// A background that falls off, with 100 peaks; the same numbers every time.
-fn pixels() -> Vec<u16> {
+static PIXELS: LazyLock<Vec<u16>> = LazyLock::new(|| {
     let mut state = 1u32;
     let mut noise = move || {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -54,11 +47,14 @@ fn pixels() -> Vec<u16> {
         }
     }
     image
-}
+});
+
+static FLOATS: LazyLock<Vec<f32>> =
+    LazyLock::new(|| PIXELS.iter().map(|&p| f32::from(p)).collect());
 
 fn stage(dtype: DType, node: &str) -> WorkerStage {
-    let img = Field {
-        name: "img".into(),
+    let image = Field {
+        name: dtype.name().into(),
         aliases: Vec::new(),
         dtype,
         rank: 2,
@@ -68,50 +64,47 @@ fn stage(dtype: DType, node: &str) -> WorkerStage {
     };
     let text = format!(r#"{{"name": "g", "nodes": {{"n": {node}}}}}"#);
     let spec = GraphSpec::parse(&text).expect("the graphs here are good");
-    let schema = Arc::new(Schema { fields: vec![img] });
+    let schema = Arc::new(Schema { fields: vec![image] });
     let plan = Plan::new(Arc::new(GraphSet::of(spec)), schema, &Limits::default());
     assert!(plan.errors().is_empty(), "{}", plan.errors()[0]);
     WorkerStage::new(Arc::new(plan))
 }
 
-/// Best time of one call, in ns per pixel.
-#[allow(clippy::disallowed_methods)] // measuring is what this file is for
-fn best(mut call: impl FnMut()) -> f64 {
-    let round = |_| {
-        let begin = Instant::now();
-        call();
-        begin.elapsed().as_secs_f64()
-    };
-    (0..ROUNDS).map(round).fold(f64::INFINITY, f64::min) * 1e9 / (SIDE * SIDE) as f64
+fn main() {
+    divan::main();
 }
 
-fn main() {
-    let pixels = pixels();
-    let floats: Vec<f32> = pixels.iter().map(|&p| f32::from(p)).collect();
-    let whole = Array::from_elements(&[SIDE, SIDE], &pixels);
-    let float = Array::from_elements(&[SIDE, SIDE], &floats);
-    let read = best(|| {
-        black_box(black_box(&pixels).iter().map(|&p| u32::from(p)).sum::<u32>());
-    });
-    println!("{read:7.3} ns/pixel  native loop that sums uint16");
-    let read = best(|| {
+#[divan::bench(args = NODES)]
+fn node(bencher: Bencher<'_, '_>, node: &str) {
+    let (dtype, array) = match node.contains("u16") {
+        true => (DType::U16, Array::from_elements(&[SIDE, SIDE], &PIXELS[..])),
+        false => (DType::F32, Array::from_elements(&[SIDE, SIDE], &FLOATS[..])),
+    };
+    let dims = Dims::new(&[SIDE, SIDE]).expect("two axes");
+    let items = vec![Some(ArrayRef { dims, data: array.bytes() })];
+    let columns = vec![Column::Arrays { dtype, items }];
+    let batch = Batch { host: 0, first_sequence: 0, timestamps: &[0], columns };
+    let mut stage = stage(dtype, node);
+    bencher.counter(ItemsCount::new(SIDE * SIDE)).bench_local(|| stage.absorb(&batch));
+}
+
+#[divan::bench]
+fn native_sum_u16(bencher: Bencher<'_, '_>) {
+    let pixels = &PIXELS[..];
+    bencher
+        .counter(ItemsCount::new(SIDE * SIDE))
+        .bench(|| divan::black_box(pixels).iter().map(|&p| u32::from(p)).sum::<u32>());
+}
+
+#[divan::bench]
+fn native_sum_f32(bencher: Bencher<'_, '_>) {
+    let floats = &FLOATS[..];
+    bencher.counter(ItemsCount::new(SIDE * SIDE)).bench(|| {
         // Eight sums, so that the loop is one of loads and not a chain of additions.
         let mut sums = [0.0f32; 8];
-        for row in black_box(&floats).chunks_exact(8) {
+        for row in divan::black_box(floats).chunks_exact(8) {
             sums.iter_mut().zip(row).for_each(|(sum, x)| *sum += x);
         }
-        black_box(sums);
+        sums
     });
-    println!("{read:7.3} ns/pixel  native loop that sums float32");
-    let dims = Dims::new(&[SIDE, SIDE]).expect("two axes");
-    for (dtype, node) in NODES {
-        let array = if *dtype == DType::U16 { &whole } else { &float };
-        let items = vec![Some(ArrayRef { dims, data: array.bytes() })];
-        let columns = vec![Column::Arrays { dtype: *dtype, items }];
-        let batch = Batch { host: 0, first_sequence: 0, timestamps: &[0], columns };
-        let mut stage = stage(*dtype, node);
-        let each = best(|| stage.absorb(&batch));
-        let ms = each * (SIDE * SIDE) as f64 / 1e6;
-        println!("{each:7.3} ns/pixel  {ms:7.3} ms/frame  {dtype}  {node}");
-    }
 }

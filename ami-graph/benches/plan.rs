@@ -1,6 +1,6 @@
 //! How long a graph of 200 nodes takes from its text to stages that run: 10 ms are the goal.
 //!
-//! `cargo bench -p ami-graph --bench plan`; each line is the best and the median of several rounds.
+//! `cargo bench -p ami-graph --bench plan`; an iteration is the whole graph.
 
 use ami_graph::limits::Limits;
 use ami_graph::plan::Plan;
@@ -11,9 +11,7 @@ use ami_graph::spec::{GraphSet, GraphSpec};
 use ami_graph::value::DType;
 use serde_json::{Map, json};
 use std::sync::Arc;
-use std::time::Instant;
 
-const ROUNDS: usize = 100;
 /// Each makes five nodes.
 const CHAINS: usize = 40;
 
@@ -53,36 +51,29 @@ fn schema() -> Arc<Schema> {
     Arc::new(Schema { fields })
 }
 
-/// Milliseconds of every round, sorted.
-#[allow(clippy::disallowed_methods)] // measuring is what this file is for
-fn rounds(mut work: impl FnMut()) -> Vec<f64> {
-    let round = |_| {
-        let begin = Instant::now();
-        work();
-        begin.elapsed().as_secs_f64() * 1e3
-    };
-    let mut times: Vec<f64> = (0..ROUNDS).map(round).collect();
-    times.sort_by(f64::total_cmp);
-    times
-}
-
-fn show(what: &str, times: &[f64]) {
-    println!("{:7.3} ms best, {:7.3} ms median  {what}", times[0], times[ROUNDS / 2]);
-}
-
 fn main() {
-    let (text, schema, limits) = (text(), schema(), Limits::default());
-    let validated = || {
-        let set = GraphSet::of(GraphSpec::parse(&text).expect("the graph here is good"));
-        let plan = Plan::new(Arc::new(set), schema.clone(), &limits);
-        assert!(plan.errors().is_empty(), "{}", plan.errors()[0]);
-        assert_eq!(plan.nodes().len(), 5 * CHAINS);
-        Arc::new(plan)
-    };
-    show("200 nodes: text to validated plan", &rounds(|| drop(validated())));
-    let compiled = || {
-        let plan = validated();
+    divan::main();
+}
+
+fn plan(text: &str, schema: &Arc<Schema>) -> Arc<Plan> {
+    let set = GraphSet::of(GraphSpec::parse(text).expect("the graph here is good"));
+    let plan = Plan::new(Arc::new(set), schema.clone(), &Limits::default());
+    assert!(plan.errors().is_empty(), "{}", plan.errors()[0]);
+    assert_eq!(plan.nodes().len(), 5 * CHAINS);
+    Arc::new(plan)
+}
+
+#[divan::bench]
+fn text_to_validated_plan(bencher: divan::Bencher<'_, '_>) {
+    let (text, schema) = (text(), schema());
+    bencher.bench(|| plan(&text, &schema));
+}
+
+#[divan::bench]
+fn text_to_stages_of_worker_and_root(bencher: divan::Bencher<'_, '_>) {
+    let (text, schema) = (text(), schema());
+    bencher.bench_local(|| {
+        let plan = plan(&text, &schema);
         (WorkerStage::new(plan.clone()), RootStage::new(plan))
-    };
-    show("200 nodes: text to stages of worker and root", &rounds(|| drop(compiled())));
+    });
 }

@@ -1,6 +1,6 @@
-//! How fast one worker stage is: ns per event of scalars, GB/s of images.
+//! How fast one worker stage is: a unit of scalars, and a unit of images, through one node.
 //!
-//! `cargo bench -p ami-graph`; each line is the best of several rounds.
+//! `cargo bench -p ami-graph --bench stage`; an iteration is a unit, 4096 events or 4 frames.
 
 use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
 use ami_graph::limits::Limits;
@@ -9,8 +9,9 @@ use ami_graph::run::WorkerStage;
 use ami_graph::schema::{Field, Kind, Schema};
 use ami_graph::spec::{GraphSet, GraphSpec};
 use ami_graph::value::DType;
-use std::sync::Arc;
-use std::time::Instant;
+use divan::Bencher;
+use divan::counter::{BytesCount, ItemsCount};
+use std::sync::{Arc, LazyLock};
 
 const EVENTS: usize = 4096;
 /// Frames in a unit, as 8 MiB hold.
@@ -18,7 +19,6 @@ const FRAMES: usize = 4;
 const FRAME_BYTES: usize = 2 << 20;
 /// Frames that differ: more than caches hold.
 const POOL: usize = 64;
-const ROUNDS: usize = 40;
 
 /// Nodes over scalars.
 const SCALARS: &[&str] = &[
@@ -37,21 +37,21 @@ const SCALARS: &[&str] = &[
     r#"{"op": "expr", "in": {"a": "x", "b": "y"}, "expr": "a*2 + sqrt(b)"}"#,
 ];
 
-/// Nodes over images, and the field of these.
-const IMAGES: &[(&str, &str)] = &[
-    (r#"{"op": "sum", "in": "img"}"#, "img"),
-    (r#"{"op": "sum", "in": "flt"}"#, "flt"),
-    (r#"{"op": "mean", "in": "dbl"}"#, "dbl"),
-    (r#"{"op": "max", "in": "img"}"#, "img"),
-    (r#"{"op": "stats", "in": "img"}"#, "img"),
-    (r#"{"op": "hist", "in": "img", "bins": 100, "range": [0, 65536]}"#, "img"),
-    (r#"{"op": "last", "in": "img"}"#, "img"),
-    (r#"{"op": "roi", "in": "img", "x": [100, 600], "y": [100, 600]}"#, "img"),
-    (r#"{"op": "array_stat", "in": "img"}"#, "img"),
-    (r#"{"op": "array_stat", "in": "img", "stat": "max"}"#, "img"),
-    (r#"{"op": "project", "in": "img"}"#, "img"),
-    (r#"{"op": "project", "in": "dbl"}"#, "dbl"),
-    (r#"{"op": "threshold", "in": "img", "below": 100}"#, "img"),
+/// Nodes over images.
+const IMAGES: &[&str] = &[
+    r#"{"op": "sum", "in": "img"}"#,
+    r#"{"op": "sum", "in": "flt"}"#,
+    r#"{"op": "mean", "in": "dbl"}"#,
+    r#"{"op": "max", "in": "img"}"#,
+    r#"{"op": "stats", "in": "img"}"#,
+    r#"{"op": "hist", "in": "img", "bins": 100, "range": [0, 65536]}"#,
+    r#"{"op": "last", "in": "img"}"#,
+    r#"{"op": "roi", "in": "img", "x": [100, 600], "y": [100, 600]}"#,
+    r#"{"op": "array_stat", "in": "img"}"#,
+    r#"{"op": "array_stat", "in": "img", "stat": "max"}"#,
+    r#"{"op": "project", "in": "img"}"#,
+    r#"{"op": "project", "in": "dbl"}"#,
+    r#"{"op": "threshold", "in": "img", "below": 100}"#,
 ];
 
 fn field(name: &str, dtype: DType, shape: &[usize]) -> Field {
@@ -84,109 +84,101 @@ fn stage(node: &str) -> WorkerStage {
     WorkerStage::new(Arc::new(plan))
 }
 
-/// Best time of several, in seconds.
-#[allow(clippy::disallowed_methods)] // measuring is what this file is for
-fn best_of(rounds: usize, mut work: impl FnMut()) -> f64 {
-    let round = |_| {
-        let begin = Instant::now();
-        work();
-        begin.elapsed().as_secs_f64()
-    };
-    (0..rounds).map(round).fold(f64::INFINITY, f64::min)
-}
-
 fn main() {
-    scalars();
-    images();
+    divan::main();
 }
 
-fn scalars() {
+/// Columns of a unit of scalars: x, k and y.
+static COLUMNS: LazyLock<(Vec<f64>, Vec<u16>, Vec<f64>)> = LazyLock::new(|| {
     let x: Vec<f64> = (0..EVENTS).map(|i| ((i * 7919) % 4001) as f64 / 800.0 - 1.0).collect();
     let k: Vec<u16> = (0..EVENTS).map(|i| (i % 50) as u16).collect();
     let y: Vec<f64> = x.iter().map(|x| x * x).collect();
+    (x, k, y)
+});
+
+#[divan::bench(args = SCALARS)]
+fn scalars(bencher: Bencher<'_, '_>, node: &str) {
+    let (x, k, y) = &*COLUMNS;
     let times: Vec<u64> = (0..EVENTS as u64).collect();
     let column = |data, dtype| Column::Scalars { dtype, data, present: None };
-    let scalar_batch = Batch {
+    let batch = Batch {
         host: 0,
         first_sequence: 0,
         timestamps: &times,
         columns: vec![
-            column(bytemuck::cast_slice(&x), DType::F64),
-            column(bytemuck::cast_slice(&k), DType::U16),
-            column(bytemuck::cast_slice(&y), DType::F64),
+            column(bytemuck::cast_slice(x), DType::F64),
+            column(bytemuck::cast_slice(k), DType::U16),
+            column(bytemuck::cast_slice(y), DType::F64),
             Column::Absent,
             Column::Absent,
             Column::Absent,
         ],
     };
-    for node in SCALARS {
-        let mut stage = stage(node);
-        let seconds = best_of(ROUNDS, || stage.absorb(&scalar_batch));
-        println!("{:7.2} ns/event  {node}", seconds * 1e9 / EVENTS as f64);
-    }
-    native(&x, &y);
+    let mut stage = stage(node);
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| stage.absorb(&batch));
 }
 
 /// What the compiler makes of `a*2 + sqrt(b)`: the limit of expressions.
-fn native(a: &[f64], b: &[f64]) {
-    let mut out = vec![0.0; a.len()];
-    let seconds = best_of(ROUNDS, || {
+#[divan::bench]
+fn scalars_native_expression(bencher: Bencher<'_, '_>) {
+    let (a, _, b) = &*COLUMNS;
+    let mut out = vec![0.0; EVENTS];
+    bencher.counter(ItemsCount::new(EVENTS)).bench_local(|| {
         for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
             *out = a * 2.0 + b.sqrt();
         }
-        std::hint::black_box(&mut out);
+        divan::black_box(&mut out);
     });
-    println!("{:7.2} ns/event  a*2 + sqrt(b) as a loop in Rust", seconds * 1e9 / EVENTS as f64);
 }
 
-/// Frames of 2 MiB, of which one unit after the other is absorbed: more than caches hold, as in a
-/// ring.
-fn images() {
-    let pixels = FRAME_BYTES / 2;
-    let whole: Vec<u16> = (0..POOL * pixels).map(|i| (i * 31) as u16).collect();
-    let floats: Vec<f32> = (0..POOL * pixels / 2).map(|i| (i % 65_521) as f32).collect();
-    let doubles: Vec<f64> = (0..POOL * pixels / 4).map(|i| (i % 65_521) as f64).collect();
-    native_read(&doubles);
+/// Frames of 2 MiB, more than caches hold, as in a ring: u16, f32 and f64.
+static FRAMES_OF: LazyLock<(Vec<u16>, Vec<f32>, Vec<f64>)> = LazyLock::new(|| {
+    let pixels = POOL * FRAME_BYTES / 2;
+    (
+        (0..pixels).map(|i| (i * 31) as u16).collect(),
+        (0..pixels / 2).map(|i| (i % 65_521) as f32).collect(),
+        (0..pixels / 4).map(|i| (i % 65_521) as f64).collect(),
+    )
+});
+
+/// One unit after the other is absorbed.
+#[divan::bench(args = IMAGES)]
+fn images(bencher: Bencher<'_, '_>, node: &str) {
+    let (whole, floats, doubles) = &*FRAMES_OF;
     let pools = [
-        ("img", DType::U16, bytemuck::cast_slice::<_, u8>(&whole)),
-        ("flt", DType::F32, bytemuck::cast_slice(&floats)),
-        ("dbl", DType::F64, bytemuck::cast_slice(&doubles)),
+        ("img", DType::U16, bytemuck::cast_slice::<_, u8>(whole)),
+        ("flt", DType::F32, bytemuck::cast_slice(floats)),
+        ("dbl", DType::F64, bytemuck::cast_slice(doubles)),
     ];
     let times: Vec<u64> = (0..FRAMES as u64).collect();
-    for (node, field) in IMAGES {
-        let units = pools[0].2.len() / FRAME_BYTES / FRAMES;
-        let batches: Vec<Batch<'_>> = (0..units)
-            .map(|unit| {
-                let mut columns = vec![Column::Absent, Column::Absent, Column::Absent];
-                columns.extend(pools.iter().map(|&(name, dtype, pool)| match name == *field {
-                    true => column(dtype, shape(name), &pool[unit * FRAMES * FRAME_BYTES..]),
-                    false => Column::Absent,
-                }));
-                Batch { host: 0, first_sequence: 0, timestamps: &times, columns }
-            })
-            .collect();
-        let mut stage = stage(node);
-        let seconds = best_of(5, || batches.iter().for_each(|batch| stage.absorb(batch)));
-        report(seconds, node);
-    }
-}
-
-fn report(seconds: f64, what: &str) {
-    let frame = seconds / POOL as f64;
-    println!("{:7.2} GB/s  {:7.3} ms/frame  {what}", FRAME_BYTES as f64 / frame / 1e9, frame * 1e3);
+    let unit = |unit: usize| {
+        let mut columns = vec![Column::Absent, Column::Absent, Column::Absent];
+        columns.extend(pools.iter().map(|&(name, dtype, pool)| match node.contains(name) {
+            true => column(dtype, shape(name), &pool[unit * FRAMES * FRAME_BYTES..]),
+            false => Column::Absent,
+        }));
+        Batch { host: 0, first_sequence: 0, timestamps: &times, columns }
+    };
+    let units: Vec<Batch<'_>> = (0..POOL / FRAMES).map(unit).collect();
+    let mut turn = units.iter().cycle();
+    let mut stage = stage(node);
+    bencher.counter(BytesCount::new(FRAMES * FRAME_BYTES)).bench_local(|| {
+        turn.next().into_iter().for_each(|unit| stage.absorb(unit));
+    });
 }
 
 /// How fast one core reads the frames: the limit of everything that looks at all pixels.
-fn native_read(pool: &[f64]) {
-    let words: &[u64] = bytemuck::cast_slice(pool);
-    let seconds = best_of(5, || {
-        let sums = words.as_chunks::<32>().0.iter().fold([0u64; 32], |mut sums, chunk| {
+#[divan::bench]
+fn images_native_read(bencher: Bencher<'_, '_>) {
+    let words: &[u64] = bytemuck::cast_slice(&FRAMES_OF.2);
+    let mut turn = words.chunks_exact(FRAMES * FRAME_BYTES / 8).cycle();
+    bencher.counter(BytesCount::new(FRAMES * FRAME_BYTES)).bench_local(|| {
+        let unit = turn.next().unwrap_or_default();
+        unit.as_chunks::<32>().0.iter().fold([0u64; 32], |mut sums, chunk| {
             sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum = sum.wrapping_add(*x));
             sums
-        });
-        std::hint::black_box(sums);
+        })
     });
-    report(seconds, "reading them, as a loop in Rust");
 }
 
 /// Shape of the frames of a field.

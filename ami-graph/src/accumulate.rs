@@ -163,9 +163,8 @@ fn add_block_plain(sums: &mut [f64], parts: [&[f32]; BLOCK]) {
 pub fn quarters<T>(rows: &[T], width: usize) -> (impl Iterator<Item = [&[T]; BLOCK]>, &[T]) {
     let run = rows.len() / width.max(1) / BLOCK * width;
     let (whole, rest) = rows.split_at(run * BLOCK);
-    let row = move |start| {
-        std::array::from_fn(|i| &whole[i * run + start..i * run + start + width])
-    };
+    let row =
+        move |start| std::array::from_fn(|i| &whole[i * run + start..i * run + start + width]);
     ((0..run).step_by(width.max(1)).map(row), rest)
 }
 

@@ -1,6 +1,7 @@
 //! What the store knows: last values, a bounded history, consistent frames. Pure.
 
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::Value;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -77,6 +78,28 @@ pub enum IngestError {
     },
 }
 
+/// What the store reads of a header.
+#[derive(Deserialize)]
+struct Header {
+    seq: u64,
+    heartbeat: u64,
+    #[serde(default)]
+    arrays: Vec<Value>,
+    /// Of a marker: topics and their sequence numbers.
+    topics: Option<BTreeMap<String, u64>>,
+}
+
+/// What `@retire` says.
+#[derive(Deserialize)]
+struct Retired {
+    topics: Vec<String>,
+}
+
+/// A JSON object; lists would do for structs, too, but not for clients.
+fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
+    json.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(json).ok())?
+}
+
 /// Longest name of a topic, bytes.
 const LONGEST_TOPIC: usize = 1024;
 
@@ -122,23 +145,16 @@ impl Store {
             return Err(IngestError::Topic(topic.len()));
         }
         let name = std::str::from_utf8(topic).map_err(|_| unreadable())?;
-        let parsed: Map<String, Value> =
-            serde_json::from_slice(header).map_err(|_| unreadable())?;
         if name == "@retire" {
-            self.retire(&parsed);
+            self.retire(&object(header).ok_or_else(unreadable)?);
             return Ok(());
         }
-        let number = |key: &str| parsed.get(key).and_then(Value::as_u64);
-        let (Some(seq), Some(heartbeat)) = (number("seq"), number("heartbeat")) else {
-            return Err(unreadable());
-        };
-        check_buffers(name, &parsed, buffers)?;
-        if let Some(graph) = name.strip_suffix("/@heartbeat")
-            && let Some(topics) = parsed.get("topics").and_then(Value::as_object)
-        {
-            let member = |(topic, seq): (&String, &Value)| {
-                let (history, seq) = (self.topics.get(topic)?, seq.as_u64()?);
-                history.iter().rev().find(|m| m.seq == seq).cloned()
+        let Header { seq, heartbeat, arrays, topics } = object(header).ok_or_else(unreadable)?;
+        check_buffers(name, &arrays, buffers)?;
+        if let (Some(graph), Some(topics)) = (name.strip_suffix("/@heartbeat"), topics) {
+            let member = |(topic, seq): (&String, &u64)| {
+                let history = self.topics.get(topic)?;
+                history.iter().rev().find(|m| m.seq == *seq).cloned()
             };
             let members: Vec<Message> = topics.iter().filter_map(member).collect();
             // A marker before its features (a store that just came) makes no frame.
@@ -210,9 +226,8 @@ impl Store {
         }
     }
 
-    fn retire(&mut self, header: &Map<String, Value>) {
-        for topic in header.get("topics").and_then(Value::as_array).into_iter().flatten() {
-            let Some(topic) = topic.as_str() else { continue };
+    fn retire(&mut self, retired: &Retired) {
+        for topic in &retired.topics {
             let gone = self.topics.remove(topic).unwrap_or_default();
             self.bytes -= gone.iter().map(Message::bytes).sum::<usize>();
             if let Some(graph) = topic.strip_suffix("/@heartbeat") {
@@ -266,13 +281,7 @@ impl Store {
 
 /// Whether there are the buffers that the header names, each as long as dtype and shape say: a
 /// client may trust the header.
-fn check_buffers(
-    topic: &str,
-    header: &Map<String, Value>,
-    buffers: &[&[u8]],
-) -> Result<(), IngestError> {
-    let none = Vec::new();
-    let arrays = header.get("arrays").and_then(Value::as_array).unwrap_or(&none);
+fn check_buffers(topic: &str, arrays: &[Value], buffers: &[&[u8]]) -> Result<(), IngestError> {
     if arrays.len() != buffers.len() {
         let (found, named) = (buffers.len(), arrays.len());
         return Err(IngestError::Buffers { topic: topic.into(), found, named });
@@ -304,7 +313,7 @@ fn length(entry: &Value) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Map, json};
 
     fn put(store: &mut Store, topic: &str, seq: u64, heartbeat: u64, size: usize) {
         let header = json!({"topic": topic, "seq": seq, "heartbeat": heartbeat,
@@ -433,6 +442,8 @@ mod tests {
         assert_eq!(store.ingest(&[b"x"], 0), Err(IngestError::Frames(1)));
         assert!(matches!(store.ingest(&[b"x", b"{"], 0), Err(IngestError::Header(_))));
         assert!(matches!(store.ingest(&[b"\xff", b"{}"], 0), Err(IngestError::Header(_))));
+        assert!(matches!(store.ingest(&[b"x", b"[1,2]"], 0), Err(IngestError::Header(_))));
+        assert!(matches!(store.ingest(&[b"@retire", b"{}"], 0), Err(IngestError::Header(_))));
         let header = br#"{"seq":1,"heartbeat":2,"arrays":[{}]}"#;
         assert!(matches!(store.ingest(&[b"x", header], 0), Err(IngestError::Buffers { .. })));
     }
