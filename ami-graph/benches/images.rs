@@ -18,12 +18,12 @@ const SIDE: usize = 1024;
 
 /// Nodes over an image, whose name is its element type.
 const NODES: &[&str] = &[
-    r#"{"op": "peakfinder8", "in": "f32", "center": [511.5, 511.5], "adc_threshold": 200}"#,
-    r#"{"op": "peakfinder8", "in": "u16", "center": [511.5, 511.5], "adc_threshold": 200}"#,
-    r#"{"op": "azimuthal", "in": "f32", "center": [511.5, 511.5]}"#,
-    r#"{"op": "azimuthal", "in": "u16", "center": [511.5, 511.5]}"#,
-    r#"{"op": "azimuthal", "in": "f32", "center": [511.5, 511.5], "split": "bbox"}"#,
-    r#"{"op": "azimuthal", "in": "u16", "center": [511.5, 511.5], "sectors": 8}"#,
+    r#"{"op": "peakfinder8", "in": "float32", "center": [511.5, 511.5], "adc_threshold": 200}"#,
+    r#"{"op": "peakfinder8", "in": "uint16", "center": [511.5, 511.5], "adc_threshold": 200}"#,
+    r#"{"op": "azimuthal", "in": "float32", "center": [511.5, 511.5]}"#,
+    r#"{"op": "azimuthal", "in": "uint16", "center": [511.5, 511.5]}"#,
+    r#"{"op": "azimuthal", "in": "float32", "center": [511.5, 511.5], "split": "bbox"}"#,
+    r#"{"op": "azimuthal", "in": "uint16", "center": [511.5, 511.5], "sectors": 8}"#,
 ];
 
 /// A background that falls off, with 100 peaks; the same numbers every time.
@@ -76,7 +76,7 @@ fn main() {
 
 #[divan::bench(args = NODES)]
 fn node(bencher: Bencher<'_, '_>, node: &str) {
-    let (dtype, array) = match node.contains("u16") {
+    let (dtype, array) = match node.contains("uint16") {
         true => (DType::U16, Array::from_elements(&[SIDE, SIDE], &PIXELS[..])),
         false => (DType::F32, Array::from_elements(&[SIDE, SIDE], &FLOATS[..])),
     };
