@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 /// How often a member reports when nothing changes.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// How soon it tries again when the manager did not take a report: it may just be starting.
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// The two sockets to the manager, and what was said last.
 pub struct Reporter {
@@ -19,6 +21,8 @@ pub struct Reporter {
     reports: Socket,
     report: Report,
     sent: Option<Instant>,
+    /// The manager took the last report.
+    taken: bool,
     /// systemd knows the state.
     told: bool,
     frames: Vec<zmq::Message>,
@@ -66,7 +70,15 @@ impl Reporter {
         };
         // Reports of a stopped manager are worth nothing: an exit does not wait for them.
         let _ = reports.set_linger(0);
-        Ok(Reporter { announcements, reports, report, sent: None, told: false, frames: Vec::new() })
+        Ok(Reporter {
+            announcements,
+            reports,
+            report,
+            sent: None,
+            taken: false,
+            told: false,
+            frames: Vec::new(),
+        })
     }
 
     /// The socket to poll for announcements.
@@ -126,7 +138,8 @@ impl Reporter {
 
     /// Whether a report is due by time or because something changed: gather numbers then.
     pub fn due(&self) -> bool {
-        self.sent.is_none_or(|s| s.elapsed() >= INTERVAL)
+        let interval = if self.taken { INTERVAL } else { AGAIN };
+        self.sent.is_none_or(|s| s.elapsed() >= interval)
     }
 
     /// Sends the report.
@@ -139,6 +152,6 @@ impl Reporter {
         self.report.metrics.push(("ami_metrics_port".into(), f64::from(daemon.metrics_port)));
         self.report.metrics.push(("ami_report_time_ns".into(), now_ns() as f64));
         // A full queue means that nobody reads: the next report says it all again.
-        let _ = socket::send(&self.reports, [codec::encode(&self.report)]);
+        self.taken = matches!(socket::send(&self.reports, [codec::encode(&self.report)]), Ok(true));
     }
 }

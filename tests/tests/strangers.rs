@@ -175,10 +175,12 @@ fn strangers_are_kept_out(site: &Site) {
     let bob = zmq::z85_encode(&site.key("bob.key", "public-key")).unwrap();
     let socket = site.socket(zmq::DEALER, "root", Some("bob"), "ami.key");
     site.refused(&socket, "root", &bob, "daemon is needed");
-    let status = site.ask("bob", &json!({ "cmd": "status" }));
-    let store =
-        status["members"].as_array().unwrap().iter().find(|m| m["role"] == "store").unwrap();
-    assert!(store["metrics"]["ami_refused_peers_total"].as_f64().unwrap() >= 1.0, "{store:#}");
+    until("the store to report whom it refused", || {
+        let status = site.ask("bob", &json!({ "cmd": "status" }));
+        let mut members = status["members"].as_array()?.iter();
+        let store = members.find(|m| m["role"] == "store")?;
+        (store["metrics"]["ami_refused_peers_total"].as_f64()? >= 1.0).then_some(())
+    });
 }
 
 fn a_revoked_key_edits_no_more(site: &Site) {
