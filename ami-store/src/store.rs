@@ -9,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Message {
     /// The JSON header as it came.
-    pub header: Arc<[u8]>,
+    pub header: Arc<Vec<u8>>,
     /// Buffers, one per array.
     pub buffers: Arc<[Vec<u8>]>,
     /// Number within its topic.
@@ -28,7 +28,7 @@ impl Message {
 
     /// What it takes.
     pub fn bytes(&self) -> usize {
-        self.header.len() + self.buffers.iter().map(Vec::len).sum::<usize>() + 64
+        self.header.capacity() + self.buffers.iter().map(Vec::len).sum::<usize>() + 64
     }
 }
 
@@ -100,6 +100,9 @@ fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
     json.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(json).ok())?
 }
 
+/// A header takes a multiple of so many bytes: with one digit more it fits where an older one was.
+const ROOM: usize = 128;
+
 /// Longest name of a topic, bytes.
 const LONGEST_TOPIC: usize = 1024;
 
@@ -163,7 +166,9 @@ impl Store {
             }
         }
         let buffers = buffers.iter().map(|b| b.to_vec()).collect();
-        let header = Arc::from(*header);
+        let mut room = Vec::with_capacity(header.len().next_multiple_of(ROOM));
+        room.extend_from_slice(header);
+        let header = Arc::new(room);
         self.keep(name, Message { header, buffers, seq, heartbeat, received_ns: now_ns })
     }
 
