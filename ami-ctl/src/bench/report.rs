@@ -11,6 +11,9 @@ pub fn table(documents: &[Map<String, Value>], limits: &Limits) -> String {
     for (name, value) in &limits.values {
         let _ = write!(text, " {name} {};", short(value.as_f64().unwrap_or(0.0)));
     }
+    for document in documents {
+        text += &of_frames(document).unwrap_or_default();
+    }
     text += "\n\n| case | work | events/s | GB/s | CPU µs per event: ventilator, workers, all | latency p50 / p99 / max ms | heartbeats complete | largest MiB |\n|---|---|---|---|---|---|---|---|\n";
     for document in documents {
         let own = vec![Value::Object(document.clone())];
@@ -34,6 +37,17 @@ pub fn table(documents: &[Map<String, Value>], limits: &Limits) -> String {
         }
     }
     text.trim_end().to_string()
+}
+
+/// What bounds a case with frames.
+fn of_frames(document: &Map<String, Value>) -> Option<String> {
+    let limit = |key: &str| Some(short(document.get("limits")?.get(key)?.as_f64()?));
+    let copied = limit("frames_copied_into_ring_per_s")?;
+    let read = limit("frames_copied_and_read_per_s_all_cores")?;
+    let case = plain(document.get("case")?);
+    Some(format!(
+        "\n{case}: one core copies {copied} such frames/s; all cores copy and read {read}."
+    ))
 }
 
 fn row(run: &Value) -> String {
