@@ -247,3 +247,19 @@ pub fn whole_sum(dtype: DType, data: &[u8], mask: Mask<'_>) -> i128 {
         _ => narrow_sum::<u8>(data, mask),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_added_once() {
+        for height in 0..11 {
+            let rows: Vec<f64> = (0..3 * height).map(|i| f64::from(1 << i)).collect();
+            let (mut sums, mut lost) = ([0.0; 3], [0.0; 3]);
+            add_rows(&mut sums, &mut lost, &rows);
+            let column = |k: usize| rows.iter().skip(k).step_by(3).sum::<f64>();
+            assert_eq!((sums, lost), ([column(0), column(1), column(2)], [0.0; 3]));
+        }
+    }
+}

@@ -97,7 +97,9 @@ struct Retired {
 
 /// A JSON object; lists would do for structs, too, but not for clients.
 fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Option<T> {
-    json.trim_ascii_start().starts_with(b"{").then(|| serde_json::from_slice(json).ok())?
+    // Text as a whole: also where the store does not look, as clients read all of it.
+    let text = std::str::from_utf8(json).ok()?;
+    text.trim_ascii_start().starts_with('{').then(|| serde_json::from_str(text).ok())?
 }
 
 /// A header takes a multiple of so many bytes: with one digit more it fits where an older one was.
@@ -447,6 +449,8 @@ mod tests {
         assert_eq!(store.ingest(&[b"x"], 0), Err(IngestError::Frames(1)));
         assert!(matches!(store.ingest(&[b"x", b"{"], 0), Err(IngestError::Header(_))));
         assert!(matches!(store.ingest(&[b"\xff", b"{}"], 0), Err(IngestError::Header(_))));
+        let header = b"{\"seq\":1,\"heartbeat\":2,\"op\":\"\xff\"}";
+        assert!(matches!(store.ingest(&[b"x", header], 0), Err(IngestError::Header(_))));
         assert!(matches!(store.ingest(&[b"x", b"[1,2]"], 0), Err(IngestError::Header(_))));
         assert!(matches!(store.ingest(&[b"@retire", b"{}"], 0), Err(IngestError::Header(_))));
         let header = br#"{"seq":1,"heartbeat":2,"arrays":[{}]}"#;

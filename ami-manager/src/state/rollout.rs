@@ -9,6 +9,7 @@ use crate::validate::verdict;
 use ami_graph::spec::{GraphSet, VersionedGraph};
 use ami_proto::ctl_to_manager::{Edit, Refusal};
 use ami_proto::manager_to_members::{Announce, Phase};
+use ami_proto::member_to_manager::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -266,7 +267,9 @@ impl State {
             let prepared = m.report.prepared.as_ref().map_or(0, |p| p.version);
             prepared.max(m.report.version) >= version
         };
-        let all_know = self.members.participants(now_ns).all(knows);
+        // The store follows results and answers nothing.
+        let listens = |m: &&Member| m.live(now_ns) && m.report.role != Role::Store;
+        let all_know = self.members.all().filter(listens).all(knows);
         if self.settling.is_some() || !all_know {
             return fast(self.json.len());
         }

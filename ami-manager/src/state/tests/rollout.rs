@@ -43,12 +43,15 @@ fn announcements_are_repeated_fast_while_open_and_slowly_for_late_joiners() {
         b.after(SLOW_NS / 4);
     }
     assert_eq!(b.count(Phase::Activate) - activated, 2, "seldom when everybody has it");
-    b.says(report(Role::Worker, "late", 0, None));
-    let before = b.count(Phase::Activate);
-    for _ in 0..4 {
-        b.after(FAST_NS);
+    for (role, told_soon) in [(Role::Store, false), (Role::Collector, true), (Role::Worker, true)] {
+        b.says(report(role, "late", 0, None));
+        let before = b.count(Phase::Activate);
+        for _ in 0..4 {
+            b.after(FAST_NS);
+        }
+        assert_eq!(b.count(Phase::Activate) - before >= 4, told_soon, "a newcomer, {role:?}");
+        b.says(report(role, "late", u64::from(role != Role::Worker), None));
     }
-    assert!(b.count(Phase::Activate) - before >= 4, "a newcomer is told soon");
     b.after(SLOW_NS);
     assert_eq!(b.answer(json!({"cmd": "status"}))["in_effect"], 0, "the newcomer is behind");
     b.says(report(Role::Worker, "late", 1, Some((1, ""))));
