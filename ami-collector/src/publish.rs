@@ -29,19 +29,19 @@ impl Publisher {
     ) -> Vec<(String, Frames)> {
         let heartbeat = Heartbeat { ready, truth, complete };
         let mut messages = Vec::with_capacity(published.len() + 1);
-        let mut graphs: BTreeMap<String, Of> = BTreeMap::new();
+        let mut graphs: BTreeMap<String, Topics> = BTreeMap::new();
         for feature in published {
             let seq = self.next(&feature.topic);
             let frames = heartbeat.feature(seq, &feature);
             let Published { graph, topic, version, .. } = feature;
-            let of = graphs.entry(graph).or_insert(Of { version, topics: BTreeMap::new() });
-            of.topics.insert(topic.clone(), seq);
+            let topics = graphs.entry(graph).or_insert(Topics { version, seqs: BTreeMap::new() });
+            topics.seqs.insert(topic.clone(), seq);
             messages.push((topic, frames));
         }
-        for (graph, of) in graphs {
+        for (graph, topics) in graphs {
             let topic = format!("{graph}/@heartbeat");
             let seq = self.next(&topic);
-            let frames = heartbeat.marker(&topic, seq, &graph, of);
+            let frames = heartbeat.marker(&topic, seq, &graph, topics);
             messages.push((topic, frames));
         }
         self.messages += messages.len() as u64;
@@ -62,10 +62,10 @@ impl Publisher {
     }
 }
 
-/// What a graph published.
-struct Of {
+/// What a graph published: topics and their sequence numbers.
+struct Topics {
     version: u64,
-    topics: BTreeMap<String, u64>,
+    seqs: BTreeMap<String, u64>,
 }
 
 /// Whether a topic is of one of these features, or the heartbeat marker of one of their graphs.
@@ -214,10 +214,10 @@ impl<'a> Heartbeat<'a> {
         }
     }
 
-    fn marker(&self, topic: &str, seq: u64, graph: &str, of: Of) -> Frames {
+    fn marker(&self, topic: &str, seq: u64, graph: &str, topics: Topics) -> Frames {
         let header = Marker {
-            common: self.common(topic, seq, graph, of.version),
-            topics: of.topics,
+            common: self.common(topic, seq, graph, topics.version),
+            topics: topics.seqs,
             arrays: [],
             values: Values(&[]),
         };
