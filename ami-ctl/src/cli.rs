@@ -86,7 +86,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Pedestal(args) => commands::pedestal::run(&args, &system()?),
         Command::Record(args) => commands::record::run(&args, &system()?),
         Command::Doctor(args) => commands::doctor::run(&args, &system()?),
-        Command::Bench(args) => bench::run(&args, globals.json),
+        Command::Bench(args) => bench::run(&args, &globals),
         Command::Keys(args) => commands::keys::run(&args, &system()?),
         Command::Completions(args) => commands::completions::run(&args),
     }

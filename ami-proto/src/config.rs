@@ -74,7 +74,7 @@ sections! {
         security: Security, metrics: Metrics,
     }
     /// `[instance]`
-    Instance { name: String, run_dir: PathBuf, host: String }
+    Instance { name: String, run_dir: PathBuf, host: String, cpu_latency_us: i32 }
     /// `[endpoints]`
     Endpoints {
         ventilator: String, collector: String, root: String, decisions: String, results: String,

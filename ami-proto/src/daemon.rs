@@ -2,12 +2,14 @@
 //! systemd, exit code.
 
 use crate::config::Config;
+use crate::cpu_latency;
 use crate::memory::Memory;
 use crate::metrics::{self, Metrics};
 use crate::role_lock::RoleLock;
 use crate::security::Security;
 use crate::socket;
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -37,6 +39,7 @@ pub struct Daemon {
     /// The supervisor's process id, where it asked to be outlived by nobody.
     parent: Option<u32>,
     _lock: Option<RoleLock>,
+    _awake: Option<File>,
 }
 
 /// Lets this process run on these processors only; on all when there are none in the list. To be
@@ -78,6 +81,7 @@ impl Daemon {
             notified: None,
             parent: None,
             _lock: None,
+            _awake: None,
         }
     }
 
@@ -240,6 +244,7 @@ fn launch(definition: Definition, config: &Config) -> anyhow::Result<()> {
         parent: std::env::var_os("AMI_EXIT_WITH_PARENT")
             .map(|_| std::os::unix::process::parent_id()),
         _lock: lock.transpose()?,
+        _awake: cpu_latency::hold(config.instance.cpu_latency_us),
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), metrics_port, "starting");
     let result = (definition.run)(config, &mut daemon);

@@ -25,7 +25,7 @@ pub struct Case {
     pub workers: u16,
     /// Bytes of the ring.
     pub ring_bytes: u64,
-    /// Further options of the system.
+    /// Further options of the system; those of the command line come after them.
     pub set: Vec<String>,
     /// Clients beside the one that measures.
     pub clients: usize,

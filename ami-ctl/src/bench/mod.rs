@@ -27,6 +27,8 @@ use std::process::ExitCode;
 
 use crate::failure::Failure;
 use crate::print;
+use crate::system::Globals;
+use ami_proto::config::Config;
 
 /// Arguments.
 #[derive(Debug, clap::Args)]
@@ -40,11 +42,12 @@ pub struct Args {
     table: Option<PathBuf>,
 }
 
-/// Measures.
+/// Measures. `--config` and `--set` go to the system that is measured, after what the case sets.
 ///
 /// # Errors
 /// When there is no such case, the system does not run, or an event is lost.
-pub fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
+pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let json = globals.json;
     if args.case.as_deref() == Some("tree") {
         return tree_only(args, json);
     }
@@ -60,7 +63,9 @@ pub fn run(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
             })?]
         }
     };
-    let mut bench = Bench { limits: Limits::measure()?, frames: BTreeMap::new(), quiet: json };
+    Config::load(globals.config.as_deref(), &globals.set)?;
+    let (limits, frames) = (Limits::measure()?, BTreeMap::new());
+    let mut bench = Bench { globals, limits, frames };
     let mut documents = Vec::new();
     for name in names {
         documents.push(bench.case(name)?);
@@ -95,14 +100,14 @@ fn tree_only(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-struct Bench {
+struct Bench<'a> {
+    globals: &'a Globals,
     limits: Limits,
     /// Limits of frames by bytes of a frame and of the ring.
     frames: BTreeMap<(u64, u64), FrameLimits>,
-    quiet: bool,
 }
 
-impl Bench {
+impl Bench<'_> {
     /// A case's document: the numbers of its first run, and those of all in `runs`.
     fn case(&mut self, name: &str) -> Result<Map<String, Value>, BenchError> {
         let mut runs = Vec::new();
@@ -126,15 +131,19 @@ impl Bench {
         Ok(document)
     }
 
-    fn measure(&mut self, case: Case) -> Result<Measured, BenchError> {
-        if !self.quiet {
+    fn measure(&mut self, mut case: Case) -> Result<Measured, BenchError> {
+        case.set.insert(0, format!("ventilator.ring_bytes={}", case.ring_bytes));
+        case.set.extend(self.globals.set.iter().cloned());
+        let file = self.globals.config.as_deref();
+        case.ring_bytes = Config::load(file, &case.set)?.ventilator.ring_bytes as u64;
+        if !self.globals.json {
             print::error(&format!("{} {} …", case.name, case.variant));
         }
         let frames = match case.frames {
             true => Some(self.frame_limits(case.event_bytes, case.ring_bytes)?),
             false => None,
         };
-        let outcome = system::run(&case)?;
+        let outcome = system::run(&case, file)?;
         Ok(Measured::new(case, outcome, frames))
     }
 

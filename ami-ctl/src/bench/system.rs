@@ -85,7 +85,7 @@ struct System {
 }
 
 impl System {
-    fn start(case: &Case, dir: &Dir) -> Result<System, BenchError> {
+    fn start(case: &Case, file: Option<&Path>, dir: &Dir) -> Result<System, BenchError> {
         let source = dir.file("source.toml", case.source)?;
         let graph = dir.file("graph.json", case.graph)?;
         let more = if case.options.is_empty() { "" } else { "&" };
@@ -94,7 +94,9 @@ impl System {
         let mut command = Command::new(own);
         command.args(["local", "--json", "--source", &url, "--run-dir"]).arg(&dir.path);
         command.args(["--workers", &case.workers.to_string(), "--graph"]).arg(graph);
-        command.args(["--set", &format!("ventilator.ring_bytes={}", case.ring_bytes)]);
+        if let Some(file) = file {
+            command.arg("--config").arg(file);
+        }
         for set in &case.set {
             command.args(["--set", set]);
         }
@@ -140,18 +142,19 @@ impl Drop for System {
     }
 }
 
-/// Runs a case.
+/// Runs a case, with this configuration file below what the case sets.
 ///
 /// # Errors
 /// When the system does not start, does not come to an end, or loses an event.
-pub fn run(case: &Case) -> Result<Outcome, BenchError> {
+pub fn run(case: &Case, file: Option<&Path>) -> Result<Outcome, BenchError> {
     let dir = Dir::make()?;
-    let set = [assignment("instance.run_dir", &dir.path.display().to_string())];
-    let config = Config::load(None, &set)?;
+    let mut set = case.set.clone();
+    set.push(assignment("instance.run_dir", &dir.path.display().to_string()));
+    let config = Config::load(file, &set)?;
     let python = if case.python { Python::start(&config) } else { None };
     let observer = Observer::start(&config)?;
     let crowd = Crowd::start(&config, case.clients)?;
-    let system = System::start(case, &dir)?;
+    let system = System::start(case, file, &dir)?;
     let mut usage = Usage::default();
     usage.begin(&system.pids);
     let mut merged = Vec::new();
