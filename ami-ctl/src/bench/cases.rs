@@ -107,12 +107,12 @@ fn p4(workers: u16) -> Case {
     Case {
         name: "P4",
         variant: format!("{workers} workers"),
-        what: "100 heartbeats/s of 1000 scalar events: latency",
+        what: "100 heartbeats/s of 1000 scalar events, processors kept awake: latency",
         graph: include_str!("graphs/p4.json"),
         options: "rate=100000&pace=realtime".into(),
         events: 1_000_000,
         workers,
-        set: vec!["heartbeat.period_ms=10".into()],
+        set: vec!["heartbeat.period_ms=10".into(), "instance.cpu_latency_us=0".into()],
         python: true,
         ..P1
     }

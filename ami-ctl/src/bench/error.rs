@@ -19,6 +19,8 @@ pub enum BenchError {
     Thread(std::io::Error),
     #[error("the clients' thread died, which is a mistake of the benchmark: please report it")]
     Clients,
+    #[error("the Python client ended without saying what it saw: its own words are above")]
+    Python,
     #[error(
         "{events} events were made, but counted were {counts:?}: an event was lost or counted twice; please report this"
     )]

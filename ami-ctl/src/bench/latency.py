@@ -1,8 +1,9 @@
-"""Says how old a heartbeat's values are when a Python client has them.
+"""Says what a Python client sees of a run, and how old a heartbeat's values are when it has them.
 
-Subscribes to everything of the graph `bench` at the store (argument 1), and prints, per heartbeat,
-its number and the ns from the moment when its last event was made until its whole frame was here
-and its header read. Ends when its standard input does.
+Subscribes to everything of the graph `bench` at the store (argument 1). When its standard input
+ends it prints one JSON document: wall clock and events merged at the first and the last value,
+heartbeats and complete ones, and per heartbeat its number and the ns from the moment when its last
+event was made until its whole frame was here and its header read.
 """
 
 import json
@@ -17,29 +18,34 @@ def main():
     socket = zmq.Context().socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, 20)
+    socket.setsockopt(zmq.RCVTIMEO, 50)
     socket.connect(sys.argv[1])
     socket.setsockopt(zmq.SUBSCRIBE, b"bench/")
     print("ready", flush=True)
+    seen = {"first": None, "last": None, "heartbeats": 0, "complete": 0, "latencies": []}
     made = {}
-    out = []
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     while not ended.is_set():
-        if not socket.poll(50):
+        try:
+            topic, header, *_ = socket.recv_multipart()
+        except zmq.Again:
             continue
-        frames = socket.recv_multipart(copy=False)
-        topic = frames[0].bytes
-        header = json.loads(frames[1].bytes)
+        header = json.loads(header)
+        now = time.time_ns()
         heartbeat = header["heartbeat"]
-        if topic == b"bench/clock":
+        if topic == b"bench/n":
+            seen["last"] = (now, header["window_events"])
+            seen["first"] = seen["first"] or seen["last"]
+        elif topic == b"bench/clock":
             made[heartbeat] = header["values"].get("value")
         elif topic == b"bench/@heartbeat":
+            seen["heartbeats"] += 1
+            seen["complete"] += header["complete"]
             at = made.pop(heartbeat, None)
             if at is not None:
-                out.append((heartbeat, time.time_ns() - at))
-    for heartbeat, age in out:
-        print(heartbeat, age)
-    print("end", flush=True)
+                seen["latencies"].append((heartbeat, now - at))
+    print(json.dumps(seen), flush=True)
 
 
 main()

@@ -1,4 +1,4 @@
-//! Clients of a run: one that measures, others that only read, and one in Python.
+//! Clients of a run: one that measures, in Python or in Rust, and others that only read.
 
 use super::BenchError;
 use ami_proto::config::Config;
@@ -21,7 +21,7 @@ use zmq::Message;
 const PYTHON: &str = include_str!("latency.py");
 
 /// What a client saw.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default, Clone, serde::Deserialize)]
 pub struct Seen {
     /// Wall clock, and events merged since the run began, when values came first and last.
     pub first: Option<(u64, u64)>,
@@ -66,16 +66,56 @@ impl Subscriber {
     }
 }
 
+/// The client that measures. One alone, since another would take its processor time.
+pub enum Observer {
+    /// In a process of its own.
+    Python(Python),
+    /// In a thread.
+    Rust(Watch),
+}
+
+impl Observer {
+    /// Subscribes, also before the store is there. In Python only where there is one with pyzmq.
+    ///
+    /// # Errors
+    /// When its socket cannot be made.
+    pub fn start(config: &Config, python: bool) -> Result<Observer, BenchError> {
+        let python = if python { Python::start(config) } else { None };
+        Ok(match python {
+            Some(python) => Observer::Python(python),
+            None => Observer::Rust(Watch::start(config)?),
+        })
+    }
+
+    /// What it is written in.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Observer::Python(_) => "python",
+            Observer::Rust(_) => "rust",
+        }
+    }
+
+    /// Ends it: what it saw.
+    ///
+    /// # Errors
+    /// When it does not say so.
+    pub fn stop(self) -> Result<Seen, BenchError> {
+        match self {
+            Observer::Python(python) => python.stop(),
+            Observer::Rust(watch) => watch.stop(),
+        }
+    }
+}
+
 /// A client in a thread of its own.
-pub struct Observer {
+pub struct Watch {
     stop: Arc<AtomicBool>,
     seen: Arc<Mutex<Seen>>,
     thread: JoinHandle<Result<(), BenchError>>,
 }
 
-impl Observer {
-    /// Subscribes, also before the store is there.
-    pub fn start(config: &Config) -> Result<Observer, BenchError> {
+impl Watch {
+    fn start(config: &Config) -> Result<Watch, BenchError> {
         let context = Context::new(config, Metrics::default());
         let mut subscriber = Subscriber::new(config, &context)?;
         let (stop, seen) =
@@ -97,11 +137,10 @@ impl Observer {
             }
             Ok(())
         });
-        Ok(Observer { stop, seen, thread })
+        Ok(Watch { stop, seen, thread })
     }
 
-    /// Ends it.
-    pub fn stop(self) -> Result<Seen, BenchError> {
+    fn stop(self) -> Result<Seen, BenchError> {
         self.stop.store(true, Ordering::Relaxed);
         if let Ok(result) = self.thread.join() {
             result?;
@@ -192,8 +231,8 @@ pub struct Python {
 }
 
 impl Python {
-    /// Starts it; None where there is no Python with pyzmq.
-    pub fn start(config: &Config) -> Option<Python> {
+    /// None where there is no Python with pyzmq.
+    fn start(config: &Config) -> Option<Python> {
         let mut places = vec![PathBuf::from("python3"), PathBuf::from(".venv/bin/python")];
         places.extend(crate::environment::python());
         let python = places.into_iter().rev().find(|python| {
@@ -213,16 +252,10 @@ impl Python {
         Some(Python { child, lines })
     }
 
-    /// Ends it: heartbeats, and ns from the last event to the whole frame in Python.
-    pub fn stop(mut self) -> Vec<(u64, u64)> {
+    fn stop(mut self) -> Result<Seen, BenchError> {
         drop(self.child.stdin.take());
-        let mut latencies = Vec::new();
-        for line in self.lines.by_ref().map_while(Result::ok) {
-            let mut words = line.split(' ').map_while(|w| w.parse().ok());
-            let (Some(heartbeat), Some(ns)) = (words.next(), words.next()) else { break };
-            latencies.push((heartbeat, ns));
-        }
-        latencies
+        let line = self.lines.next().and_then(Result::ok);
+        line.and_then(|line| serde_json::from_str(&line).ok()).ok_or(BenchError::Python)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::BenchError;
 use super::cases::Case;
-use super::observer::{Crowd, Observer, Python, Seen};
+use super::observer::{Crowd, Observer, Seen};
 use super::usage::{Pids, Usage};
 use crate::client::Client;
 use crate::commands::local::{control::Progress, leavings};
@@ -151,8 +151,8 @@ pub fn run(case: &Case, file: Option<&Path>) -> Result<Outcome, BenchError> {
     let mut set = case.set.clone();
     set.push(assignment("instance.run_dir", &dir.path.display().to_string()));
     let config = Config::load(file, &set)?;
-    let python = if case.python { Python::start(&config) } else { None };
-    let observer = Observer::start(&config)?;
+    let observer = Observer::start(&config, case.python)?;
+    let client = observer.name();
     let crowd = Crowd::start(&config, case.clients)?;
     let system = System::start(case, file, &dir)?;
     let mut usage = Usage::default();
@@ -160,14 +160,9 @@ pub fn run(case: &Case, file: Option<&Path>) -> Result<Outcome, BenchError> {
     let mut merged = Vec::new();
     let counts = follow(case, &config, &system.pids, (&mut usage, &mut merged));
     usage.end(&system.pids);
-    let python = python.map(Python::stop);
     let crowd = crowd.stop()?;
-    let mut seen = observer.stop()?;
+    let seen = observer.stop()?;
     let counts = counts.map_err(|e| e.with_logs(&dir.path))?;
-    let client = if python.is_some() { "python" } else { "rust" };
-    if let Some(latencies) = python {
-        seen.latencies = latencies;
-    }
     let start_s = system.start_s.clone();
     let (counts, heartbeats) = counts;
     Ok(Outcome { counts, heartbeats, merged, seen, client, usage, start_s, crowd })
