@@ -21,6 +21,7 @@ use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::foreign::Foreign;
+use ami_proto::later::Later;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
@@ -59,6 +60,7 @@ pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
     while !daemon.stopping() {
         root.turn(daemon)?;
     }
+    root.acknowledge()?;
     root.save_last();
     Ok(())
 }
@@ -104,8 +106,9 @@ struct Root {
     said: Instant,
     saver: Saver,
     publisher: Publisher,
-    /// Hosts and epochs whose flushes came since their watermark was told.
+    /// Hosts and epochs whose flushes came since their watermark was told, and when that will be.
     owed: BTreeSet<(String, u64)>,
+    later: Later,
     config: Config,
     intake: Socket,
     decisions: Broadcast,
@@ -169,6 +172,7 @@ impl Root {
             saver: Saver::new(path.clone(), every, most).context("starting a thread")?,
             publisher: Publisher::default(),
             owed: BTreeSet::new(),
+            later: Later::default(),
             intake: socket::bind(&context, zmq::PULL, Queue::Protocol, &intake, "root collector")?,
             decisions: broadcast(Queue::Bounded(10_000), Endpoint::Decisions, "decisions")?,
             results: broadcast(Queue::Protocol, Endpoint::Results, "results")?,
@@ -191,7 +195,9 @@ impl Root {
             self.on_intake()?;
         }
         self.publish_due()?;
-        self.acknowledge()?;
+        if self.later.due(Instant::now()) {
+            self.acknowledge()?;
+        }
         self.save();
         self.decide()?;
         self.on_store()?;
@@ -207,7 +213,7 @@ impl Root {
         daemon.beat();
         let mut items = [&self.intake, self.results.socket(), self.reporter.socket()]
             .map(|s| s.as_poll_item(PollEvents::POLLIN));
-        Ok(socket::wait(&mut items, TICK)?)
+        Ok(socket::wait(&mut items, self.later.wait(Instant::now(), TICK))?)
     }
 
     fn on_intake(&mut self) -> anyhow::Result<()> {

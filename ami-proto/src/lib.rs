@@ -17,6 +17,7 @@ pub mod foreign;
 mod guard;
 pub mod ids;
 pub mod keys;
+pub mod later;
 mod limited;
 pub mod manager_to_members;
 pub mod member_to_manager;

@@ -8,6 +8,7 @@ use crate::store::{IngestError, Store};
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
+use ami_proto::later::Later;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
 use ami_proto::socket::{self, Broadcast, PollEvents, Queue, Socket};
@@ -24,6 +25,8 @@ const EASE: Duration = Duration::from_secs(60);
 
 /// Messages that wait for a client even where they are large: a frame of features comes at once.
 const FEWEST: i32 = 64;
+/// Bytes of results that the root is told of at once; a small part of what it lets be on its way.
+const SMALL: u64 = 1 << 20;
 /// Bytes of answers that wait for clients that ask and do not read.
 const ANSWER_BYTES: usize = 24 << 20;
 
@@ -47,6 +50,9 @@ struct Server {
     queries: Socket,
     reporter: Reporter,
     frames: Vec<Message>,
+    /// Bytes of results since the root was told last, and when that will be.
+    taken: u64,
+    later: Later,
     bound: Bound,
     answers: Answers,
     repeats: Repeats,
@@ -82,6 +88,8 @@ impl Server {
             )?,
             reporter: Reporter::new(context, config, daemon, Role::Store, "store")?,
             frames: Vec::new(),
+            taken: 0,
+            later: Later::default(),
             bound: Bound::new(config.store.client_bytes, config.store.client_queue, FEWEST),
             answers: Answers::new(ANSWER_BYTES),
             repeats: Repeats::default(),
@@ -94,19 +102,14 @@ impl Server {
     }
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
-        let mut taken = 0;
         for _ in 0..256 {
             if !socket::receive(&self.results, &mut self.frames)? {
                 break;
             }
-            taken += self.frames.iter().map(|f| f.len() as u64).sum::<u64>();
+            self.taken += self.frames.iter().map(|f| f.len() as u64).sum::<u64>();
             self.on_result()?;
         }
-        if taken > 0 {
-            // The root sends no more than what is acknowledged makes room for.
-            let acknowledgement = [&[2u8][..], &taken.to_le_bytes()].concat();
-            socket::send(&self.results, [acknowledgement])?;
-        }
+        self.acknowledge()?;
         while self.clients.receive(&mut self.frames)? {
             self.on_subscription();
         }
@@ -126,8 +129,25 @@ impl Server {
             [&self.results, self.clients.socket(), &self.queries, self.reporter.socket()]
                 .map(|s| s.as_poll_item(PollEvents::POLLIN));
         let tick = if self.answers.is_empty() { TICK } else { SOON };
+        let tick = self.later.wait(Instant::now(), tick);
         let tick = self.repeats.wait(Instant::now()).map_or(tick, |wait| wait.min(tick));
         Ok(socket::wait(&mut items, tick)?)
+    }
+
+    /// The root sends no more than what is acknowledged makes room for: a small part of that waits.
+    fn acknowledge(&mut self) -> Result<(), zmq::Error> {
+        let now = Instant::now();
+        match self.taken {
+            0 => return Ok(()),
+            ..SMALL => self.later.note(now),
+            _ => self.later.hurry(now),
+        }
+        if self.later.due(now) {
+            let taken = std::mem::take(&mut self.taken);
+            let acknowledgement = [&[2u8][..], &taken.to_le_bytes()].concat();
+            socket::send(&self.results, [acknowledgement])?;
+        }
+        Ok(())
     }
 
     fn on_result(&mut self) -> anyhow::Result<()> {

@@ -55,11 +55,15 @@ impl Root {
             }
         }
         self.owed.insert((host.to_string(), epoch));
+        match manifest.last {
+            true => self.later.note(Instant::now()),
+            // A ring that is short of room ended it: its ventilator may wait.
+            false => self.later.hurry(Instant::now()),
+        }
         Ok(())
     }
 
-    /// Tells hosts up to where their flushes are merged. After publishing: clients wait for results,
-    /// nobody waits for this; and however many flushes came, one message says it.
+    /// Tells hosts up to where their flushes are merged; however many came, one message says it.
     pub(super) fn acknowledge(&mut self) -> anyhow::Result<()> {
         while let Some((host, epoch)) = self.owed.pop_first() {
             let (flushes, durable) = self.builder.watermark(&host, epoch);
