@@ -9,7 +9,7 @@
 pub mod chunk;
 pub mod codec;
 pub mod config;
-mod cpu_latency;
+pub mod cpu_latency;
 pub mod ctl_to_manager;
 pub mod daemon;
 pub mod endpoint;

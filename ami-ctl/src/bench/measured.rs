@@ -91,6 +91,8 @@ pub struct Measured {
     pub rss_mib: BTreeMap<String, f64>,
     /// What the machine does with such frames at most.
     pub frames: Option<FrameLimits>,
+    /// What five bare hand-overs took just before, median, ms.
+    pub chain_ms: Option<f64>,
     /// All else.
     pub outcome: Outcome,
     /// Goals of this run.
@@ -99,7 +101,12 @@ pub struct Measured {
 
 impl Measured {
     /// From a run.
-    pub fn new(case: Case, outcome: Outcome, frames: Option<FrameLimits>) -> Measured {
+    pub fn new(
+        case: Case,
+        outcome: Outcome,
+        frames: Option<FrameLimits>,
+        chain_ms: Option<f64>,
+    ) -> Measured {
         let events = case.events as f64;
         let rate = match (outcome.seen.first, outcome.seen.last) {
             (Some((t0, n0)), Some((t1, n1))) if t1 > t0 => {
@@ -116,6 +123,7 @@ impl Measured {
             cpu_us: by(&outcome.usage.cpu_ns, 1e3 * events),
             rss_mib: by(&outcome.usage.resident, 1024.0 * 1024.0),
             frames,
+            chain_ms,
             goals: Vec::new(),
             case,
             outcome,
@@ -182,6 +190,9 @@ impl Measured {
             let mut put = |key: &str, rate| limits.insert(key.into(), number(rate));
             put("frames_copied_into_ring_per_s", frames.copied);
             put("frames_copied_and_read_per_s_all_cores", frames.copied_and_read);
+        }
+        if let Some(ms) = self.chain_ms {
+            limits.insert("bare_hand_overs_ms".into(), number(ms));
         }
         let (l, (heartbeats, complete)) = (self.latency, self.outcome.heartbeats);
         let mut document = Map::new();

@@ -7,6 +7,7 @@
 //! machine.
 
 mod cases;
+mod chain;
 mod error;
 mod limits;
 mod measured;
@@ -143,8 +144,9 @@ impl Bench<'_> {
             true => Some(self.frame_limits(case.event_bytes, case.ring_bytes)?),
             false => None,
         };
+        let chain_ms = if case.name == "P4" { Some(chain::p50_ms()?) } else { None };
         let outcome = system::run(&case, file)?;
-        Ok(Measured::new(case, outcome, frames))
+        Ok(Measured::new(case, outcome, frames, chain_ms))
     }
 
     fn frame_limits(&mut self, frame: u64, ring: u64) -> Result<FrameLimits, BenchError> {

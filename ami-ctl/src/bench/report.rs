@@ -13,12 +13,14 @@ pub fn table(documents: &[Map<String, Value>], limits: &Limits) -> String {
     }
     for document in documents {
         text += &of_frames(document).unwrap_or_default();
+        for run in runs(document) {
+            text += &of_hand_overs(&run).unwrap_or_default();
+        }
     }
     text += "\n\n| case | work | events/s | GB/s | CPU µs per event: ventilator, workers, all | latency p50 / p99 / max ms | heartbeats complete | largest MiB |\n|---|---|---|---|---|---|---|---|\n";
     for document in documents {
-        let own = vec![Value::Object(document.clone())];
-        for run in document.get("runs").and_then(Value::as_array).unwrap_or(&own) {
-            text += &row(run);
+        for run in runs(document) {
+            text += &row(&run);
         }
     }
     text += "\n| case | goal | measured | ratio | met |\n|---|---|---|---|---|\n";
@@ -37,6 +39,19 @@ pub fn table(documents: &[Map<String, Value>], limits: &Limits) -> String {
         }
     }
     text.trim_end().to_string()
+}
+
+/// The runs of a case, or its only one.
+fn runs(document: &Map<String, Value>) -> Vec<Value> {
+    let several = document.get("runs").and_then(Value::as_array).cloned();
+    several.unwrap_or_else(|| vec![Value::Object(document.clone())])
+}
+
+/// What bounds a latency.
+fn of_hand_overs(run: &Value) -> Option<String> {
+    let ms = run["limits"]["bare_hand_overs_ms"].as_f64()?;
+    let (case, variant) = (plain(&run["case"]), plain(&run["variant"]));
+    Some(format!("\n{case} {variant}: five bare hand-overs take {ms} ms (median)."))
 }
 
 /// What bounds a case with frames.
