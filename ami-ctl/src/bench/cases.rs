@@ -27,6 +27,8 @@ pub struct Case {
     pub ring_bytes: u64,
     /// Further options of the system; those of the command line come after them.
     pub set: Vec<String>,
+    /// What starts the system, such as `chrt -b 0`; nothing: it starts itself.
+    pub launcher: &'static [&'static str],
     /// Clients beside the one that measures.
     pub clients: usize,
     /// A Python client measures the latency, where there is one.
@@ -49,6 +51,7 @@ pub const P1: Case = Case {
     workers: 2,
     ring_bytes: 256 * MIB,
     set: Vec::new(),
+    launcher: &[],
     clients: 0,
     python: false,
 };
@@ -107,12 +110,13 @@ fn p4(workers: u16) -> Case {
     Case {
         name: "P4",
         variant: format!("{workers} workers"),
-        what: "100 heartbeats/s of 1000 scalar events, processors kept awake: latency",
+        what: "100 heartbeats/s of 1000 scalar events, on a host set up for latency",
         graph: include_str!("graphs/p4.json"),
         options: "rate=100000&pace=realtime".into(),
         events: 1_000_000,
         workers,
         set: vec!["heartbeat.period_ms=10".into(), "instance.cpu_latency_us=0".into()],
+        launcher: &["chrt", "-b", "0"],
         python: true,
         ..P1
     }

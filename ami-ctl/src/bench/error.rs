@@ -1,5 +1,6 @@
 //! Why a benchmark has no result.
 
+use super::cases::Case;
 use ami_proto::config::ConfigError;
 use ami_proto::socket::SocketError;
 use std::collections::BTreeMap;
@@ -13,6 +14,8 @@ pub enum BenchError {
     Directory { path: PathBuf, source: std::io::Error },
     #[error("the system cannot be started: {0}")]
     Start(std::io::Error),
+    #[error("the system cannot be started by `{}`: {source}: it comes with util-linux", launcher.join(" "))]
+    Launcher { launcher: &'static [&'static str], source: std::io::Error },
     #[error("the system did not start: {0}: see `ami-ctl doctor`")]
     Refused(String),
     #[error("no thread for a client: {0}: see `ulimit -u`")]
@@ -48,6 +51,13 @@ impl BenchError {
 
     pub(super) fn start(error: std::io::Error) -> BenchError {
         BenchError::Start(error)
+    }
+
+    pub(super) fn started(case: &Case, source: std::io::Error) -> BenchError {
+        match case.launcher {
+            [] => BenchError::Start(source),
+            launcher => BenchError::Launcher { launcher, source },
+        }
     }
 
     pub(super) fn thread(error: std::io::Error) -> BenchError {

@@ -14,6 +14,7 @@ use ami_proto::ctl_to_manager::Command as Question;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,6 +24,8 @@ use std::time::{Duration, Instant};
 const LONGEST: Duration = Duration::from_secs(120);
 /// How often the processes are looked at.
 const LOOK: Duration = Duration::from_millis(100);
+/// The same where latency is measured, which looking disturbs.
+const SELDOM: Duration = Duration::from_secs(1);
 /// Counts that do not add up so long after the end never will.
 const SETTLED: Duration = Duration::from_secs(5);
 
@@ -91,7 +94,9 @@ impl System {
         let more = if case.options.is_empty() { "" } else { "&" };
         let url = format!("sim:{}?events={}{more}{}", source.display(), case.events, case.options);
         let own = std::env::current_exe().map_err(BenchError::start)?;
-        let mut command = Command::new(own);
+        let mut words = case.launcher.iter().map(OsStr::new).chain([own.as_os_str()]);
+        let mut command = Command::new(words.next().unwrap_or_default());
+        command.args(words);
         command.args(["local", "--json", "--source", &url, "--run-dir"]).arg(&dir.path);
         command.args(["--workers", &case.workers.to_string(), "--graph"]).arg(graph);
         if let Some(file) = file {
@@ -106,7 +111,7 @@ impl System {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(BenchError::start)?;
+            .map_err(|e| BenchError::started(case, e))?;
         let mut line = String::new();
         if let Some(out) = child.stdout.take() {
             let _ = BufReader::new(out).read_line(&mut line);
@@ -179,8 +184,9 @@ fn follow(
 ) -> Result<Counted, BenchError> {
     let (client, store) = (Client::new(config), Store::new(config));
     let (begun, mut progress, mut ended) = (Instant::now(), Progress::default(), None);
+    let pause = if case.python { SELDOM } else { LOOK };
     loop {
-        std::thread::sleep(LOOK);
+        std::thread::sleep(pause);
         usage.look(pids);
         // A manager that is starved by the load is asked again.
         let Ok(status) = client.command(&Question::Status) else { continue };
