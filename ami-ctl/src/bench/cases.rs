@@ -1,5 +1,8 @@
 //! What is measured: sources, graphs, numbers of workers, clients and events.
 
+use super::frames::Image;
+use ami_graph::value::DType;
+
 /// One run of the whole system.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -19,8 +22,8 @@ pub struct Case {
     pub events: u64,
     /// Bytes that one event has in the ring.
     pub event_bytes: u64,
-    /// Whether an event is a frame, so that the rate of copying such frames is its limit.
-    pub frames: bool,
+    /// Its image, where an event is one: what the machine does with such images is its limit.
+    pub image: Option<Image>,
     /// Workers.
     pub workers: u16,
     /// Bytes of the ring.
@@ -47,7 +50,7 @@ pub const P1: Case = Case {
     graph: include_str!("graphs/p1.json"),
     events: 40_000_000,
     event_bytes: 40,
-    frames: false,
+    image: None,
     workers: 2,
     ring_bytes: 256 * MIB,
     set: Vec::new(),
@@ -77,7 +80,7 @@ fn p2() -> Case {
         options: "rate=10000".into(),
         events: 30_000,
         event_bytes: 2 * MIB,
-        frames: true,
+        image: Some(Image { dtype: DType::F64, shape: [512, 512] }),
         ring_bytes: 4096 * MIB,
         ..P1
     }
@@ -89,6 +92,7 @@ fn p3() -> Case {
         what: "1024×1024 u16: sum image",
         source: include_str!("sources/frames_u16.toml"),
         graph: include_str!("graphs/p3.json"),
+        image: Some(Image { dtype: DType::U16, shape: [1024, 1024] }),
         ..p2()
     }
 }
@@ -99,6 +103,7 @@ fn p3b() -> Case {
         what: "128×128 u8: sum of every frame, and its mean",
         source: include_str!("sources/frames_u8.toml"),
         graph: include_str!("graphs/p3b.json"),
+        image: Some(Image { dtype: DType::U8, shape: [128, 128] }),
         options: String::new(),
         events: 1_000_000,
         event_bytes: 16 << 10,
@@ -145,6 +150,7 @@ pub fn p6(clients: usize, rate: u32) -> Case {
         what: "1024×2048 f32: mean image at 10 heartbeats/s to many clients, half the capacity",
         source: include_str!("sources/frames_f32.toml"),
         graph: include_str!("graphs/p6.json"),
+        image: Some(Image { dtype: DType::F32, shape: [1024, 2048] }),
         options,
         events,
         event_bytes: 8 * MIB,
@@ -169,7 +175,7 @@ fn p8() -> Case {
 fn p9(base: Case, workers: u16) -> Case {
     let what = "total throughput with more workers than cores";
     let variant = format!("{} with {workers} workers", base.name);
-    let events = base.events * if base.frames { 1 } else { 2 };
+    let events = base.events * if base.image.is_some() { 1 } else { 2 };
     Case { name: "P9", variant, what, events, workers, ..base }
 }
 

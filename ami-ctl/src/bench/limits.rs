@@ -4,19 +4,16 @@ use super::BenchError;
 use ami_proto::socket::{self, PollEvents, Queue};
 use ami_shm::{RingConfig, RingReader, RingWriter};
 use serde_json::{Map, Value, json};
-use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Larger than any cache.
-const LARGE: usize = 256 << 20;
+pub(super) const LARGE: usize = 256 << 20;
 /// Rounds, of which the best counts: a disturbance makes slower, nothing makes faster.
-const ROUNDS: usize = 5;
+pub(super) const ROUNDS: usize = 5;
 /// How long one round takes.
-const ROUND: Duration = Duration::from_millis(120);
-/// Distinct frames that are copied in turn, as many as the simulated source has.
-const POOL: usize = 8;
+pub(super) const ROUND: Duration = Duration::from_millis(120);
 
 /// Memory and hand-over rates of this machine.
 #[derive(Debug, Clone)]
@@ -88,7 +85,7 @@ fn best(mut work: impl FnMut()) -> f64 {
 }
 
 /// A ring that is removed again.
-fn ring(name: &str, bytes: u64) -> Result<RingWriter, BenchError> {
+pub(super) fn ring(name: &str, bytes: u64) -> Result<RingWriter, BenchError> {
     let dir = PathBuf::from("/dev/shm");
     let path = dir.join(format!("ami-bench-{name}-{}.ring", std::process::id()));
     let config = RingConfig {
@@ -100,100 +97,6 @@ fn ring(name: &str, bytes: u64) -> Result<RingWriter, BenchError> {
     };
     let failed = |reason: String| BenchError::Ring { dir: dir.clone(), bytes, reason };
     RingWriter::create(&path, 1, &config).map_err(|e| failed(e.to_string()))
-}
-
-/// What this machine does with frames at most, in frames per second.
-#[derive(Debug, Clone, Copy)]
-pub struct FrameLimits {
-    /// Copied into a ring by one core, with whichever of the two ways to copy is faster.
-    pub copied: f64,
-    /// Copied into rings by all cores together that read every frame once, too, after caches have
-    /// lost it: what a system that did nothing else would reach.
-    pub copied_and_read: f64,
-}
-
-impl FrameLimits {
-    /// Measures with frames and a ring of this size; a few seconds.
-    ///
-    /// # Errors
-    /// When there is no room for the ring.
-    pub fn measure(frame_bytes: u64, ring_bytes: u64) -> Result<FrameLimits, BenchError> {
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut copied: f64 = 0.0;
-        let mut whole = ring("frames", ring_bytes)?;
-        for way in [Way::Stream, Way::Plain].repeat(ROUNDS) {
-            copied = copied.max(pass(&mut whole, frame_bytes as usize, way, false));
-        }
-        let _ = whole.remove();
-        let mut rings = Vec::new();
-        for core in 0..cores {
-            rings.push(ring(&format!("frames-{core}"), ring_bytes / cores as u64)?);
-        }
-        let mut copied_and_read: f64 = 0.0;
-        for way in [Way::Stream, Way::Plain].repeat(ROUNDS) {
-            let together: f64 = std::thread::scope(|scope| {
-                let each = |ring| scope.spawn(move || pass(ring, frame_bytes as usize, way, true));
-                let running: Vec<_> = rings.iter_mut().map(each).collect();
-                running.into_iter().filter_map(|thread| thread.join().ok()).sum()
-            });
-            copied_and_read = copied_and_read.max(together);
-        }
-        rings.into_iter().for_each(|ring| {
-            let _ = ring.remove();
-        });
-        Ok(FrameLimits { copied, copied_and_read })
-    }
-}
-
-/// How bytes are copied: past the caches, or as the C library does.
-#[derive(Debug, Clone, Copy)]
-enum Way {
-    Stream,
-    Plain,
-}
-
-/// Frames per second into the ring; each is read when more than caches hold has followed it.
-fn pass(ring: &mut RingWriter, frame_bytes: usize, way: Way, read: bool) -> f64 {
-    let pool: Vec<Vec<u8>> = (0..POOL).map(|i| vec![i as u8 + 1; frame_bytes]).collect();
-    let held = (LARGE / 2 / frame_bytes).min(ring.capacity() / frame_bytes / 2).max(1);
-    let mut written = VecDeque::new();
-    // The first frames only make those that are read later.
-    let (mut begun, mut frames) = (Instant::now(), 0u32);
-    for frame in pool.iter().cycle() {
-        if frames == 0 && written.len() == held {
-            begun = Instant::now();
-        }
-        if frames > 0 && begun.elapsed() >= ROUND {
-            break;
-        }
-        let Some(at) = ring.reserve(frame.len()) else { break };
-        match way {
-            Way::Stream => ami_shm::copy(ring.bytes_mut(at, frame.len()), frame),
-            Way::Plain => ring.bytes_mut(at, frame.len()).copy_from_slice(frame),
-        }
-        ring.publish();
-        written.push_back(at);
-        if written.len() > held
-            && let Some(old) = written.pop_front()
-        {
-            if read {
-                std::hint::black_box(ring.bytes(old, frame_bytes).map(read_all));
-            }
-            ring.free_to(old + frame_bytes as u64);
-            frames += 1;
-        }
-    }
-    ring.free_to(ring.next_position());
-    f64::from(frames) / begun.elapsed().as_secs_f64()
-}
-
-/// Reads all bytes, with many sums at a time, so that it is a loop of loads.
-fn read_all(bytes: &[u8]) -> [u64; 32] {
-    let words: &[u64] = bytemuck::try_cast_slice(bytes).unwrap_or_default();
-    words.as_chunks::<32>().0.iter().fold([0; 32], |mut sums, chunk| {
-        sums.iter_mut().zip(chunk).for_each(|(sum, x)| *sum = sum.wrapping_add(*x));
-        sums
-    })
 }
 
 /// Messages of 100 bytes from thread to thread through ZeroMQ over ipc, per second.

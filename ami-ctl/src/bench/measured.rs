@@ -1,7 +1,8 @@
 //! A run's numbers: rates, latency, cost; and whether they meet the goals.
 
 use super::cases::Case;
-use super::limits::{FrameLimits, Limits};
+use super::frames::FrameLimits;
+use super::limits::Limits;
 use super::system::Outcome;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -190,6 +191,7 @@ impl Measured {
             let mut put = |key: &str, rate| limits.insert(key.into(), number(rate));
             put("frames_copied_into_ring_per_s", frames.copied);
             put("frames_copied_and_read_per_s_all_cores", frames.copied_and_read);
+            put("frames_copied_and_analysed_per_s_all_cores", frames.copied_and_analysed);
         }
         if let Some(ms) = self.chain_ms {
             limits.insert("bare_hand_overs_ms".into(), number(ms));

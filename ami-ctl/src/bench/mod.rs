@@ -9,6 +9,7 @@
 mod cases;
 mod chain;
 mod error;
+mod frames;
 mod limits;
 mod measured;
 mod observer;
@@ -19,7 +20,8 @@ mod usage;
 
 use cases::Case;
 pub use error::BenchError;
-use limits::{FrameLimits, Limits};
+use frames::{FrameLimits, Image};
+use limits::Limits;
 use measured::{Goal, Measured};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -104,8 +106,8 @@ fn tree_only(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
 struct Bench<'a> {
     globals: &'a Globals,
     limits: Limits,
-    /// Limits of frames by bytes of a frame and of the ring.
-    frames: BTreeMap<(u64, u64), FrameLimits>,
+    /// Limits of frames by graph and bytes of the ring.
+    frames: BTreeMap<(&'static str, u64), FrameLimits>,
 }
 
 impl Bench<'_> {
@@ -140,21 +142,22 @@ impl Bench<'_> {
         if !self.globals.json {
             print::error(&format!("{} {} …", case.name, case.variant));
         }
-        let frames = match case.frames {
-            true => Some(self.frame_limits(case.event_bytes, case.ring_bytes)?),
-            false => None,
+        let frames = match case.image {
+            Some(image) => Some(self.frame_limits(&case, image)?),
+            None => None,
         };
         let chain_ms = if case.name == "P4" { Some(chain::p50_ms()?) } else { None };
         let outcome = system::run(&case, file)?;
         Ok(Measured::new(case, outcome, frames, chain_ms))
     }
 
-    fn frame_limits(&mut self, frame: u64, ring: u64) -> Result<FrameLimits, BenchError> {
-        if let Some(limits) = self.frames.get(&(frame, ring)) {
+    fn frame_limits(&mut self, case: &Case, image: Image) -> Result<FrameLimits, BenchError> {
+        let key = (case.graph, case.ring_bytes);
+        if let Some(limits) = self.frames.get(&key) {
             return Ok(*limits);
         }
-        let limits = FrameLimits::measure(frame, ring)?;
-        self.frames.insert((frame, ring), limits);
+        let limits = FrameLimits::measure(case, image)?;
+        self.frames.insert(key, limits);
         Ok(limits)
     }
 

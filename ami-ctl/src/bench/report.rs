@@ -59,9 +59,11 @@ fn of_frames(document: &Map<String, Value>) -> Option<String> {
     let limit = |key: &str| Some(short(document.get("limits")?.get(key)?.as_f64()?));
     let copied = limit("frames_copied_into_ring_per_s")?;
     let read = limit("frames_copied_and_read_per_s_all_cores")?;
+    let analysed = limit("frames_copied_and_analysed_per_s_all_cores")?;
     let case = plain(document.get("case")?);
     Some(format!(
-        "\n{case}: one core copies {copied} such frames/s; all cores copy and read {read}."
+        "\n{case}: one core copies {copied} such frames/s; all cores copy and read {read}, copy and \
+         analyse {analysed}."
     ))
 }
 
