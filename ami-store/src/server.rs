@@ -139,7 +139,7 @@ impl Server {
         let now = Instant::now();
         match self.taken {
             0 => return Ok(()),
-            ..SMALL => self.later.note(now),
+            1..SMALL => self.later.note(now),
             _ => self.later.hurry(now),
         }
         if self.later.due(now) {
