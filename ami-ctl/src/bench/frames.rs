@@ -147,15 +147,6 @@ fn read(frames: &[&[u8]]) {
 
 /// The plan of a case's graph for its image and the clock.
 fn plan(case: &Case, image: Image) -> Arc<Plan> {
-    let field = |name: &str, dtype, shape: &[usize]| Field {
-        name: name.into(),
-        aliases: Vec::new(),
-        dtype,
-        rank: shape.len(),
-        shape: Some(shape.to_vec()),
-        kind: Kind::Event,
-        labels: BTreeMap::new(),
-    };
     let fields = vec![
         field("bench:raw:image", image.dtype, &image.shape),
         field("bench:raw:clock", DType::U64, &[]),
@@ -163,6 +154,19 @@ fn plan(case: &Case, image: Image) -> Arc<Plan> {
     let graphs = GraphSpec::parse(case.graph).map(GraphSet::of).unwrap_or_default();
     let limits = ami_graph::limits::Limits::default();
     Arc::new(Plan::new(Arc::new(graphs), Arc::new(Schema { fields }), &limits))
+}
+
+/// A field of every event.
+pub fn field(name: &str, dtype: DType, shape: &[usize]) -> Field {
+    Field {
+        name: name.into(),
+        aliases: Vec::new(),
+        dtype,
+        rank: shape.len(),
+        shape: Some(shape.to_vec()),
+        kind: Kind::Event,
+        labels: BTreeMap::new(),
+    }
 }
 
 /// Takes units as a worker does.

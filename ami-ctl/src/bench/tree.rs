@@ -5,6 +5,7 @@
 //! heartbeats, that is the part of one core that each level takes, and the traffic between them.
 
 use super::cases::P1;
+use super::frames::field;
 use super::measured::number;
 use crate::print::{bytes, short};
 use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
@@ -14,7 +15,7 @@ use ami_graph::plan::Plan;
 use ami_graph::published::{Frame, Truth};
 use ami_graph::root::RootStage;
 use ami_graph::run::WorkerStage;
-use ami_graph::schema::{Field, Kind, Schema};
+use ami_graph::schema::Schema;
 use ami_graph::spec::{GraphSet, GraphSpec};
 use ami_graph::value::DType;
 use ami_proto::codec;
@@ -182,15 +183,6 @@ fn frame(heartbeat: u64) -> Frame {
 }
 
 fn schema() -> Arc<Schema> {
-    let field = |name: &str, dtype: DType, shape: &[usize]| Field {
-        name: name.into(),
-        aliases: Vec::new(),
-        dtype,
-        rank: shape.len(),
-        shape: Some(shape.to_vec()),
-        kind: Kind::Event,
-        labels: BTreeMap::new(),
-    };
     Arc::new(Schema {
         fields: vec![
             field("bench:raw:a", DType::F64, &[]),
