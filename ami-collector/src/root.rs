@@ -60,9 +60,8 @@ pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
     while !daemon.stopping() {
         root.turn(daemon)?;
     }
-    root.acknowledge()?;
     root.save_last();
-    Ok(())
+    root.acknowledge()
 }
 
 /// What the flushes of one host refer to, by epoch and number.

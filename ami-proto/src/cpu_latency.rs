@@ -10,7 +10,7 @@ use std::io::Write;
 use std::path::Path;
 
 /// Where the kernel takes such wishes.
-pub const DEVICE: &str = "/dev/cpu_dma_latency";
+const DEVICE: &str = "/dev/cpu_dma_latency";
 
 /// Asks for this latency, µs, until the file is dropped. None when nothing is to be asked (below 0),
 /// and with a warning when the machine does not let us: the daemon works without, only later.

@@ -272,6 +272,14 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn what_python_says_is_read() {
+        let said = r#"{"first": [1, 2], "last": null, "heartbeats": 3, "complete": 2, "latencies": [[7, 300]]}"#;
+        let seen: Seen = serde_json::from_str(said).unwrap();
+        assert_eq!((seen.first, seen.last), (Some((1, 2)), None));
+        assert_eq!((seen.heartbeats, seen.complete, &seen.latencies[..]), (3, 2, &[(7, 300)][..]));
+    }
+
+    #[test]
     fn latency_is_from_the_last_event_to_the_whole_frame() {
         let (mut seen, mut made) = (Seen::default(), BTreeMap::new());
         let header = |events: u64, value: u64| json!({"heartbeat": 7, "window_events": events, "complete": true, "values": {"value": value}});

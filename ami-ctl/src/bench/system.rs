@@ -166,8 +166,10 @@ pub fn run(case: &Case, file: Option<&Path>) -> Result<Outcome, BenchError> {
     let counts = follow(case, &config, &system.pids, (&mut usage, &mut merged));
     usage.end(&system.pids);
     let crowd = crowd.stop()?;
-    let seen = observer.stop()?;
+    let seen = observer.stop();
+    // A lost event is told before a client that failed.
     let counts = counts.map_err(|e| e.with_logs(&dir.path))?;
+    let seen = seen?;
     let start_s = system.start_s.clone();
     let (counts, heartbeats) = counts;
     Ok(Outcome { counts, heartbeats, merged, seen, client, usage, start_s, crowd })
