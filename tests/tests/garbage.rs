@@ -7,7 +7,7 @@ use ami_tests::{System, until};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Memory that a daemon may take more than before, whatever it is sent.
+/// Memory of its own that a daemon may take more than before, whatever it is sent.
 const GROWTH: u64 = 64 << 20;
 
 fn messages() -> u64 {
@@ -27,7 +27,7 @@ fn start() -> (System, tempfile::TempDir) {
 /// Sends them all, a few at a time, while the stream runs.
 fn insult(system: &mut System, forged: bool) {
     let before: BTreeMap<String, u64> =
-        system.members().into_iter().map(|m| (m.clone(), system.resident(&m))).collect();
+        system.members().into_iter().map(|m| (m.clone(), system.unshared(&m))).collect();
     let mut garbage = Garbage::new(3, system.dir(), forged);
     let (total, sockets) = (messages(), 12);
     let mut given_up = 0;
@@ -48,7 +48,7 @@ fn insult(system: &mut System, forged: bool) {
     }
     println!("{} messages sent, forged: {forged}", garbage.sent);
     for (member, before) in before {
-        let now = system.resident(&member);
+        let now = system.unshared(&member);
         println!("{member}: {} KiB before, {} KiB after", before >> 10, now >> 10);
         assert!(now < before + GROWTH, "{member} grew from {before} to {now} bytes");
     }
