@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::error::RingError;
 use crate::layout::{Layout, PREAMBLE, Preamble, Unreadable};
+use crate::region;
 
 /// What the name of a ring under construction ends in.
 pub(crate) const BUILDING: &str = ".new";
@@ -21,12 +22,17 @@ pub(crate) const BUILDING: &str = ".new";
 const LOCK_TRIES: u32 = 20;
 
 /// Builds a complete ring file at `path`, locked by this process.
-pub(crate) fn create(path: &Path, epoch: u64, layout: Layout) -> Result<File, RingError> {
+pub(crate) fn create(
+    path: &Path,
+    epoch: u64,
+    layout: Layout,
+    huge_pages: bool,
+) -> Result<File, RingError> {
     let mut building = path.as_os_str().to_owned();
     building.push(BUILDING);
     let building = PathBuf::from(building);
     let file = lock_building(path, &building)?;
-    build(path, &file, epoch, layout)
+    build(path, &file, epoch, layout, huge_pages)
         .and_then(|old| {
             std::fs::rename(&building, path).map_err(|e| RingError::io(path, "create", e))?;
             // Until here the lock on the old ring kept others from replacing it as well.
@@ -59,7 +65,13 @@ fn lock_building(path: &Path, building: &Path) -> Result<File, RingError> {
 }
 
 /// Gives the file its space and header; returns the dead ring it is to replace, locked.
-fn build(path: &Path, file: &File, epoch: u64, layout: Layout) -> Result<Option<File>, RingError> {
+fn build(
+    path: &Path,
+    file: &File,
+    epoch: u64,
+    layout: Layout,
+    huge_pages: bool,
+) -> Result<Option<File>, RingError> {
     let error = |e| RingError::io(path, "create", e);
     // What an interrupted creation may have left; nobody has it mapped.
     file.set_len(0).map_err(error)?;
@@ -82,6 +94,10 @@ fn build(path: &Path, file: &File, epoch: u64, layout: Layout) -> Result<Option<
     };
     if let Some(free) = free_space(file).map_err(error)?.filter(|&free| free < needed) {
         return Err(no_space(free));
+    }
+    if huge_pages && file.set_len(needed).is_ok() {
+        // Best effort: what is missing is made of usual pages.
+        let _ = region::gather(file, layout.total);
     }
     match allocate(file, needed) {
         Ok(()) => {}

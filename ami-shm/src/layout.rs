@@ -39,7 +39,7 @@ pub struct RingConfig {
     pub lanes: usize,
     /// The longest journal, in bytes (it takes twice that, being replaced atomically).
     pub journal: usize,
-    /// Ask for huge pages; without effect where the mount does not allow them.
+    /// Ask for huge pages; where the kernel has none, or before Linux 6.1, pages are of the usual size.
     pub huge_pages: bool,
     /// Enter all pages into the page table now instead of one fault at a time later.
     pub populate: bool,

@@ -60,6 +60,7 @@ mod layout;
 mod leftovers;
 mod map;
 mod reader;
+mod region;
 mod space;
 mod writer;
 
@@ -69,4 +70,5 @@ pub use lane::{Lane, LaneSlot, LaneState};
 pub use layout::{ALIGN, COUNTERS, LAYOUT_VERSION, MAX_LANES, NO_UNIT, RingConfig};
 pub use leftovers::{Leftover, leftovers};
 pub use reader::RingReader;
+pub use region::try_huge_page;
 pub use writer::RingWriter;

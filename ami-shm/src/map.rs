@@ -6,14 +6,15 @@ use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 
-use memmap2::{Advice, MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw};
 
 use crate::layout::{Header, Layout, Slot};
+use crate::region::Region;
 
 /// The whole file: writable for the writer, read-only for a reader.
 #[derive(Debug)]
 pub(crate) struct Mapping {
-    raw: MmapRaw,
+    raw: Region,
     layout: Layout,
 }
 
@@ -27,13 +28,13 @@ pub(crate) struct LaneTable {
 impl Mapping {
     /// The file must be at least `layout.total` bytes long.
     pub(crate) fn writable(file: &File, layout: Layout) -> io::Result<Mapping> {
-        let raw = MmapOptions::new().len(layout.total).map_raw(file)?;
+        let raw = Region::map(file, layout.total, true)?;
         Ok(Mapping { raw, layout })
     }
 
     /// The file must be at least `layout.total` bytes long.
     pub(crate) fn read_only(file: &File, layout: Layout) -> io::Result<Mapping> {
-        let raw = MmapOptions::new().len(layout.total).map_raw_read_only(file)?;
+        let raw = Region::map(file, layout.total, false)?;
         Ok(Mapping { raw, layout })
     }
 
@@ -41,8 +42,9 @@ impl Mapping {
         &self.layout
     }
 
-    pub(crate) fn advise(&self, advice: Advice) -> io::Result<()> {
-        self.raw.advise(advice)
+    /// Enters all pages, for the writer.
+    pub(crate) fn populate_write(&self) -> io::Result<()> {
+        self.raw.populate_write()
     }
 
     /// Enters all pages, piece by piece: meanwhile the kernel lets no other thread of the process
@@ -51,7 +53,7 @@ impl Mapping {
         const PIECE: usize = 16 << 20;
         for at in (0..self.layout.total).step_by(PIECE) {
             let len = PIECE.min(self.layout.total - at);
-            self.raw.advise_range(Advice::PopulateRead, at, len)?;
+            self.raw.populate_read(at, len)?;
         }
         Ok(())
     }

@@ -4,8 +4,6 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{Ordering, fence};
 
-use memmap2::Advice;
-
 use crate::create;
 use crate::error::RingError;
 use crate::journal;
@@ -47,7 +45,7 @@ impl RingWriter {
     /// [`RingError::NoPermission`], [`RingError::NotARing`] if another file is in the way.
     pub fn create(path: &Path, epoch: u64, config: &RingConfig) -> Result<RingWriter, RingError> {
         let layout = Layout::for_config(config)?;
-        let file = create::create(path, epoch, layout)?;
+        let file = create::create(path, epoch, layout, config.huge_pages)?;
         let map = Mapping::writable(&file, layout).map_err(|e| {
             // Best effort: a ring nobody can use should not keep its memory.
             let _ = std::fs::remove_file(path);
@@ -62,10 +60,6 @@ impl RingWriter {
             journal_sequence: 0,
             tally_sequence: 0,
         };
-        if config.huge_pages {
-            // Best effort: the kernel or the mount may not have them.
-            let _ = writer.map.advise(Advice::HugePage);
-        }
         if config.populate {
             writer.prefault();
         }
@@ -75,7 +69,7 @@ impl RingWriter {
     /// Enters all pages into this process's page table; best effort, without effect before Linux
     /// 5.14. The memory itself is allocated in any case.
     pub fn prefault(&self) {
-        let _ = self.map.advise(Advice::PopulateWrite);
+        let _ = self.map.populate_write();
     }
 
     /// Where the ring is.

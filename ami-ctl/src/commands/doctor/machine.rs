@@ -89,17 +89,20 @@ fn shared_memory(config: &Config) -> Vec<Finding> {
 }
 
 fn huge_pages(config: &Config) -> Option<Finding> {
-    if !config.ventilator.huge_pages {
+    let dir = &config.ventilator.ring_dir;
+    // What is wrong with the directory is said above.
+    if !config.ventilator.huge_pages || !dir.is_dir() {
         return None;
     }
-    let path = "/sys/kernel/mm/transparent_hugepage/shmem_enabled";
-    let state = std::fs::read_to_string(path).unwrap_or_default();
-    let never = state.is_empty() || state.contains("[never]") || state.contains("[deny]");
-    let todo = format!("echo advise > {path}, or set ventilator.huge_pages = false");
-    Some(if never {
-        warn("huge pages", "not for shared memory", todo)
-    } else {
-        ok("huge pages", state.trim())
+    let what = "huge pages";
+    Some(match ami_shm::try_huge_page(dir) {
+        Ok(()) => ok(what, format!("for rings in {}", dir.display())),
+        Err(error) => {
+            let found = format!("none for rings in {}, which is slower ({error})", dir.display());
+            let todo = "needs Linux 6.1, a tmpfs, and no \"deny\" in \
+                        /sys/kernel/mm/transparent_hugepage/shmem_enabled; or set ventilator.huge_pages = false";
+            warn(what, found, todo)
+        }
     })
 }
 
