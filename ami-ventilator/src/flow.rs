@@ -43,7 +43,7 @@ pub enum Effect {
 pub struct Limits {
     /// Units a lane may have on hand.
     pub credits: u64,
-    /// Lanes that get units at a time, of those that get on with them.
+    /// Lanes that get units at a time, of those that get on with them; see [`Flow::use_lanes`].
     pub busy_lanes: usize,
     /// Undecided flushes.
     pub flushes_in_flight: usize,

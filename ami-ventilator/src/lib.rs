@@ -11,6 +11,7 @@
 //! other process knows a facility's format.
 
 mod arena;
+mod busy;
 mod change;
 pub mod cli;
 pub mod flow;

@@ -9,7 +9,6 @@ use crate::timeline::{Rules, Timeline};
 use ami_proto::config::Config;
 use ami_proto::ids::host_number;
 use ami_shm::{Leftover, RingConfig, RingError, RingReader, RingWriter};
-use std::num::NonZero;
 
 /// Room in the ring file for what must outlive the ventilator.
 const JOURNAL: usize = 1 << 20;
@@ -31,10 +30,8 @@ pub fn make_pump(
 fn limits(config: &Config) -> Limits {
     Limits {
         credits: config.ventilator.credits as u64,
-        busy_lanes: match config.ventilator.busy_lanes {
-            0 => std::thread::available_parallelism().map_or(1, NonZero::get),
-            lanes => lanes,
-        },
+        // Of 0 the ventilator makes a number as it runs, see `Processors`.
+        busy_lanes: config.ventilator.busy_lanes.max(1),
         flushes_in_flight: config.ventilator.flushes_in_flight,
         repeat_ns: config.collector.resend_ms * 1_000_000,
     }

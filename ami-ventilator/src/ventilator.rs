@@ -2,6 +2,7 @@
 
 mod report;
 
+use crate::busy::Processors;
 use crate::flow::Effect;
 use crate::pump::{Pump, Step};
 use crate::quarantine::Quarantine;
@@ -26,6 +27,8 @@ use ami_proto::to_ventilator::ToVentilator;
 use ami_proto::ventilator_to_worker::LaneMessage;
 use anyhow::Context;
 use report::FieldRates;
+use rustix::time::ClockId;
+use std::num::NonZero;
 use std::time::{Duration, Instant};
 use zmq::Message;
 
@@ -43,8 +46,10 @@ const TELL_AGAIN: Duration = Duration::from_millis(200);
 /// # Errors
 /// When the source cannot be opened or breaks, or ring and sockets cannot be made.
 pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
+    // Before it confines itself: workers have the others.
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
     pin(&config.ventilator.cpus)?;
-    let mut ventilator = Ventilator::new(config, daemon)?;
+    let mut ventilator = Ventilator::new(config, daemon, processors)?;
     daemon.ready(&config.ventilator.source);
     while !daemon.stopping() {
         ventilator.turn(daemon)?;
@@ -74,6 +79,9 @@ struct Ventilator {
     counter: bool,
     quarantine: Quarantine,
     pump: Pump,
+    /// None where the configuration says how many lanes are busy.
+    processors: Option<Processors>,
+    begun: Instant,
     seats: Seats,
     intake: Socket,
     collector: Socket,
@@ -92,7 +100,7 @@ struct Ventilator {
 }
 
 impl Ventilator {
-    fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Ventilator> {
+    fn new(config: &Config, daemon: &Daemon, processors: usize) -> anyhow::Result<Ventilator> {
         let spec = source_spec(config)?;
         let host = config.instance.host.clone();
         let (dead, inheritance) = dead_rings(config, &host);
@@ -133,6 +141,9 @@ impl Ventilator {
             counter: spec.epoch == Epoch::Counter,
             quarantine,
             pump,
+            processors: (config.ventilator.busy_lanes == 0)
+                .then(|| Processors::new(processors, used_ns())),
+            begun: Instant::now(),
             frames: Vec::new(),
             watched: Instant::now(),
             told: Instant::now(),
@@ -280,6 +291,10 @@ impl Ventilator {
             // Slowness is no strike.
             self.dismiss(lane, "no progress", None);
         }
+        if let Some(processors) = &mut self.processors {
+            processors.look(self.begun.elapsed().as_nanos() as u64, used_ns());
+            self.pump.flow.use_lanes(processors.left());
+        }
         self.pump.flow.tick(now_ns());
     }
 
@@ -354,4 +369,10 @@ impl Ventilator {
         }
         self.pump.ring.remove().context("removing the ring")
     }
+}
+
+/// Processor time of this process.
+fn used_ns() -> u64 {
+    let used = rustix::time::clock_gettime(ClockId::ProcessCPUTime);
+    Duration::try_from(used).unwrap_or_default().as_nanos() as u64
 }

@@ -348,3 +348,30 @@ fn a_full_disk_stops_the_checkpoint_and_nothing_else() {
     system.spawn("root");
     system.get_when("g/n", |f| f.int("seq") > seq);
 }
+
+/// A ventilator that waits for its workers, on one processor of several.
+#[test]
+fn a_ventilator_that_is_confined_does_not_confine_its_workers() {
+    let processors = rustix::thread::sched_getaffinity(None).unwrap();
+    let mut ours = (0..rustix::thread::CpuSet::MAX_CPU).filter(|&cpu| processors.is_set(cpu));
+    let (Some(first), Some(_)) = (ours.next(), ours.next()) else {
+        eprintln!("skipped: needs two processors");
+        return;
+    };
+    let system = System::of("sim:image128?pace=max&loop=forever")
+        .workers(2)
+        .set(&format!("ventilator.cpus=[{first}]"))
+        .set("ventilator.busy_lanes=0")
+        .set("ventilator.chunk_events=4")
+        .start();
+    system.apply(&json!({"name": "g", "nodes": {
+        "smooth": {"op": "median_filter", "in": "bench:raw:image", "size": 5},
+        "mean": {"op": "mean", "in": "smooth"},
+    }}));
+    until("units for both workers", || {
+        let status = system.status();
+        let units = |m: &&Value| m["metrics"]["ami_units_total"].as_f64().is_some_and(|n| n > 0.0);
+        let workers = status["members"].as_array()?.iter().filter(|m| m["role"] == "worker");
+        (workers.filter(units).count() == 2).then_some(())
+    });
+}

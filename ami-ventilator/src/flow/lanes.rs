@@ -205,8 +205,14 @@ impl Flow {
         }
     }
 
+    /// Changes how many lanes get units at a time, of those that get on with them. What lanes have on
+    /// hand they do in any case.
+    pub fn use_lanes(&mut self, busy_lanes: usize) {
+        self.limits.busy_lanes = busy_lanes;
+    }
+
     /// Lanes that may get a unit: those with room; but once as many are busy as there are
-    /// processors, only the first of these. Further ones would not do more, and each costs a state
+    /// processors for, only the first of these. Further ones would not do more, and each costs a state
     /// per flush.
     pub(super) fn open_lanes(&self) -> impl Iterator<Item = (u32, &Lane)> {
         let mut busy = self.lanes.iter().filter(|(_, l)| l.is_busy()).map(|(n, _)| *n);

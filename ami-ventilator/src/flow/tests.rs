@@ -75,6 +75,26 @@ fn no_more_lanes_than_processors_are_kept_busy_but_a_hanging_one_does_not_count(
 }
 
 #[test]
+fn the_number_of_busy_lanes_changes_in_the_course_of_a_run() {
+    let mut flow = flow(3);
+    let of =
+        |flow: &mut Flow| -> BTreeSet<u32> { sent(&flow.effects()).iter().map(|s| s.0).collect() };
+    flow.use_lanes(1);
+    (0..4).for_each(|n| add(&mut flow, n));
+    assert_eq!(of(&mut flow), [0].into());
+    assert!(!flow.ready(), "the one has no room");
+    flow.use_lanes(2);
+    assert!(flow.ready(), "another has");
+    (4..8).for_each(|n| add(&mut flow, n));
+    assert_eq!(of(&mut flow), [1].into());
+    flow.use_lanes(1);
+    (0..2).for_each(|lane| flow.credit(lane, 4, 0));
+    (8..13).for_each(|n| add(&mut flow, n));
+    assert_eq!(of(&mut flow).len(), 1);
+    assert!(!flow.ready(), "the fifth waits, though two more have room");
+}
+
+#[test]
 fn the_flush_goes_to_those_who_hold_units_of_it_and_names_them_all() {
     let mut flow = flow(2);
     (0..3).for_each(|n| add(&mut flow, n));
