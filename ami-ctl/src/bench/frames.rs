@@ -2,7 +2,7 @@
 
 use super::BenchError;
 use super::cases::Case;
-use super::limits::{LARGE, ROUND, ROUNDS, ring};
+use super::limits::{LARGE, ROUND, ROUNDS, opened, ring};
 use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
 use ami_graph::plan::Plan;
 use ami_graph::run::WorkerStage;
@@ -11,7 +11,8 @@ use ami_graph::spec::{GraphSet, GraphSpec};
 use ami_graph::value::DType;
 use ami_shm::RingWriter;
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::Instant;
 
 /// Distinct frames that are copied in turn, as many as the simulated source has.
@@ -39,6 +40,9 @@ impl Image {
 pub struct FrameLimits {
     /// Copied into a ring by one core, with whichever of the two ways to copy is faster.
     pub copied: f64,
+    /// Copied into a ring past the caches by one core while another reads every frame once, after
+    /// caches have lost it: what a ventilator and a worker would reach that did nothing else.
+    pub copied_to_reader: f64,
     /// Copied into rings by all cores together that read every frame once, too, after caches have
     /// lost it: what a system that did nothing else would reach.
     pub copied_and_read: f64,
@@ -53,10 +57,16 @@ impl FrameLimits {
     /// # Errors
     /// When there is no room for the ring.
     pub fn measure(case: &Case, image: Image) -> Result<FrameLimits, BenchError> {
+        // Of memory that is at hand, as it is for the system afterwards: the second of two in a row.
+        let _ = ring("frames", case.ring_bytes)?.remove();
         let mut whole = ring("frames", case.ring_bytes)?;
         let ways = [Way::Stream, Way::Plain].repeat(ROUNDS);
         let copied = ways.iter().map(|&way| pass(&mut whole, image, way, &mut |_| {}));
         let copied = copied.fold(0.0, f64::max);
+        let mut copied_to_reader = 0.0f64;
+        for _ in 0..ROUNDS {
+            copied_to_reader = copied_to_reader.max(handed_on(&mut whole, image)?);
+        }
         let _ = whole.remove();
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut rings = Vec::new();
@@ -85,7 +95,7 @@ impl FrameLimits {
         rings.into_iter().for_each(|ring| {
             let _ = ring.remove();
         });
-        Ok(FrameLimits { copied, copied_and_read, copied_and_analysed })
+        Ok(FrameLimits { copied, copied_to_reader, copied_and_read, copied_and_analysed })
     }
 }
 
@@ -96,6 +106,59 @@ enum Way {
     Plain,
 }
 
+/// Frames per second that a thread reads which another copies into the ring, past the caches.
+fn handed_on(ring: &mut RingWriter, image: Image) -> Result<f64, BenchError> {
+    let bytes = image.bytes();
+    let pool: Vec<Vec<u8>> = (0..POOL).map(|i| vec![i as u8 + 0x40; bytes]).collect();
+    let held = held(ring, bytes);
+    let reader = opened(ring.path())?;
+    let (tail, end) = (AtomicU64::new(ring.tail()), Instant::now() + 2 * ROUND);
+    let (written, published) = mpsc::channel();
+    let rate = std::thread::scope(|scope| {
+        let reading = scope.spawn(|| {
+            let (mut waiting, mut begun, mut frames) = (VecDeque::new(), None, 0);
+            // Ends when the writer does.
+            for at in published {
+                waiting.push_back(at);
+                if waiting.len() <= held {
+                    continue;
+                }
+                begun.get_or_insert_with(Instant::now);
+                let Some(at) = waiting.pop_front() else { continue };
+                // What could not be read does not count.
+                if let Ok(frame) = reader.bytes(at, bytes) {
+                    read(&[frame]);
+                    frames += 1;
+                }
+                tail.store(at + bytes as u64, Ordering::Release);
+            }
+            frames as f64 / begun.map_or(f64::NAN, |begun| begun.elapsed().as_secs_f64())
+        });
+        for frame in pool.iter().cycle() {
+            if Instant::now() >= end {
+                break;
+            }
+            ring.free_to(tail.load(Ordering::Acquire));
+            let Some(at) = ring.reserve(bytes) else {
+                std::thread::yield_now();
+                continue;
+            };
+            ami_shm::copy(ring.bytes_mut(at, bytes), frame);
+            ring.publish();
+            let _ = written.send(at);
+        }
+        drop(written);
+        reading.join().unwrap_or(f64::NAN)
+    });
+    ring.free_to(ring.next_position());
+    Ok(rate)
+}
+
+/// Frames after which caches have lost one.
+fn held(ring: &RingWriter, bytes: usize) -> usize {
+    (LARGE / 2 / bytes).min(ring.capacity() / bytes / 2).max(1)
+}
+
 /// Frames per second into the ring; each unit of them is taken when more than caches hold has
 /// followed it.
 fn pass(ring: &mut RingWriter, image: Image, way: Way, take: &mut dyn FnMut(&[&[u8]])) -> f64 {
@@ -103,7 +166,7 @@ fn pass(ring: &mut RingWriter, image: Image, way: Way, take: &mut dyn FnMut(&[&[
     // Floats of ordinary size, too.
     let pool: Vec<Vec<u8>> = (0..POOL).map(|i| vec![i as u8 + 0x40; bytes]).collect();
     let unit = (UNIT / bytes).max(1);
-    let held = (LARGE / 2 / bytes).min(ring.capacity() / bytes / 2).max(1);
+    let held = held(ring, bytes);
     let mut written = VecDeque::new();
     // The first frames only make those that are taken later.
     let (mut begun, mut frames) = (Instant::now(), 0);

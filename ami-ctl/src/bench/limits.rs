@@ -3,8 +3,10 @@
 use super::BenchError;
 use ami_proto::socket::{self, PollEvents, Queue};
 use ami_shm::{RingConfig, RingReader, RingWriter};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Map, Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -92,11 +94,52 @@ pub(super) fn ring(name: &str, bytes: u64) -> Result<RingWriter, BenchError> {
         capacity: bytes as usize,
         lanes: 1,
         journal: 4096,
-        huge_pages: false,
+        huge_pages: true,
         populate: true,
     };
     let failed = |reason: String| BenchError::Ring { dir: dir.clone(), bytes, reason };
     RingWriter::create(&path, 1, &config).map_err(|e| failed(e.to_string()))
+}
+
+/// A ring of [`ring`] as others see it.
+pub(super) fn opened(path: &Path) -> Result<RingReader, BenchError> {
+    RingReader::open(path).map_err(|e| BenchError::Ring {
+        dir: path.to_path_buf(),
+        bytes: 0,
+        reason: e.to_string(),
+    })
+}
+
+/// Nanoseconds until a core sees what another has written, the least of some rounds; NaN with one
+/// core. Some 40 where both share their last cache, and several times that where they do not.
+pub(super) fn core_to_core_ns() -> f64 {
+    const TURNS: u64 = 20_000;
+    let Ok(cores) = sched_getaffinity(None) else { return f64::NAN };
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|&core| cores.is_set(core));
+    let (Some(one), Some(other)) = (cores.next(), cores.next()) else { return f64::NAN };
+    let round = || {
+        let (ball, ready) = (AtomicU64::new(0), Barrier::new(2));
+        let play = |core: usize, first: u64| {
+            let mut set = CpuSet::new();
+            set.set(core);
+            // Best effort: on the same core the round takes long, and does not count.
+            let _ = sched_setaffinity(None, &set);
+            ready.wait();
+            let begun = Instant::now();
+            for turn in (first..TURNS).step_by(2) {
+                while ball.load(Ordering::Acquire) != turn {
+                    std::hint::spin_loop();
+                }
+                ball.store(turn + 1, Ordering::Release);
+            }
+            begun.elapsed().as_nanos() as f64 / TURNS as f64
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| play(other, 1));
+            scope.spawn(|| play(one, 0)).join().unwrap_or(f64::NAN)
+        })
+    };
+    (0..ROUNDS).map(|_| round()).fold(f64::INFINITY, f64::min)
 }
 
 /// Messages of 100 bytes from thread to thread through ZeroMQ over ipc, per second.
@@ -141,12 +184,7 @@ fn zeromq() -> Result<f64, BenchError> {
 fn handovers() -> Result<f64, BenchError> {
     let mut ring = ring("handovers", 1 << 20)?;
     let path = ring.path().to_path_buf();
-    let failed = |e: ami_shm::RingError| BenchError::Ring {
-        dir: path.clone(),
-        bytes: 1 << 20,
-        reason: e.to_string(),
-    };
-    let reader = RingReader::open(&path).map_err(failed)?;
+    let reader = opened(&path)?;
     let taken = AtomicU64::new(0);
     let end = Instant::now() + ROUND * 3;
     let handed = std::thread::scope(|scope| {

@@ -77,6 +77,35 @@ impl Goal {
     }
 }
 
+/// What the machine did just before a run, and after it.
+#[derive(Debug, Clone, Copy)]
+pub struct Beside {
+    /// With such frames at most.
+    pub frames: Option<FrameLimits>,
+    /// Five bare hand-overs, median, ms.
+    pub chain_ms: Option<f64>,
+    /// From core to core, ns, before the run and after it.
+    pub core_to_core_ns: [f64; 2],
+}
+
+impl Beside {
+    /// Adds them to a run's limits.
+    fn put(&self, limits: &mut Map<String, Value>) {
+        let mut put = |key: &str, x| limits.insert(key.into(), number(x));
+        if let Some(frames) = self.frames {
+            put("frames_copied_into_ring_per_s", frames.copied);
+            put("frames_copied_to_reader_per_s", frames.copied_to_reader);
+            put("frames_copied_and_read_per_s_all_cores", frames.copied_and_read);
+            put("frames_copied_and_analysed_per_s_all_cores", frames.copied_and_analysed);
+        }
+        if let Some(ms) = self.chain_ms {
+            put("bare_hand_overs_ms", ms);
+        }
+        put("core_to_core_ns_before", self.core_to_core_ns[0]);
+        put("core_to_core_ns_after", self.core_to_core_ns[1]);
+    }
+}
+
 /// A run's numbers.
 #[derive(Debug)]
 pub struct Measured {
@@ -90,10 +119,8 @@ pub struct Measured {
     pub cpu_us: BTreeMap<String, f64>,
     /// Greatest resident memory by process, MiB.
     pub rss_mib: BTreeMap<String, f64>,
-    /// What the machine does with such frames at most.
-    pub frames: Option<FrameLimits>,
-    /// What five bare hand-overs took just before, median, ms.
-    pub chain_ms: Option<f64>,
+    /// What the machine did beside it.
+    pub beside: Beside,
     /// All else.
     pub outcome: Outcome,
     /// Goals of this run.
@@ -101,13 +128,8 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// From a run.
-    pub fn new(
-        case: Case,
-        outcome: Outcome,
-        frames: Option<FrameLimits>,
-        chain_ms: Option<f64>,
-    ) -> Measured {
+    /// From a run, and what was measured of the machine beside it.
+    pub fn new(case: Case, outcome: Outcome, beside: Beside) -> Measured {
         let events = case.events as f64;
         let rate = match (outcome.seen.first, outcome.seen.last) {
             (Some((t0, n0)), Some((t1, n1))) if t1 > t0 => {
@@ -123,8 +145,7 @@ impl Measured {
             latency: Latency::of(&outcome.seen.latencies),
             cpu_us: by(&outcome.usage.cpu_ns, 1e3 * events),
             rss_mib: by(&outcome.usage.resident, 1024.0 * 1024.0),
-            frames,
-            chain_ms,
+            beside,
             goals: Vec::new(),
             case,
             outcome,
@@ -150,7 +171,7 @@ impl Measured {
         let complete =
             |goal| Goal::at_least("fraction of heartbeats complete", goal, self.complete());
         let copied = || {
-            let part = self.events_per_s / self.frames.map_or(f64::NAN, |f| f.copied);
+            let part = self.events_per_s / self.beside.frames.map_or(f64::NAN, |f| f.copied);
             Goal::at_least("of the rate at which a core copies such frames", 0.75, part)
         };
         match self.case.name {
@@ -187,15 +208,7 @@ impl Measured {
             t.iter().map(|(k, v)| (k.clone(), number(*v))).collect()
         };
         let mut limits = limits.values.clone();
-        if let Some(frames) = self.frames {
-            let mut put = |key: &str, rate| limits.insert(key.into(), number(rate));
-            put("frames_copied_into_ring_per_s", frames.copied);
-            put("frames_copied_and_read_per_s_all_cores", frames.copied_and_read);
-            put("frames_copied_and_analysed_per_s_all_cores", frames.copied_and_analysed);
-        }
-        if let Some(ms) = self.chain_ms {
-            limits.insert("bare_hand_overs_ms".into(), number(ms));
-        }
+        self.beside.put(&mut limits);
         let (l, (heartbeats, complete)) = (self.latency, self.outcome.heartbeats);
         let mut document = Map::new();
         let mut put = |key: &str, value: Value| document.insert(key.to_string(), value);

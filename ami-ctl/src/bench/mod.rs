@@ -22,7 +22,7 @@ use cases::Case;
 pub use error::BenchError;
 use frames::{FrameLimits, Image};
 use limits::Limits;
-use measured::{Goal, Measured};
+use measured::{Beside, Goal, Measured};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -147,8 +147,10 @@ impl Bench<'_> {
             None => None,
         };
         let chain_ms = if case.name == "P4" { Some(chain::p50_ms()?) } else { None };
+        let before = limits::core_to_core_ns();
         let outcome = system::run(&case, file)?;
-        Ok(Measured::new(case, outcome, frames, chain_ms))
+        let core_to_core_ns = [before, limits::core_to_core_ns()];
+        Ok(Measured::new(case, outcome, Beside { frames, chain_ms, core_to_core_ns }))
     }
 
     fn frame_limits(&mut self, case: &Case, image: Image) -> Result<FrameLimits, BenchError> {

@@ -58,12 +58,17 @@ fn of_hand_overs(run: &Value) -> Option<String> {
 fn of_frames(document: &Map<String, Value>) -> Option<String> {
     let limit = |key: &str| Some(short(document.get("limits")?.get(key)?.as_f64()?));
     let copied = limit("frames_copied_into_ring_per_s")?;
+    let handed = limit("frames_copied_to_reader_per_s")?;
     let read = limit("frames_copied_and_read_per_s_all_cores")?;
     let analysed = limit("frames_copied_and_analysed_per_s_all_cores")?;
+    // With one core there is no other.
+    let apart = |key: &str| limit(key).unwrap_or_else(|| "–".into());
+    let (before, after) = (apart("core_to_core_ns_before"), apart("core_to_core_ns_after"));
     let case = plain(document.get("case")?);
     Some(format!(
-        "\n{case}: one core copies {copied} such frames/s; all cores copy and read {read}, copy and \
-         analyse {analysed}."
+        "\n{case}: one core copies {copied} such frames/s, {handed} while another reads them; all cores \
+         copy and read {read}, copy and analyse {analysed}; a core sees what another writes after {before} \
+         ns, after the run {after}."
     ))
 }
 
