@@ -218,7 +218,7 @@ impl Host {
         };
         match message {
             RootMessage::Watermark { host, epoch, life, flushes, durable } if host == self.name => {
-                self.builder.decided(epoch, life, flushes, durable);
+                self.builder.decided(epoch, life, (flushes, durable), now_ns());
             }
             RootMessage::NeedContext { host, epoch }
                 if host == self.name && self.again.is_none_or(|a| a.elapsed() >= AGAIN) =>

@@ -49,7 +49,7 @@ pub enum Effect {
 pub struct Limits {
     /// Units missing for so long are asked for.
     pub ask_after: u64,
-    /// Forwarded and not decided for so long: send again.
+    /// Forwarded for so long, and nothing decided meanwhile: send again.
     pub resend: u64,
     /// Bytes of states held.
     pub bytes: usize,
@@ -195,9 +195,18 @@ impl HostBuilder {
         let next = life.is_next(flush);
         if !self.room(partial.bytes(), next) {
             self.counts.refused += 1;
+            self.remember_refused(epoch, flush, units);
             return;
         }
         self.merge(epoch, flush, units, partial, now_ns);
+    }
+
+    /// Asked for again as soon as there is room; before its manifest is here, after a time.
+    fn remember_refused(&mut self, epoch: u64, flush: u64, units: &[(u64, u32)]) {
+        let entry = self.epochs.get_mut(&epoch).and_then(|e| e.flushes.get_mut(&flush));
+        if let Some(entry) = entry.filter(|e| e.manifest.is_some()) {
+            entry.refused.extend(units.iter().map(|(unit, _)| unit));
+        }
     }
 
     fn merge(
@@ -309,9 +318,15 @@ impl HostBuilder {
     /// The root decided the flushes below `flushes`; those below `durable` need not be held. An
     /// older life's word is ignored; a newer life's lower watermark replaces the old one, and what
     /// is held above it is sent again.
-    pub fn decided(&mut self, epoch: u64, root_life: u64, flushes: u64, durable: u64) {
+    pub fn decided(
+        &mut self,
+        epoch: u64,
+        root_life: u64,
+        (flushes, durable): (u64, u64),
+        now_ns: u64,
+    ) {
         let Some(life) = self.epochs.get_mut(&epoch) else { return };
-        if !life.note_decided(root_life, flushes) {
+        if !life.note_decided(root_life, flushes, now_ns) {
             return;
         }
         let gone = life.settle(durable.min(flushes));

@@ -259,6 +259,11 @@ impl Flow {
         self.open.as_ref().map_or(0, |o| position.saturating_sub(o.start))
     }
 
+    /// Units of the open flush.
+    pub fn open_units(&self) -> usize {
+        self.open.as_ref().map_or(0, |o| o.units.len())
+    }
+
     /// A unit of the open flush.
     pub fn unit(&mut self, sealed: &Sealed, context: u32, timestamp_ns: u64) {
         let Some(open) = &mut self.open else { return };

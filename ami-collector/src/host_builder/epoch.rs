@@ -5,7 +5,7 @@ use super::{Effect, Limits};
 use ami_graph::partial::Partial;
 use ami_proto::ids::{Progress, Taken};
 use ami_proto::to_collector::Manifest;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a flush takes beside its state, and a unit in it: for the account of bytes.
 const ENTRY_BYTES: usize = 512;
@@ -20,6 +20,8 @@ pub struct Entry {
     pub covered: BTreeMap<u64, u32>,
     /// Reason by unit given up.
     pub given_up: BTreeMap<u64, String>,
+    /// Units that came when there was no room.
+    pub refused: BTreeSet<u64>,
     pub forwarded: bool,
     pub resends: u32,
     pub since_ns: u64,
@@ -39,6 +41,22 @@ impl Entry {
         self.covered.clear();
     }
 
+    /// Units to ask for: of the next flush that the root waits for those that were refused, since it
+    /// has room now; of all, after a time, what is missing.
+    fn wanted(&mut self, next: bool, ask_after: u64, now_ns: u64) -> Option<Vec<u64>> {
+        let manifest = self.manifest.as_ref()?;
+        let late = now_ns.saturating_sub(self.since_ns) >= ask_after;
+        if !late && (!next || self.refused.is_empty()) {
+            return None;
+        }
+        let refused = std::mem::take(&mut self.refused);
+        let asked = |unit: &u64| !self.has(*unit) && (late || refused.contains(unit));
+        let units: Vec<u64> = manifest.units.iter().map(|u| u.0).filter(asked).collect();
+        self.since_ns = now_ns;
+        // To ask for none would be to ask for all.
+        (!units.is_empty()).then_some(units)
+    }
+
     /// Accounts for what it holds now.
     pub fn weigh(&mut self) {
         let units = self.manifest.as_ref().map_or(self.covered.len(), |m| m.units.len());
@@ -56,6 +74,8 @@ pub struct Epoch {
     /// The most that any life of the root has decided.
     most: u64,
     root_life: u64,
+    /// When the root decided something last.
+    progressed_ns: u64,
     pub flushes: BTreeMap<u64, Entry>,
 }
 
@@ -87,9 +107,12 @@ impl Epoch {
     }
 
     /// A life of the root has decided so far. False when a newer life has spoken already.
-    pub fn note_decided(&mut self, root_life: u64, flushes: u64) -> bool {
+    pub fn note_decided(&mut self, root_life: u64, flushes: u64, now_ns: u64) -> bool {
         if root_life < self.root_life {
             return false;
+        }
+        if flushes > self.watermark {
+            self.progressed_ns = now_ns;
         }
         self.most = self.most.max(flushes);
         if root_life > self.root_life && flushes < self.watermark {
@@ -157,6 +180,7 @@ impl Epoch {
 
     /// What is undecided is sent again soon.
     pub fn resend_all(&mut self) {
+        self.progressed_ns = 0;
         for (_, entry) in self.flushes.range_mut(self.watermark..) {
             if entry.forwarded {
                 (entry.since_ns, entry.resends) = (0, 0);
@@ -168,21 +192,25 @@ impl Epoch {
     pub fn due(&mut self, epoch: u64, limits: Limits, most: usize, now_ns: u64) -> Vec<Effect> {
         let mut effects = Vec::new();
         let mut resent = 0;
+        let next = self.watermark.max(self.base.flushes);
+        // Flushes are decided in order: the root's silence about one begins when it has all before it.
+        let (mut expected, mut had_ns) = (next, self.progressed_ns);
         for (&flush, entry) in self.flushes.range_mut(self.watermark..) {
-            let age = now_ns.saturating_sub(entry.since_ns);
+            if !entry.forwarded {
+                let units = entry.wanted(flush <= next, limits.ask_after, now_ns);
+                effects.extend(units.map(|units| Effect::Need(epoch, flush, units)));
+                continue;
+            }
+            let in_order = flush <= expected;
+            expected = expected.max(flush + u64::from(in_order));
+            had_ns = had_ns.max(entry.since_ns);
+            let silent = now_ns.saturating_sub(had_ns);
             // Ever more seldom: a root that sleeps is not buried.
-            if entry.forwarded && resent < most && age >= limits.resend << entry.resends.min(4) {
+            if in_order && resent < most && silent >= limits.resend << entry.resends.min(4) {
                 entry.since_ns = now_ns;
                 entry.resends += 1;
                 resent += 1;
                 effects.push(Effect::Resend(epoch, flush));
-            } else if let Some(manifest) = &entry.manifest
-                && !entry.forwarded
-                && age >= limits.ask_after
-            {
-                let missing = manifest.units.iter().map(|u| u.0).filter(|u| !entry.has(*u));
-                effects.push(Effect::Need(epoch, flush, missing.collect()));
-                entry.since_ns = now_ns;
             }
         }
         effects

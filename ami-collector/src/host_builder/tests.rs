@@ -120,9 +120,9 @@ fn undecided_flushes_are_resent_and_decided_ones_forgotten() {
     assert_eq!(forwards(&mut builder).len(), 1, "an empty flush is forwarded, too");
     builder.tick(50);
     assert!(matches!(builder.effects()[..], [Effect::Resend(1, 0)]));
-    builder.decided(1, 5, 1, 1);
+    builder.decided(1, 5, (1, 1), 0);
     assert!(matches!(builder.effects()[..], [Effect::Forget(1, 0)]));
-    builder.decided(1, 4, 9, 9);
+    builder.decided(1, 4, (9, 9), 0);
     builder.manifest(manifest(1, &[]), 0);
     assert_eq!(forwards(&mut builder).len(), 1, "an older life's word is ignored");
     assert_eq!(builder.pending(), 1);
@@ -144,16 +144,16 @@ fn resent(builder: &mut HostBuilder) -> Vec<u64> {
 fn decided_flushes_are_held_until_durable_and_sent_again_to_a_restarted_root() {
     let mut builder = builder();
     done(&mut builder, 0..6);
-    builder.decided(1, 5, 5, 2);
+    builder.decided(1, 5, (5, 2), 0);
     builder.effects();
     assert_eq!((builder.pending(), builder.base(1).flushes), (1, 2));
     assert_eq!(builder.base(1).taken, taken(1));
     builder.tick(1_000);
     assert_eq!(resent(&mut builder), [5], "what is decided is not sent again");
-    builder.decided(1, 6, 3, 3);
+    builder.decided(1, 6, (3, 3), 0);
     builder.tick(1_001);
     assert_eq!(resent(&mut builder), [3, 4, 5]);
-    builder.decided(1, 6, 6, 6);
+    builder.decided(1, 6, (6, 6), 0);
     assert_eq!((builder.pending(), builder.bytes()), (0, 0));
 }
 
@@ -162,7 +162,7 @@ fn without_memory_decided_flushes_are_let_go_and_the_base_says_so() {
     let mut builder = HostBuilder::new(Limits { bytes: 2500, ..LIMITS });
     builder.epoch(1, &decided(0));
     done(&mut builder, 0..3);
-    builder.decided(1, 5, 3, 0);
+    builder.decided(1, 5, (3, 0), 0);
     done(&mut builder, 3..6);
     assert_eq!((builder.counts.let_go, builder.base(1).flushes), (2, 2));
     assert_eq!(builder.base(1).taken, taken(1));
@@ -185,14 +185,67 @@ fn partials_without_room_are_refused_but_never_those_of_the_next_flush() {
 }
 
 #[test]
+fn what_was_refused_is_asked_for_as_soon_as_the_root_waits_for_it() {
+    let mut builder = HostBuilder::new(Limits { bytes: 1, ..LIMITS });
+    builder.epoch(1, &decided(0));
+    builder.tick(0);
+    builder.manifest(manifest(0, &[(0, 5)]), 0);
+    builder.manifest(manifest(1, &[(1, 10), (2, 10), (3, 10)]), 0);
+    partial(&mut builder, 1, &[(1, 10), (3, 10)]);
+    assert_eq!(builder.counts.refused, 1);
+    builder.tick(1);
+    assert!(builder.effects().is_empty(), "there is no room yet");
+    partial(&mut builder, 0, &[(0, 5)]);
+    builder.decided(1, 5, (1, 0), 2);
+    builder.effects();
+    for now in [2, 3] {
+        builder.tick(now);
+        let needs = builder.effects();
+        match now {
+            2 => {
+                assert!(matches!(&needs[..], [Effect::Need(1, 1, u)] if u == &[1, 3]), "{needs:?}")
+            }
+            _ => assert!(needs.is_empty(), "once: {needs:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_waits_for_a_root_that_goes_on_is_not_sent_again() {
+    let mut builder = builder();
+    done(&mut builder, 0..4);
+    builder.effects();
+    builder.decided(1, 5, (1, 0), 40);
+    builder.tick(60);
+    assert_eq!(resent(&mut builder), [0; 0]);
+    builder.decided(1, 5, (1, 0), 70);
+    builder.tick(90);
+    assert_eq!(resent(&mut builder), [1, 2, 3], "the same word again is no progress");
+}
+
+#[test]
+fn what_waits_for_a_flush_that_is_not_forwarded_is_not_sent_again() {
+    let mut builder = builder();
+    done(&mut builder, 0..1);
+    builder.manifest(manifest(1, &[(1, 10)]), 0);
+    done(&mut builder, 2..4);
+    builder.tick(50);
+    assert_eq!(resent(&mut builder), [0], "2 and 3 cannot be decided before 1");
+    builder.decided(1, 5, (1, 0), 60);
+    partial(&mut builder, 1, &[(1, 10)]);
+    builder.tick(110);
+    assert_eq!(resent(&mut builder), [1, 2, 3]);
+}
+
+#[test]
 fn a_hole_left_by_a_restart_is_asked_about_and_moves_the_base() {
     // The life before had forwarded 0 and 1; this one holds 2 only.
     let mut builder = builder();
-    builder.decided(1, 5, 2, 0);
+    builder.decided(1, 5, (2, 0), 0);
     done(&mut builder, 2..3);
-    builder.decided(1, 5, 3, 0);
+    builder.decided(1, 5, (3, 0), 0);
     builder.effects();
-    builder.decided(1, 6, 0, 0);
+    builder.decided(1, 6, (0, 0), 0);
     builder.tick(1_000);
     assert!(builder.effects().iter().any(|e| matches!(e, Effect::Hello)));
     builder.epoch(1, &decided(3));

@@ -1,97 +1,123 @@
 //! What the way of a result takes with nothing to do on it: the limit of P4.
 //!
-//! From the ventilator by worker, host collector, root and store to a client are five hand-overs, each
-//! through the threads of two ZeroMQ contexts. Here as many threads, each with a context of its own,
-//! hand on a small message as often as P4 has heartbeats, with processors kept awake as there. They
-//! are of one process, so that this takes rather less than with daemons.
+//! From the ventilator by worker, host collector, root and store to a client are five hand-overs from
+//! process to process, each through the threads of two ZeroMQ contexts. Here four relays hand on a
+//! heartbeat's number as often as P4 has heartbeats, started as its system is; the last one publishes
+//! as many headers as the store does there, and the same client reads them.
 
 use super::BenchError;
+use super::cases::Case;
+use super::measured::Latency;
+use super::observer::Observer;
+use super::system::{self, Dir};
+use crate::system::assignment;
+use ami_proto::config::Config;
 use ami_proto::cpu_latency;
 use ami_proto::daemon::now_ns;
+use ami_proto::endpoint::Endpoint;
 use ami_proto::socket::{self, Context, PollEvents, Queue, Socket};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use serde_json::{Value, json};
+use std::process::{Child, Stdio};
+use std::time::Duration;
 use zmq::Message;
 
-const HAND_OVERS: usize = 5;
-const MESSAGES: usize = 150;
-const PAUSE: Duration = Duration::from_millis(10);
-/// Nothing here takes so long.
-const LONGEST: Duration = Duration::from_secs(20);
+const RELAYS: usize = 4;
+const HEARTBEATS: u64 = 150;
+const PERIOD: Duration = Duration::from_millis(10);
+/// Until all are connected.
+const START: Duration = Duration::from_millis(500);
 const QUEUE: Queue = Queue::Bounded(1000);
+/// A header of the store has some hundred bytes.
+const FILL: usize = 400;
 
-/// Median time of a message from the first thread to the last, ms.
+/// Median time from the first process to the client, ms, with the launcher and client of this case.
 ///
 /// # Errors
-/// When there are no sockets or threads.
-pub fn p50_ms() -> Result<f64, BenchError> {
+/// When there are no sockets or processes.
+pub fn p50_ms(case: &Case) -> Result<f64, BenchError> {
     let _awake = cpu_latency::hold(0);
-    let dir = crate::environment::runtime_dir().unwrap_or_else(std::env::temp_dir);
-    let path = |n: usize| dir.join(format!("ami-bench-{}-{n}.sock", std::process::id()));
-    let address = |n: usize| format!("ipc://{}", path(n).display());
-    let mut threads = Vec::new();
-    for n in 0..HAND_OVERS {
-        threads.push(
-            Station::new(&address(n), (n + 1 < HAND_OVERS).then(|| address(n + 1)))?.start()?,
-        );
-    }
+    let dir = Dir::make()?;
+    let run_dir = assignment("instance.run_dir", &dir.path.display().to_string());
+    let config = Config::load(None, &[run_dir])?;
+    let observer = Observer::start(&config, case.python)?;
+    let address = |n: usize| format!("ipc://{}", dir.path.join(format!("relay-{n}")).display());
+    let _relays = (0..RELAYS)
+        .map(|n| match n + 1 {
+            RELAYS => Relay::start(case, "pub", &address(n), &Endpoint::Store.bind(&config)),
+            next => Relay::start(case, "push", &address(n), &address(next)),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
     let context = Context::ipc();
     let first = socket::connect(&context, zmq::PUSH, QUEUE, &address(0), "measurement")?;
-    for _ in 0..MESSAGES {
-        std::thread::sleep(PAUSE);
-        socket::send(&first, [now_ns().to_le_bytes().to_vec()])?;
+    std::thread::sleep(START);
+    for heartbeat in 0..HEARTBEATS {
+        std::thread::sleep(PERIOD);
+        socket::send(&first, [heartbeat, now_ns()].map(|n| n.to_le_bytes().to_vec()))?;
     }
-    // An empty message ends them, one after the other.
-    socket::send(&first, [Vec::new()])?;
-    let mut ages = Vec::new();
-    for thread in threads {
-        ages = thread.join().unwrap_or(Err(BenchError::Clients))?;
-    }
-    (0..HAND_OVERS).for_each(|n| drop(std::fs::remove_file(path(n))));
-    ages.sort_unstable();
-    Ok(ages.get(ages.len() / 2).map_or(f64::NAN, |ns| *ns as f64 / 1e6))
+    std::thread::sleep(PERIOD);
+    Ok(Latency::of(&observer.stop()?.latencies).p50)
 }
 
-/// Takes messages and hands them on.
-struct Station {
-    intake: Socket,
-    next: Option<Socket>,
-    _context: Context,
+/// A process that hands on; it goes with this.
+struct Relay(Child);
+
+impl Relay {
+    fn start(case: &Case, kind: &str, from: &str, to: &str) -> Result<Relay, BenchError> {
+        let mut command = system::own(case)?;
+        command.args(["bench", "--relay", kind, from, to]).stdin(Stdio::null());
+        Ok(Relay(command.spawn().map_err(|e| BenchError::started(case, e))?))
+    }
 }
 
-impl Station {
-    fn new(own: &str, next: Option<String>) -> Result<Station, BenchError> {
-        let context = Context::ipc();
-        let connect = |to: String| socket::connect(&context, zmq::PUSH, QUEUE, &to, "measurement");
-        Ok(Station {
-            intake: socket::bind(&context, zmq::PULL, QUEUE, own, "measurement")?,
-            next: next.map(connect).transpose()?,
-            _context: context,
-        })
+impl Drop for Relay {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
+}
 
-    fn start(self) -> Result<JoinHandle<Result<Vec<u64>, BenchError>>, BenchError> {
-        std::thread::Builder::new().spawn(move || self.run()).map_err(BenchError::thread)
-    }
-
-    /// How old messages were here, ns.
-    fn run(self) -> Result<Vec<u64>, BenchError> {
-        let (mut frames, mut ages): (Vec<Message>, _) = (Vec::new(), Vec::new());
-        let begun = Instant::now();
-        while begun.elapsed() < LONGEST {
-            socket::wait(&mut [self.intake.as_poll_item(PollEvents::POLLIN)], PAUSE * 10)?;
-            while socket::receive(&self.intake, &mut frames)? {
-                let sent =
-                    frames.first().and_then(|f| f[..].try_into().ok()).map(u64::from_le_bytes);
-                ages.extend(sent.map(|sent| now_ns().saturating_sub(sent)));
-                if let Some(next) = &self.next {
-                    socket::send(next, frames.drain(..))?;
-                }
-                if sent.is_none() {
-                    return Ok(ages);
-                }
+/// Takes heartbeats at an address and hands them on to another, or publishes them there, until its
+/// process is killed.
+///
+/// # Errors
+/// When its sockets cannot be made.
+pub fn relay(kind: &str, from: &str, to: &str) -> Result<(), BenchError> {
+    // Best effort: the parent kills it where it can.
+    let _ = set_parent_process_death_signal(Some(Signal::KILL));
+    let context = Context::ipc();
+    let intake = socket::bind(&context, zmq::PULL, QUEUE, from, "measurement")?;
+    let publishes = kind == "pub";
+    let outlet = if publishes {
+        socket::bind(&context, zmq::PUB, QUEUE, to, "measurement")?
+    } else {
+        socket::connect(&context, zmq::PUSH, QUEUE, to, "measurement")?
+    };
+    let mut frames: Vec<Message> = Vec::new();
+    loop {
+        socket::wait(&mut [intake.as_poll_item(PollEvents::POLLIN)], PERIOD * 100)?;
+        while socket::receive(&intake, &mut frames)? {
+            if publishes {
+                publish(&outlet, &frames)?;
+            } else {
+                socket::send(&outlet, frames.drain(..))?;
             }
         }
-        Ok(ages)
     }
+}
+
+/// What the store says of a heartbeat of P4.
+fn publish(outlet: &Socket, frames: &[Message]) -> Result<(), BenchError> {
+    let number = |frame: &Message| frame[..].try_into().map_or(0, u64::from_le_bytes);
+    let numbers: Vec<u64> = frames.iter().map(number).collect();
+    let [heartbeat, made] = numbers[..] else { return Ok(()) };
+    let header = |values: Value| {
+        json!({"heartbeat": heartbeat, "window_events": heartbeat, "complete": true,
+               "values": {"value": values}, "fill": " ".repeat(FILL)})
+    };
+    for (topic, value) in [("n", 0), ("clock", made), ("mean", 0), ("@heartbeat", 0)] {
+        let message = [format!("bench/{topic}"), header(value.into()).to_string()];
+        socket::send(outlet, message.map(String::into_bytes))?;
+    }
+    Ok(())
 }

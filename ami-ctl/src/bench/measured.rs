@@ -1,7 +1,8 @@
-//! A run's numbers: rates, latency, cost; and whether they meet the goals.
+//! A run's numbers: rates, latency, cost.
 
 use super::cases::Case;
 use super::frames::FrameLimits;
+use super::goals::{self, Goal};
 use super::limits::Limits;
 use super::system::Outcome;
 use serde_json::{Map, Value, json};
@@ -34,46 +35,6 @@ impl Latency {
             ns.get(index).map_or(f64::NAN, |ns| *ns as f64 / 1e6)
         };
         Latency { p50: at(0.5), p99: at(0.99), max: at(1.0), count: ns.len() }
-    }
-}
-
-/// One goal, and what came of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Goal {
-    /// What is measured, with its unit.
-    pub what: &'static str,
-    /// To be reached, or not to be passed where less is better.
-    pub goal: f64,
-    /// What was measured.
-    pub value: f64,
-    /// Whether more is better.
-    pub more: bool,
-}
-
-impl Goal {
-    pub(super) fn at_least(what: &'static str, goal: f64, value: f64) -> Goal {
-        Goal { what, goal, value, more: true }
-    }
-
-    pub(super) fn at_most(what: &'static str, goal: f64, value: f64) -> Goal {
-        Goal { what, goal, value, more: false }
-    }
-
-    /// How well: 1 is just reached, more is better.
-    pub fn ratio(&self) -> f64 {
-        if self.more { self.value / self.goal } else { self.goal / self.value }
-    }
-
-    /// Whether it is reached. Nothing measured reaches nothing.
-    pub fn met(&self) -> bool {
-        self.ratio() >= 1.0
-    }
-
-    /// As it stands in the document.
-    pub fn document(&self) -> Value {
-        let goal = format!("{} {}", if self.more { "≥" } else { "≤" }, self.goal);
-        json!({"what": self.what, "goal": goal, "value": number(self.value),
-               "ratio": number(self.ratio()), "met": self.met()})
     }
 }
 
@@ -185,9 +146,10 @@ impl Measured {
                     2 => 0.6,
                     _ => 0.7,
                 };
+                let latency = |of| format!("latency {of}, ms, {}", self.case.variant);
                 vec![
-                    Goal::at_most("latency p50, ms", p50, self.latency.p50),
-                    Goal::at_most("latency p99, ms", 1.5, self.latency.p99),
+                    Goal::at_most(latency("p50"), p50, self.latency.p50),
+                    Goal::at_most(latency("p99"), 1.5, self.latency.p99),
                 ]
             }
             "P5" => vec![complete(0.9999)],
@@ -239,7 +201,7 @@ impl Measured {
             );
         }
         put("limits", Value::Object(limits));
-        goals(&self.goals, &mut document);
+        goals::put(&self.goals, &mut document);
         document
     }
 }
@@ -252,16 +214,6 @@ fn slope(counts: &[(f64, u64)]) -> f64 {
         |f: &dyn Fn(&(f64, u64)) -> f64| inner.iter().map(f).sum::<f64>() / inner.len() as f64;
     let (t, n) = (mean(&|c| c.0), mean(&|c| c.1 as f64));
     mean(&|c| (c.0 - t) * (c.1 as f64 - n)) / mean(&|c| (c.0 - t) * (c.0 - t))
-}
-
-/// Adds `goals`, and of the one that is furthest from being met `goal` and `ratio`; `met` is of all.
-pub fn goals(goals: &[Goal], document: &mut Map<String, Value>) {
-    let worst = goals.iter().min_by(|a, b| a.ratio().total_cmp(&b.ratio()));
-    document.insert("goals".into(), goals.iter().map(Goal::document).collect());
-    let of = |key: &str| worst.map_or(Value::Null, |g| g.document()[key].clone());
-    document.insert("goal".into(), of("goal"));
-    document.insert("ratio".into(), of("ratio"));
-    document.insert("met".into(), goals.iter().all(Goal::met).into());
 }
 
 /// Four significant digits; null for what was not measured.
@@ -292,16 +244,5 @@ mod tests {
         let l = Latency::of(&latencies);
         assert_eq!((l.p50, l.p99, l.max, l.count), (549.0, 990.0, 999.0, 900));
         assert!(Latency::of(&[]).p50.is_nan());
-    }
-
-    #[test]
-    fn what_was_not_measured_meets_no_goal() {
-        assert!(!Goal::at_most("x", 1.0, f64::NAN).met());
-        assert!(!Goal::at_least("x", 1.0, f64::NAN).met());
-        assert!(Goal::at_least("x", 1.0, 1.0).met() && Goal::at_most("x", 1.0, 0.5).ratio() == 2.0);
-        assert_eq!(
-            (number(f64::NAN), number(0.123_456), number(12_345_678.9)),
-            (Value::Null, json!(0.1235), json!(12_345_679))
-        );
     }
 }

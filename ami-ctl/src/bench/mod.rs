@@ -10,6 +10,7 @@ mod cases;
 mod chain;
 mod error;
 mod frames;
+mod goals;
 mod limits;
 mod measured;
 mod observer;
@@ -21,8 +22,9 @@ mod usage;
 use cases::Case;
 pub use error::BenchError;
 use frames::{FrameLimits, Image};
+use goals::Goal;
 use limits::Limits;
-use measured::{Beside, Goal, Measured};
+use measured::{Beside, Measured};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -43,6 +45,9 @@ pub struct Args {
     /// Writes the table, as Markdown, to this file, too
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
+    /// What the limit of P4 is measured with: this process hands on from an address to another
+    #[arg(long, hide = true, num_args = 3, value_names = ["KIND", "FROM", "TO"])]
+    relay: Option<Vec<String>>,
 }
 
 /// Measures. `--config` and `--set` go to the system that is measured, after what the case sets.
@@ -51,6 +56,10 @@ pub struct Args {
 /// When there is no such case, the system does not run, or an event is lost.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let json = globals.json;
+    if let Some([kind, from, to]) = args.relay.as_deref() {
+        chain::relay(kind, from, to)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     if args.case.as_deref() == Some("tree") {
         return tree_only(args, json);
     }
@@ -111,7 +120,8 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// A case's document: the numbers of its first run, and those of all in `runs`.
+    /// A case's document: the numbers of its first run, and those of all in `runs`; goals by the
+    /// medians of runs of the same.
     fn case(&mut self, name: &str) -> Result<Map<String, Value>, BenchError> {
         let mut runs = Vec::new();
         for case in cases::of(name).unwrap_or_default() {
@@ -122,11 +132,11 @@ impl Bench<'_> {
             goals.extend(self.crowds(&mut runs)?);
         }
         if name == "P9" {
-            goals.extend(scaling(&runs));
+            goals.extend(goals::scaling(&runs));
         }
-        goals.extend(runs.iter().flat_map(|r| r.goals.clone()));
+        goals.extend(goals::of(&runs));
         let mut document = runs.first().map(|r| r.document(&self.limits)).unwrap_or_default();
-        measured::goals(&goals, &mut document);
+        goals::put(&goals, &mut document);
         if runs.len() > 1 {
             let all = runs.iter().map(|r| Value::Object(r.document(&self.limits)));
             document.insert("runs".into(), all.collect());
@@ -146,7 +156,7 @@ impl Bench<'_> {
             Some(image) => Some(self.frame_limits(&case, image)?),
             None => None,
         };
-        let chain_ms = if case.name == "P4" { Some(chain::p50_ms()?) } else { None };
+        let chain_ms = if case.name == "P4" { Some(chain::p50_ms(&case)?) } else { None };
         let before = limits::core_to_core_ns();
         let outcome = system::run(&case, file)?;
         let core_to_core_ns = [before, limits::core_to_core_ns()];
@@ -177,22 +187,4 @@ impl Bench<'_> {
         }
         Ok(goals)
     }
-}
-
-/// Throughput with more workers than cores, against the best with fewer; of several runs with the
-/// same number of workers the best counts.
-fn scaling(runs: &[Measured]) -> Vec<Goal> {
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let of_case = |base: &str| {
-        let mut rates = BTreeMap::<usize, f64>::new();
-        for run in runs.iter().filter(|r| r.case.variant.starts_with(&format!("{base} "))) {
-            let best = rates.entry(run.case.workers.into()).or_default();
-            *best = best.max(run.events_per_s);
-        }
-        let (few, many): (Vec<_>, Vec<_>) = rates.into_iter().partition(|(n, _)| *n <= cores);
-        let best = few.iter().map(|r| r.1).fold(0.0, f64::max);
-        let worst = many.iter().map(|r| r.1).fold(f64::INFINITY, f64::min);
-        Goal::at_least("of the throughput kept with more workers than cores", 0.9, worst / best)
-    };
-    ["P1", "P2"].map(of_case).into()
 }

@@ -51,7 +51,9 @@ fn runs(document: &Map<String, Value>) -> Vec<Value> {
 fn of_hand_overs(run: &Value) -> Option<String> {
     let ms = run["limits"]["bare_hand_overs_ms"].as_f64()?;
     let (case, variant) = (plain(&run["case"]), plain(&run["variant"]));
-    Some(format!("\n{case} {variant}: five bare hand-overs take {ms} ms (median)."))
+    Some(format!(
+        "\n{case} {variant}: five bare hand-overs from process to process take {ms} ms (median)."
+    ))
 }
 
 /// What bounds a case with frames.

@@ -51,13 +51,13 @@ pub struct Outcome {
 }
 
 /// A directory that goes with the run.
-struct Dir {
-    path: PathBuf,
+pub(super) struct Dir {
+    pub(super) path: PathBuf,
     rings: PathBuf,
 }
 
 impl Dir {
-    fn make() -> Result<Dir, BenchError> {
+    pub(super) fn make() -> Result<Dir, BenchError> {
         let parent = crate::environment::runtime_dir().unwrap_or_else(std::env::temp_dir);
         let rings = Config::load(None, &[])?.ventilator.ring_dir;
         leavings::sweep(&parent, &rings);
@@ -80,6 +80,15 @@ impl Drop for Dir {
     }
 }
 
+/// This program, started as the case says.
+pub(super) fn own(case: &Case) -> Result<Command, BenchError> {
+    let own = std::env::current_exe().map_err(BenchError::start)?;
+    let mut words = case.launcher.iter().map(OsStr::new).chain([own.as_os_str()]);
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words);
+    Ok(command)
+}
+
 /// The child that runs the system.
 struct System {
     child: Child,
@@ -93,10 +102,7 @@ impl System {
         let graph = dir.file("graph.json", case.graph)?;
         let more = if case.options.is_empty() { "" } else { "&" };
         let url = format!("sim:{}?events={}{more}{}", source.display(), case.events, case.options);
-        let own = std::env::current_exe().map_err(BenchError::start)?;
-        let mut words = case.launcher.iter().map(OsStr::new).chain([own.as_os_str()]);
-        let mut command = Command::new(words.next().unwrap_or_default());
-        command.args(words);
+        let mut command = own(case)?;
         command.args(["local", "--json", "--source", &url, "--run-dir"]).arg(&dir.path);
         command.args(["--workers", &case.workers.to_string(), "--graph"]).arg(graph);
         if let Some(file) = file {

@@ -253,6 +253,34 @@ fn a_late_event_that_meets_a_full_ring_is_late_once() {
     assert_eq!(world.manifests.iter().map(|m| m.late).sum::<u64>(), 1);
 }
 
+/// It was, with nothing in it, at every try to write into the full ring.
+#[test]
+fn a_flush_is_not_ended_by_a_ring_that_others_fill() {
+    // Thirteen events fill the ring; a flush ends with the fourth, a quarter of it.
+    let stamps: Vec<u64> = (0..60).map(|i| 100 * (i / 25) + 10).collect();
+    let mut pump = pump(&stamps, 5_000, 1 << 16, false, Some(1000));
+    let mut world = World::default();
+    let mut blocked = 0;
+    for turn in 0..1000 {
+        let step = pump.step(turn).unwrap();
+        world.perform(&mut pump);
+        match step {
+            Step::Ended => break,
+            Step::Worked => {}
+            Step::Blocked(_) | Step::Idle(_) => {
+                blocked += 1;
+                if blocked % 5 == 0 {
+                    world.work(&mut pump);
+                }
+            }
+        }
+    }
+    assert!(blocked >= 20 && world.events() == 60, "{blocked} times, {} events", world.events());
+    let events = |m: &Manifest| m.units.iter().map(|u| u.1).sum::<u32>();
+    let cut: Vec<u32> = world.manifests.iter().filter(|m| !m.last).map(events).collect();
+    assert!(!cut.is_empty() && cut.iter().all(|&n| n == 4), "{cut:?}");
+}
+
 #[test]
 fn a_live_source_is_thinned_before_the_ring_is_full_and_keeps_its_results_young() {
     // Workers get to do something only now and then.

@@ -41,14 +41,16 @@ impl Pump {
         Ok(Step::Worked)
     }
 
-    /// The ring has no room for the next event: end the flush, so that what is in it can be decided
-    /// and freed.
+    /// The ring has no room for the next event. What is undecided in earlier flushes will be freed;
+    /// only where there are none has the open one to end, so that what is in it can be.
     pub(super) fn full(&mut self, timestamp: u64, now_ns: u64) -> Step {
         if self.staging.events() > 0 && !self.seal() {
             return Step::Blocked("ring full");
         }
         self.chunk = None;
-        self.flow.flush(false, false, now_ns);
+        if self.flow.in_flight() == 0 && self.flow.open_units() > 0 {
+            self.flow.flush(false, false, now_ns);
+        }
         if self.options.drop {
             self.begin(timestamp, now_ns);
             self.drop_event("ring_full", timestamp);

@@ -409,7 +409,7 @@ impl System {
 
     /// The host collector hears the root.
     pub fn hear_collector(&mut self, word: Watermark) {
-        self.collector.decided(EPOCH, word.life, word.flushes, word.durable);
+        self.collector.decided(EPOCH, word.life, (word.flushes, word.durable), 0);
         self.collected();
     }
 
