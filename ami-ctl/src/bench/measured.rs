@@ -192,6 +192,7 @@ impl Measured {
         );
         put("cpu_us_per_event", Value::Object(table(&self.cpu_us)));
         put("rss_mib", Value::Object(table(&self.rss_mib)));
+        put("stolen", number(self.outcome.usage.stolen));
         put("start_s", Value::Object(table(&self.outcome.start_s)));
         if self.case.clients > 0 {
             let (received, missed) = self.outcome.crowd;

@@ -17,7 +17,7 @@ pub fn table(documents: &[Map<String, Value>], limits: &Limits) -> String {
             text += &of_hand_overs(&run).unwrap_or_default();
         }
     }
-    text += "\n\n| case | work | events/s | GB/s | CPU µs per event: ventilator, workers, all | latency p50 / p99 / max ms | heartbeats complete | largest MiB |\n|---|---|---|---|---|---|---|---|\n";
+    text += "\n\n| case | work | events/s | GB/s | CPU µs per event: ventilator, workers, all | latency p50 / p99 / max ms | heartbeats complete | largest MiB | % stolen |\n|---|---|---|---|---|---|---|---|---|\n";
     for document in documents {
         for run in runs(document) {
             text += &row(&run);
@@ -83,7 +83,7 @@ fn row(run: &Value) -> String {
     let latency = |key: &str| plain(&run["latency_ms"][key]);
     let rate = run["events_per_s"].as_f64().map_or_else(|| "–".into(), short);
     format!(
-        "| {} {} | {} | {rate} | {} | {:.3}, {:.3}, {:.3} | {} / {} / {} ({}) | {} of {} | {:.1} |\n",
+        "| {} {} | {} | {rate} | {} | {:.3}, {:.3}, {:.3} | {} / {} / {} ({}) | {} of {} | {:.1} | {:.1} |\n",
         plain(&run["case"]),
         plain(&run["variant"]),
         plain(&run["what"]),
@@ -98,6 +98,7 @@ fn row(run: &Value) -> String {
         plain(&run["complete_heartbeats"]),
         plain(&run["heartbeats"]),
         most.fold(0.0, f64::max),
+        100.0 * run["stolen"].as_f64().unwrap_or(0.0),
     )
 }
 

@@ -29,10 +29,27 @@ fn private(status: &str) -> u64 {
     status.lines().filter(of).filter_map(kib).sum::<u64>() * 1024
 }
 
+/// Processor time of the machine in ticks: what its host gave to others, and all.
+type Machine = (u64, u64);
+
+fn machine() -> Machine {
+    std::fs::read_to_string("/proc/stat").map_or((0, 0), |text| stolen(&text))
+}
+
+/// The eighth number of the first line of `proc_stat(5)`, and the sum of the eight.
+fn stolen(stat: &str) -> Machine {
+    let all = stat.lines().next().unwrap_or_default().split_whitespace().skip(1).take(8);
+    let ticks: Vec<u64> = all.map_while(|n| n.parse().ok()).collect();
+    (ticks.get(7).copied().unwrap_or(0), ticks.iter().sum())
+}
+
 /// Processor time and greatest memory of a run's processes.
 #[derive(Debug, Default)]
 pub struct Usage {
     begin: BTreeMap<String, u64>,
+    machine: Machine,
+    /// Part of the processors' time that a virtual machine wanted and its host gave to others.
+    pub stolen: f64,
     /// Processor time since the beginning, ns.
     pub cpu_ns: BTreeMap<String, u64>,
     /// Greatest resident memory seen, bytes.
@@ -42,11 +59,15 @@ pub struct Usage {
 impl Usage {
     /// From here on processor time is counted.
     pub fn begin(&mut self, pids: &Pids) {
+        self.machine = machine();
         self.begin = pids.iter().map(|(name, pid)| (name.clone(), cpu_ns(*pid))).collect();
     }
 
     /// Processor time up to now.
     pub fn end(&mut self, pids: &Pids) {
+        let (stolen, all) = machine();
+        let since = |now: u64, before: u64| now.saturating_sub(before) as f64;
+        self.stolen = since(stolen, self.machine.0) / since(all, self.machine.1).max(1.0);
         for (name, pid) in pids {
             let before = self.begin.get(name).copied().unwrap_or(0);
             self.cpu_ns.insert(name.clone(), cpu_ns(*pid).saturating_sub(before));
@@ -96,6 +117,13 @@ mod tests {
     fn a_command_with_blanks_and_parentheses_is_no_obstacle() {
         let stat = "7 (a) b (c)) R 1 7 7 0 -1 4194304 90 0 0 0 12 30 5 6 20 0 1 0";
         assert_eq!((ticks(stat), ticks("nonsense")), (42, 0));
+    }
+
+    #[test]
+    fn what_the_host_gave_to_others_is_the_eighth_number() {
+        let stat = "cpu  10 0 20 50 1 2 3 14 9 9\ncpu0 1 1 1 1 1 1 1 1 1 1\n";
+        assert_eq!((stolen(stat), stolen("")), ((14, 100), (0, 0)));
+        assert_eq!(stolen("cpu  1 2 3"), (0, 6), "an old kernel");
     }
 
     #[test]
