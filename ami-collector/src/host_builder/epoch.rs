@@ -193,7 +193,7 @@ impl Epoch {
         let mut effects = Vec::new();
         let mut resent = 0;
         let next = self.watermark.max(self.base.flushes);
-        // Flushes are decided in order: the root's silence about one begins when it has all before it.
+        // The root says up to where it has all: its silence about a flush begins when all before are there.
         let (mut expected, mut had_ns) = (next, self.progressed_ns);
         for (&flush, entry) in self.flushes.range_mut(self.watermark..) {
             if !entry.forwarded {

@@ -225,7 +225,7 @@ fn what_waits_for_a_flush_that_is_not_forwarded_is_not_sent_again() {
     builder.manifest(manifest(1, &[(1, 10)]), 0);
     done(&mut builder, 2..4);
     builder.tick(50);
-    assert_eq!(resent(&mut builder), [0], "2 and 3 cannot be decided before 1");
+    assert_eq!(resent(&mut builder), [0], "of 2 and 3 the root says nothing before it has 1");
     builder.decided(1, 5, (1, 0), 60);
     partial(&mut builder, 1, &[(1, 10)]);
     builder.tick(110);

@@ -111,7 +111,7 @@ pub(super) fn opened(path: &Path) -> Result<RingReader, BenchError> {
 }
 
 /// Nanoseconds until a core sees what another has written, the least of some rounds; NaN with one
-/// core. Some 40 where both share their last cache, and several times that where they do not.
+/// core. Some tens where both share their last cache, and several times that where they do not.
 pub(super) fn core_to_core_ns() -> f64 {
     const TURNS: u64 = 20_000;
     let Ok(cores) = sched_getaffinity(None) else { return f64::NAN };
