@@ -52,6 +52,9 @@ const IMAGES: &[&str] = &[
     r#"{"op": "project", "in": "img"}"#,
     r#"{"op": "project", "in": "dbl"}"#,
     r#"{"op": "threshold", "in": "img", "below": 100}"#,
+    // Nodes that read the same frames take them together.
+    r#"{"op": "mean", "in": "dbl"}, "p": {"op": "project", "in": "dbl"}"#,
+    r#"{"op": "sum", "in": "img"}, "p": {"op": "project", "in": "img"}"#,
 ];
 
 fn field(name: &str, dtype: DType, shape: &[usize]) -> Field {

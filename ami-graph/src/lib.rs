@@ -37,6 +37,7 @@
 
 pub mod access;
 mod accumulate;
+pub mod bands;
 mod base64;
 pub mod batch;
 mod buckets;

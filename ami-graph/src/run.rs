@@ -3,6 +3,8 @@
 //! All per-event nodes are computed over columns, each once per batch, into buffers that are kept;
 //! then every reduction absorbs the columns it reads. Nothing is done event by event.
 
+mod sweep;
+
 use crate::batch::{Batch, Column};
 use crate::column::{EventErrors, OwnedColumn};
 use crate::lists::{Few, Lists};
@@ -12,6 +14,7 @@ use crate::plan::{From, Intake, Plan};
 use crate::slot::Work;
 use crate::state::{Events, Reduction};
 use std::sync::Arc;
+use sweep::{Readers, Taken};
 
 /// Runs the part of a plan that works on events.
 pub struct WorkerStage {
@@ -19,6 +22,8 @@ pub struct WorkerStage {
     /// One per step.
     kernels: Vec<Option<Box<dyn Kernel>>>,
     columns: Vec<OwnedColumn>,
+    readers: Vec<Readers>,
+    taken: Taken,
     timed: bool,
     times: Vec<f64>,
     /// For the views of columns.
@@ -56,6 +61,8 @@ impl WorkerStage {
         WorkerStage {
             kernels: plan.steps.iter().map(|step| kernel(step.ordinals[0])).collect(),
             columns: vec![OwnedColumn::new(); plan.columns],
+            readers: Readers::of(&plan),
+            taken: Taken::default(),
             timed: all_inputs.flatten().any(|from| *from == From::Timestamp),
             times: Vec::new(),
             lists: Lists::default(),
@@ -90,12 +97,17 @@ impl WorkerStage {
             data: bytemuck::cast_slice(&seconds),
             present: None,
         };
+        self.sweep(batch);
         for step in 0..self.kernels.len() {
-            self.step(step, batch, &times);
+            if !self.taken.steps[step] {
+                self.step(step, batch, &times);
+            }
         }
         let plan = self.plan.clone();
-        for intake in &plan.intakes {
-            self.intake(intake, batch, &times);
+        for (place, intake) in plan.intakes.iter().enumerate() {
+            if !self.taken.intakes[place] {
+                self.intake(intake, batch, &times);
+            }
         }
         self.times = seconds;
     }

@@ -4,6 +4,7 @@
 //! whatever the split.
 
 use crate::access::{Expanded, Mask, expand, selected};
+use crate::bands::Banded;
 use crate::batch::Column;
 use crate::column::EventErrors;
 use crate::error::{DecodeError, MergeError};
@@ -156,6 +157,17 @@ impl Slot {
             let errors = &mut work.errors;
             let columns = &columns;
             state.absorb(&mut Feed { events, columns, mask, present, scratch, numbers, errors });
+        }
+    }
+
+    /// What takes frames of this type and shape in bands, if the state was started with such.
+    pub fn banded(&mut self, dtype: DType, axes: &[u32]) -> Option<&mut dyn Banded> {
+        match self {
+            Slot::Held { signature, state, .. } => match &signature[..] {
+                [(held, shape)] if *held == dtype && shape == axes => state.banded(),
+                _ => None,
+            },
+            Slot::Empty | Slot::Conflict(_) => None,
         }
     }
 

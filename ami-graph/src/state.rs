@@ -2,6 +2,7 @@
 //! (`slot::Slot`) adds the empty state and the conflict.
 
 use crate::access::Mask;
+use crate::bands::Banded;
 use crate::batch::Column;
 use crate::column::EventErrors;
 use crate::error::Fault;
@@ -52,6 +53,10 @@ pub type Outputs = Vec<Option<Value>>;
 pub trait State: Any + Send + fmt::Debug {
     /// Takes in the events of a batch. All of them fit the signature the state was started with.
     fn absorb(&mut self, feed: &mut Feed<'_>);
+    /// The state as what takes the frames of its only input in bands, if it can.
+    fn banded(&mut self) -> Option<&mut dyn Banded> {
+        None
+    }
     /// Takes in another state of the same signature. False when its parameters differ.
     fn merge(&mut self, other: Box<dyn State>) -> bool;
     /// At the root, before a heartbeat's state joins its window: what only the frame tells. In it

@@ -2,6 +2,7 @@
 
 use crate::access::{Number, as_f64, typed};
 use crate::accumulate::{add_rows, quarters};
+use crate::bands::bands;
 use crate::column::scalar_bytes;
 use crate::compensated::{Compensated, corrected};
 use crate::value::{DType, Scalar};
@@ -165,13 +166,17 @@ impl Statistic {
     ) -> Result<(), String> {
         let size = dtype.size();
         let result = self.result(dtype);
-        let rows = matches!(self, S::Sum | S::Mean) && length > 0 && inner > 1;
-        if rows && dtype != DType::F64 && dtype.size() < 8 {
-            with_type!(dtype, T => self.rows::<T>(&typed::<T>(data), result, (length, inner), out, scratch));
-            return Ok(());
-        }
-        if rows && dtype == DType::F64 {
-            self.rows_f64(&typed::<f64>(data), (length, inner), out, scratch);
+        if self.by_rows(dtype, (length, inner)) {
+            let blocks = data.chunks_exact(length * inner * size);
+            for (block, out) in blocks.zip(out.chunks_exact_mut(inner * result.size())) {
+                scratch.clear();
+                scratch.resize(2 * inner, 0.0);
+                let row = inner * size;
+                for rows in bands(length, row) {
+                    add_band(dtype, &block[rows.start * row..rows.end * row], scratch);
+                }
+                self.put_rows(result, length, scratch, out);
+            }
             return Ok(());
         }
         if inner == 1 {
@@ -204,59 +209,45 @@ impl Statistic {
         Ok(())
     }
 
-    /// Sums and means of float64 over rows, compensated; whole rows are added, as memory lies.
-    fn rows_f64(
-        self,
-        data: &[f64],
-        (length, inner): (usize, usize),
-        out: &mut [u8],
-        scratch: &mut Vec<f64>,
-    ) {
-        scratch.clear();
-        scratch.resize(2 * inner, 0.0);
-        let (sums, lost) = scratch.split_at_mut(inner);
-        let blocks = data.chunks_exact((length * inner).max(1));
-        for (block, out) in blocks.zip(out.chunks_exact_mut(inner * size_of::<f64>())) {
-            sums.fill(0.0);
-            lost.fill(0.0);
-            add_rows(sums, lost, block);
-            let places = out.as_chunks_mut::<8>().0.iter_mut();
-            for ((&sum, &lost), place) in sums.iter().zip(&*lost).zip(places) {
-                let x = corrected(sum, lost);
-                *place = if self == S::Mean { x / length as f64 } else { x }.to_le_bytes();
-            }
-        }
+    /// Whether it is computed over rows of this type by adding whole rows, as memory lies, band by
+    /// band: sums of float64, compensated, and of elements of up to 32 bits, of which up to 2^21
+    /// are exact in a float64.
+    pub fn by_rows(self, dtype: DType, (length, inner): (usize, usize)) -> bool {
+        let adds = matches!(self, S::Sum | S::Mean) && (dtype == DType::F64 || dtype.size() < 8);
+        adds && length > 0 && inner > 1
     }
 
-    /// Sums and means over rows: whole rows are added, as memory lies. Elements of up to 32 bits
-    /// in up to 2^21 rows are exact in a float64.
-    fn rows<T: Number>(
-        self,
-        data: &[T],
-        result: DType,
-        (length, inner): (usize, usize),
-        out: &mut [u8],
-        sums: &mut Vec<f64>,
-    ) {
-        sums.clear();
-        sums.resize(inner, 0.0);
-        let blocks = data.chunks_exact((length * inner).max(1));
-        for (block, out) in blocks.zip(out.chunks_exact_mut(inner * result.size())) {
-            sums.fill(0.0);
-            let (blocks, rest) = quarters(block, inner);
-            blocks.for_each(|rows| add_four(sums, rows));
-            rest.chunks_exact(inner).for_each(|row| add_row(sums, row));
-            for (&sum, place) in sums.iter().zip(out.chunks_exact_mut(result.size())) {
-                let x = if self == S::Mean { sum / length as f64 } else { sum };
-                let value = match result {
-                    DType::U64 => Scalar::U64(x as u64),
-                    DType::I64 => Scalar::I64(x as i64),
-                    other => real(other, x),
-                };
-                place.copy_from_slice(&scalar_bytes(value)[..result.size()]);
-            }
+    /// Writes the results of so many rows that [`add_band`] has added.
+    pub fn put_rows(self, result: DType, length: usize, sums: &[f64], out: &mut [u8]) {
+        let (sums, lost) = sums.split_at(sums.len() / 2);
+        for ((&sum, &lost), place) in sums.iter().zip(lost).zip(out.chunks_exact_mut(result.size()))
+        {
+            let sum = corrected(sum, lost);
+            let x = if self == S::Mean { sum / length as f64 } else { sum };
+            let value = match result {
+                DType::U64 => Scalar::U64(x as u64),
+                DType::I64 => Scalar::I64(x as i64),
+                other => real(other, x),
+            };
+            place.copy_from_slice(&scalar_bytes(value)[..result.size()]);
         }
     }
+}
+
+/// Adds the rows of a band to sums, a row being half as many elements as there are sums: the other
+/// half is what float64 lost by rounding.
+pub fn add_band(dtype: DType, band: &[u8], sums: &mut [f64]) {
+    let inner = sums.len() / 2;
+    let (sums, lost) = sums.split_at_mut(inner);
+    if dtype == DType::F64 {
+        return add_rows(sums, lost, &typed::<f64>(band));
+    }
+    with_type!(dtype, T => {
+        let band = typed::<T>(band);
+        let (blocks, rest) = quarters(&band, inner);
+        blocks.for_each(|rows| add_four(sums, rows));
+        rest.chunks_exact(inner.max(1)).for_each(|row| add_row(sums, row));
+    });
 }
 
 /// The sum of numbers of which at most 65536 fit in 32 bits.

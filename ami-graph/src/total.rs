@@ -7,6 +7,7 @@
 
 use crate::access::{Mask, Number, scalars_f64, selected};
 use crate::accumulate::{TOGETHER, add_each, add_frames, add_pairs, add_plain, whole_sum, wider};
+use crate::bands::Band;
 use crate::batch::Column;
 use crate::buffer::Buffer;
 use crate::compensated::{Compensated, corrected, two_sum};
@@ -14,6 +15,7 @@ use crate::error::DecodeError;
 use crate::value::{Array, DType, Value};
 use crate::wire::{Reader, Writer};
 use smallvec::SmallVec;
+use std::ops::Range;
 
 /// A sum over events.
 #[derive(Debug, Clone)]
@@ -112,39 +114,54 @@ impl Total {
                     if some.is_empty() {
                         break;
                     }
-                    self.absorb_frames(&some);
+                    self.add_parts(0..self.elements(), &some);
                 }
             }
             Column::Absent | Column::Constant(_) | Column::Strings(_) => {}
         }
     }
 
-    fn absorb_frames(&mut self, frames: &[&[u8]]) {
+    /// Adds a band of frames of this element type and shape.
+    pub fn band(&mut self, band: &Band<'_>) {
+        if band.begins() {
+            self.grow(magnitude(self.dtype).saturating_mul(band.parts.len() as u128));
+        }
+        self.add_parts(band.elements(), band.parts);
+    }
+
+    fn elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Adds what frames have in these places.
+    fn add_parts(&mut self, range: Range<usize>, parts: &[&[u8]]) {
         match (&mut self.sums, self.dtype) {
-            (Sums::U32(s), DType::U16) => add_frames::<u16, _>(s, frames),
-            (Sums::U32(s), _) => add_frames::<u8, _>(s, frames),
-            (Sums::I32(s), DType::I16) => add_frames::<i16, _>(s, frames),
-            (Sums::I32(s), _) => add_frames::<i8, _>(s, frames),
+            (Sums::U32(s), DType::U16) => add_frames::<u16, _>(&mut s[range], parts),
+            (Sums::U32(s), _) => add_frames::<u8, _>(&mut s[range], parts),
+            (Sums::I32(s), DType::I16) => add_frames::<i16, _>(&mut s[range], parts),
+            (Sums::I32(s), _) => add_frames::<i8, _>(&mut s[range], parts),
             (Sums::I64(s), dtype) => match dtype {
-                DType::U16 => add_frames::<u16, _>(s, frames),
-                DType::I8 => add_frames::<i8, _>(s, frames),
-                DType::I16 => add_frames::<i16, _>(s, frames),
-                DType::U32 => add_frames::<u32, _>(s, frames),
-                DType::I32 => add_frames::<i32, _>(s, frames),
-                _ => add_frames::<u8, _>(s, frames),
+                DType::U16 => add_frames::<u16, _>(&mut s[range], parts),
+                DType::I8 => add_frames::<i8, _>(&mut s[range], parts),
+                DType::I16 => add_frames::<i16, _>(&mut s[range], parts),
+                DType::U32 => add_frames::<u32, _>(&mut s[range], parts),
+                DType::I32 => add_frames::<i32, _>(&mut s[range], parts),
+                _ => add_frames::<u8, _>(&mut s[range], parts),
             },
             (Sums::I128(s), dtype) => match dtype {
-                DType::U16 => add_frames::<u16, _>(s, frames),
-                DType::I8 => add_frames::<i8, _>(s, frames),
-                DType::I16 => add_frames::<i16, _>(s, frames),
-                DType::U32 => add_frames::<u32, _>(s, frames),
-                DType::I32 => add_frames::<i32, _>(s, frames),
-                DType::U64 => add_frames::<u64, _>(s, frames),
-                DType::I64 => add_frames::<i64, _>(s, frames),
-                _ => add_frames::<u8, _>(s, frames),
+                DType::U16 => add_frames::<u16, _>(&mut s[range], parts),
+                DType::I8 => add_frames::<i8, _>(&mut s[range], parts),
+                DType::I16 => add_frames::<i16, _>(&mut s[range], parts),
+                DType::U32 => add_frames::<u32, _>(&mut s[range], parts),
+                DType::I32 => add_frames::<i32, _>(&mut s[range], parts),
+                DType::U64 => add_frames::<u64, _>(&mut s[range], parts),
+                DType::I64 => add_frames::<i64, _>(&mut s[range], parts),
+                _ => add_frames::<u8, _>(&mut s[range], parts),
             },
-            (Sums::Plain(s), _) => add_plain(s, frames),
-            (Sums::Pairs(s, lost), dtype) => add_pairs(dtype, s, lost, frames),
+            (Sums::Plain(s), _) => add_plain(&mut s[range], parts),
+            (Sums::Pairs(s, lost), dtype) => {
+                add_pairs(dtype, &mut s[range.clone()], &mut lost[range], parts);
+            }
             (Sums::Whole(_) | Sums::Real(_), _) => {}
         }
     }

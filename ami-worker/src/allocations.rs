@@ -19,7 +19,7 @@ use std::sync::Arc;
 const SHAPE: [usize; 2] = [64, 64];
 
 /// Graphs by what is looked at: `x` is there in every event, `y` in two of three.
-const GRAPHS: [&str; 19] = [
+const GRAPHS: [&str; 20] = [
     r#""mean": {"op": "mean", "in": "x"}"#,
     r#""sparse": {"op": "mean", "in": "y"}"#,
     r#""sum": {"op": "sum", "in": "n"}"#,
@@ -41,6 +41,8 @@ const GRAPHS: [&str; 19] = [
     r#""total": {"op": "array_stat", "in": "img"}, "mean": {"op": "mean", "in": "total"}"#,
     r#""roi": {"op": "roi", "in": "img", "slices": ["3:7", "2:9"]}, "sum": {"op": "sum", "in": "roi.value"}"#,
     r#""project": {"op": "project", "in": "img", "axis": 0}, "mean": {"op": "mean", "in": "project"}"#,
+    r#""project": {"op": "project", "in": "real"}, "onto": {"op": "mean", "in": "project"},
+       "mean": {"op": "mean", "in": "real"}"#,
     r#""pick": {"op": "last", "in": "x"}"#,
 ];
 

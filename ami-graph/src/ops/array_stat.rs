@@ -4,15 +4,16 @@ use super::sum::numbers_only;
 use super::{
     Class, Form, InputDoc, Kernel, OpDoc, OpKind, OutputDoc, ParamDoc, PerEvent, Prepared,
 };
+use crate::bands::{Band, Banded};
 use crate::batch::{Column, Dims};
 use crate::column::{EventErrors, OwnedColumn, scalar_bytes};
 use crate::error::Fault;
 use crate::items::{Filling, Items, with_items};
 use crate::lists::Few;
 use crate::params::Args;
-use crate::statistic::{NAMES, Statistic};
+use crate::statistic::{NAMES, Statistic, add_band};
 use crate::types::Type;
-use crate::value::MAX_RANK;
+use crate::value::{DType, MAX_RANK};
 
 const STAT: ParamDoc = ParamDoc {
     name: "stat",
@@ -234,5 +235,35 @@ impl Kernel for Reducing {
                 self.of.event(items, event, &mut filling, errors, &mut self.scratch);
             }
         });
+    }
+
+    fn banded(&mut self, dtype: DType, axes: &[u32]) -> Option<&mut dyn Banded> {
+        let &[rows, width] = axes else { return None };
+        let parts = (rows as usize, width as usize);
+        let onto_columns = self.of.misfit(2).is_none() && self.of.place(2) == Some(0);
+        (onto_columns && self.of.stat.by_rows(dtype, parts)).then_some(self)
+    }
+}
+
+impl Banded for Reducing {
+    fn band(&mut self, band: &Band<'_>, outputs: &mut [OwnedColumn]) {
+        let result = self.of.stat.result(band.dtype);
+        let (rows, width) = band.shape;
+        if band.begins() {
+            if band.first_frames {
+                outputs[0].start_arrays(result);
+            }
+            self.scratch.clear();
+            self.scratch.resize(band.parts.len() * 2 * width, 0.0);
+        }
+        let sums = self.scratch.chunks_exact_mut(2 * width);
+        for (part, sums) in band.parts.iter().zip(sums) {
+            add_band(band.dtype, part, sums);
+            if band.ends()
+                && let Some(dims) = Dims::new(&[width])
+            {
+                self.of.stat.put_rows(result, rows, sums, outputs[0].push_zeros(dims));
+            }
+        }
     }
 }

@@ -53,6 +53,7 @@ mod unique;
 
 pub use markdown::markdown;
 
+use crate::bands::Banded;
 use crate::batch::Column;
 use crate::column::{EventErrors, OwnedColumn};
 use crate::error::{DecodeError, Fault};
@@ -60,6 +61,7 @@ use crate::expr::Labels;
 use crate::params::Args;
 use crate::state::{Reduction, Signature, State};
 use crate::types::Type;
+use crate::value::DType;
 use crate::wire::Reader;
 use serde_json::json;
 
@@ -338,6 +340,11 @@ pub trait Kernel: Send {
         outputs: &mut [OwnedColumn],
         errors: &mut EventErrors,
     );
+    /// The kernel as what takes frames of this type and shape, its only input, in bands, if it can.
+    fn banded(&mut self, dtype: DType, axes: &[u32]) -> Option<&mut dyn Banded> {
+        let _ = (dtype, axes);
+        None
+    }
 }
 
 /// The table as JSON, for `ami-ctl ops --json`, dashboards and stubs.

@@ -2,6 +2,8 @@
 
 use super::count::count_value;
 use super::{Class, Form, InputDoc, OpDoc, OpKind, OutputDoc, Prepared};
+use crate::bands::{Band, Banded};
+use crate::column::OwnedColumn;
 use crate::error::{DecodeError, Fault};
 use crate::params::Args;
 use crate::state::{Feed, Outputs, Reduction, Sense, Signature, State, same};
@@ -134,6 +136,10 @@ impl State for Sum {
         self.total.absorb(feed.columns[0], feed.mask, feed.present as u64, feed.scratch);
     }
 
+    fn banded(&mut self) -> Option<&mut dyn Banded> {
+        Some(self)
+    }
+
     fn merge(&mut self, other: Box<dyn State>) -> bool {
         let Some(other) = same::<Sum>(other) else { return false };
         self.n = self.n.saturating_add(other.n);
@@ -156,5 +162,14 @@ impl State for Sum {
 
     fn bytes(&self) -> usize {
         64 + self.total.bytes()
+    }
+}
+
+impl Banded for Sum {
+    fn band(&mut self, band: &Band<'_>, _: &mut [OwnedColumn]) {
+        if band.begins() {
+            self.n += band.parts.len() as u64;
+        }
+        self.total.band(band);
     }
 }
