@@ -21,7 +21,7 @@ pub struct Outlet {
 }
 
 fn size(frames: &Frames) -> usize {
-    frames.iter().map(Vec::len).sum()
+    frames.iter().map(|part| part.len()).sum()
 }
 
 impl Outlet {
@@ -90,9 +90,10 @@ impl Outlet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::publish::Part;
 
     fn message(n: u8) -> Frames {
-        vec![vec![n; 60]]
+        vec![Part::Text(vec![n; 60])]
     }
 
     #[test]

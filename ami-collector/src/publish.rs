@@ -5,9 +5,39 @@ use ami_graph::published::{Published, ScalarOrText, Truth};
 use ami_graph::value::{Array, Scalar};
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Deref;
 
 /// Frames of one message.
-pub type Frames = Vec<Vec<u8>>;
+pub type Frames = Vec<Part>;
+
+/// One frame. A clone of an array shares its elements: they are copied once, into a message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Part {
+    /// Topic or header.
+    Text(Vec<u8>),
+    /// A buffer.
+    Array(Array),
+}
+
+impl Deref for Part {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Part::Text(text) => text,
+            Part::Array(array) => array.bytes(),
+        }
+    }
+}
+
+impl From<Part> for zmq::Message {
+    fn from(part: Part) -> zmq::Message {
+        match part {
+            Part::Text(text) => text.into(),
+            Part::Array(array) => array.bytes().into(),
+        }
+    }
+}
 
 /// Sequence numbers by topic.
 #[derive(Debug, Default)]
@@ -32,8 +62,10 @@ impl Publisher {
         let mut graphs: BTreeMap<String, Topics> = BTreeMap::new();
         for feature in published {
             let seq = self.next(&feature.topic);
-            let frames = heartbeat.feature(seq, &feature);
-            let Published { graph, topic, version, .. } = feature;
+            let header = heartbeat.feature(seq, &feature);
+            let Published { graph, topic, version, arrays, .. } = feature;
+            let mut frames = message(&topic, header);
+            frames.extend(arrays.into_iter().map(|(_, array)| Part::Array(array)));
             let topics = graphs.entry(graph).or_insert(Topics { version, seqs: BTreeMap::new() });
             topics.seqs.insert(topic.clone(), seq);
             messages.push((topic, frames));
@@ -41,7 +73,8 @@ impl Publisher {
         for (graph, topics) in graphs {
             let topic = format!("{graph}/@heartbeat");
             let seq = self.next(&topic);
-            let frames = heartbeat.marker(&topic, seq, &graph, topics);
+            let header = heartbeat.marker(&topic, seq, &graph, topics);
+            let frames = message(&topic, header);
             messages.push((topic, frames));
         }
         self.messages += messages.len() as u64;
@@ -77,7 +110,7 @@ pub fn is_offered(topic: &str, features: &BTreeSet<String>) -> bool {
 
 /// The message that says which topics are gone.
 pub fn retire_message(topics: &[String]) -> Frames {
-    vec![b"@retire".to_vec(), json(&BTreeMap::from([("topics", topics)]))]
+    message("@retire", json(&BTreeMap::from([("topics", topics)])))
 }
 
 /// What every header says, in this order.
@@ -214,17 +247,17 @@ impl<'a> Heartbeat<'a> {
         }
     }
 
-    fn marker(&self, topic: &str, seq: u64, graph: &str, topics: Topics) -> Frames {
+    fn marker(&self, topic: &str, seq: u64, graph: &str, topics: Topics) -> Vec<u8> {
         let header = Marker {
             common: self.common(topic, seq, graph, topics.version),
             topics: topics.seqs,
             arrays: [],
             values: Values(&[]),
         };
-        vec![topic.as_bytes().to_vec(), json(&header)]
+        json(&header)
     }
 
-    fn feature(&self, seq: u64, feature: &Published) -> Frames {
+    fn feature(&self, seq: u64, feature: &Published) -> Vec<u8> {
         let window = &feature.window_truth;
         let header = Feature {
             common: self.common(&feature.topic, seq, &feature.graph, feature.version),
@@ -238,10 +271,12 @@ impl<'a> Heartbeat<'a> {
             values: Values(&feature.values),
             error: feature.error.as_deref(),
         };
-        let mut frames = vec![feature.topic.as_bytes().to_vec(), json(&header)];
-        frames.extend(feature.arrays.iter().map(|(_, array)| array.bytes().to_vec()));
-        frames
+        json(&header)
     }
+}
+
+fn message(topic: &str, header: Vec<u8>) -> Frames {
+    vec![Part::Text(topic.into()), Part::Text(header)]
 }
 
 /// Keys here are texts, so that nothing can fail.
@@ -283,7 +318,7 @@ mod tests {
         assert_eq!((&header["heartbeat"], &header["complete"]), (&json!(9), &json!(true)));
         assert_eq!(feature[2].len(), 16);
         let (topic, marker) = &messages[1];
-        assert_eq!((topic.as_str(), &marker[0]), ("g/@heartbeat", &b"g/@heartbeat".to_vec()));
+        assert_eq!((topic.as_str(), &*marker[0]), ("g/@heartbeat", &b"g/@heartbeat"[..]));
         let marker: Value = serde_json::from_slice(&marker[1]).unwrap();
         assert_eq!(marker["topics"], json!({"g/n": 1}));
         let offered = BTreeSet::from(["g/n".to_string()]);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::sync::Arc;
 
 /// Most dimensions an array may have.
 pub const MAX_RANK: usize = 5;
@@ -169,13 +170,14 @@ impl Scalar {
     }
 }
 
-/// An n-d array, C order, little-endian bytes. Owned; 8-byte aligned.
+/// An n-d array, C order, little-endian bytes; 8-byte aligned. Clones share their elements until
+/// one of them is written to.
 #[derive(Clone, PartialEq, Serialize, Deserialize)]
 pub struct Array {
     dtype: DType,
     shape: Vec<usize>,
     /// Backed by u64 so that every element type can be viewed in place.
-    words: Vec<u64>,
+    words: Arc<Vec<u64>>,
 }
 
 impl fmt::Debug for Array {
@@ -188,7 +190,7 @@ impl Array {
     /// Zeros of a type and shape.
     pub fn zeros(dtype: DType, shape: &[usize]) -> Array {
         let bytes = shape.iter().product::<usize>() * dtype.size();
-        Array { dtype, shape: shape.to_vec(), words: vec![0; bytes.div_ceil(8)] }
+        Array { dtype, shape: shape.to_vec(), words: Arc::new(vec![0; bytes.div_ceil(8)]) }
     }
 
     /// From bytes as they stand in memory or on the wire. None when the length does not fit.
@@ -231,13 +233,13 @@ impl Array {
 
     /// The elements' bytes, C order, little-endian.
     pub fn bytes(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.len() * self.dtype.size()]
+        &bytemuck::cast_slice(self.words.as_slice())[..self.len() * self.dtype.size()]
     }
 
     /// The elements' bytes, to write.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         let n = self.len() * self.dtype.size();
-        &mut bytemuck::cast_slice_mut(&mut self.words)[..n]
+        &mut bytemuck::cast_slice_mut(Arc::make_mut(&mut self.words).as_mut_slice())[..n]
     }
 
     /// The elements, if they are of type `T`.

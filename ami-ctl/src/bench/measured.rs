@@ -86,6 +86,8 @@ pub struct Measured {
     pub outcome: Outcome,
     /// Goals of this run.
     pub goals: Vec<Goal>,
+    /// Whether it counts: false where another run of the same was less disturbed.
+    pub counts: bool,
 }
 
 impl Measured {
@@ -108,6 +110,7 @@ impl Measured {
             rss_mib: by(&outcome.usage.resident, 1024.0 * 1024.0),
             beside,
             goals: Vec::new(),
+            counts: true,
             case,
             outcome,
         };
@@ -119,6 +122,11 @@ impl Measured {
     /// reported in the course of the run.
     pub fn merged_per_s(&self) -> f64 {
         slope(&self.outcome.merged)
+    }
+
+    /// Part of the processors' time that the host gave to others.
+    pub fn stolen(&self) -> f64 {
+        self.outcome.usage.stolen
     }
 
     /// Fraction of heartbeats that were complete.
@@ -192,7 +200,8 @@ impl Measured {
         );
         put("cpu_us_per_event", Value::Object(table(&self.cpu_us)));
         put("rss_mib", Value::Object(table(&self.rss_mib)));
-        put("stolen", number(self.outcome.usage.stolen));
+        put("stolen", number(self.stolen()));
+        put("counts", self.counts.into());
         put("start_s", Value::Object(table(&self.outcome.start_s)));
         if self.case.clients > 0 {
             let (received, missed) = self.outcome.crowd;

@@ -77,7 +77,7 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     };
     Config::load(globals.config.as_deref(), &globals.set)?;
     let (limits, frames) = (Limits::measure()?, BTreeMap::new());
-    let mut bench = Bench { globals, limits, frames };
+    let mut bench = Bench { globals, limits, again: 0, frames };
     let mut documents = Vec::new();
     for name in names {
         documents.push(bench.case(name)?);
@@ -112,20 +112,31 @@ fn tree_only(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Part of the processors' time that the host may give to others in a run; one that lost more says
+/// more of the host than of ami, and is done again.
+const DISTURBED: f64 = 0.03;
+/// Times that one run is done again at most.
+const AGAIN: usize = 2;
+/// Times that runs of one case are done again at most, all together.
+const AGAIN_IN_CASE: usize = 6;
+
 struct Bench<'a> {
     globals: &'a Globals,
     limits: Limits,
+    /// How many runs of this case may still be done again.
+    again: usize,
     /// Limits of frames by graph and bytes of the ring.
     frames: BTreeMap<(&'static str, u64), FrameLimits>,
 }
 
 impl Bench<'_> {
-    /// A case's document: the numbers of its first run, and those of all in `runs`; goals by the
-    /// medians of runs of the same.
+    /// A case's document: the numbers of its first run that counts, and those of all in `runs`;
+    /// goals by the medians of runs of the same.
     fn case(&mut self, name: &str) -> Result<Map<String, Value>, BenchError> {
+        self.again = AGAIN_IN_CASE;
         let mut runs = Vec::new();
         for case in cases::of(name).unwrap_or_default() {
-            runs.push(self.measure(case)?);
+            self.measure_quietly(&case, &mut runs)?;
         }
         let mut goals: Vec<Goal> = Vec::new();
         if name == "P6" {
@@ -135,13 +146,38 @@ impl Bench<'_> {
             goals.extend(goals::scaling(&runs));
         }
         goals.extend(goals::of(&runs));
-        let mut document = runs.first().map(|r| r.document(&self.limits)).unwrap_or_default();
+        let first = runs.iter().find(|run| run.counts);
+        let mut document = first.map(|run| run.document(&self.limits)).unwrap_or_default();
         goals::put(&goals, &mut document);
         if runs.len() > 1 {
             let all = runs.iter().map(|r| Value::Object(r.document(&self.limits)));
             document.insert("runs".into(), all.collect());
         }
         Ok(document)
+    }
+
+    /// Adds a run, and more of the same while the host takes too much of its time. Of these the one
+    /// that lost least counts: where it is among `runs`.
+    fn measure_quietly(
+        &mut self,
+        case: &Case,
+        runs: &mut Vec<Measured>,
+    ) -> Result<usize, BenchError> {
+        let first = runs.len();
+        loop {
+            let run = self.measure(case.clone())?;
+            let disturbed = run.stolen() > DISTURBED;
+            runs.push(run);
+            if !disturbed || self.again == 0 || runs.len() - first > AGAIN {
+                break;
+            }
+            self.again -= 1;
+        }
+        let lost = |&place: &usize| runs[place].stolen();
+        let least = (first..runs.len()).min_by(|a, b| lost(a).total_cmp(&lost(b)));
+        let least = least.unwrap_or(first);
+        runs.iter_mut().enumerate().skip(first).for_each(|(k, run)| run.counts = k == least);
+        Ok(least)
     }
 
     fn measure(&mut self, mut case: Case) -> Result<Measured, BenchError> {
@@ -175,15 +211,15 @@ impl Bench<'_> {
 
     /// Runs with ever more clients at half of the capacity that the first run found.
     fn crowds(&mut self, runs: &mut Vec<Measured>) -> Result<Vec<Goal>, BenchError> {
-        let capacity = runs.first().map_or(0.0, |r| r.events_per_s);
+        let capacity = runs.iter().find(|run| run.counts).map_or(0.0, |run| run.events_per_s);
         let rate = (capacity / 2.0).clamp(10.0, 100_000.0) as u32;
         let mut goals = Vec::new();
         for clients in [1, 10, 100] {
-            let run = self.measure(cases::p6(clients, rate))?;
+            let place = self.measure_quietly(&cases::p6(clients, rate), runs)?;
+            let run = &runs[place];
             let kept = run.merged_per_s() / f64::from(rate);
             goals.push(Goal::at_least("of the source's rate merged", 0.98, kept));
             goals.push(Goal::at_least("fraction of heartbeats complete", 1.0, run.complete()));
-            runs.push(run);
         }
         Ok(goals)
     }

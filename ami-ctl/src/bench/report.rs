@@ -83,7 +83,7 @@ fn row(run: &Value) -> String {
     let latency = |key: &str| plain(&run["latency_ms"][key]);
     let rate = run["events_per_s"].as_f64().map_or_else(|| "–".into(), short);
     format!(
-        "| {} {} | {} | {rate} | {} | {:.3}, {:.3}, {:.3} | {} / {} / {} ({}) | {} of {} | {:.1} | {:.1} |\n",
+        "| {} {} | {} | {rate} | {} | {:.3}, {:.3}, {:.3} | {} / {} / {} ({}) | {} of {} | {:.1} | {:.1}{} |\n",
         plain(&run["case"]),
         plain(&run["variant"]),
         plain(&run["what"]),
@@ -99,6 +99,7 @@ fn row(run: &Value) -> String {
         plain(&run["heartbeats"]),
         most.fold(0.0, f64::max),
         100.0 * run["stolen"].as_f64().unwrap_or(0.0),
+        if run["counts"] == false { " (does not count)" } else { "" },
     )
 }
 
