@@ -8,6 +8,7 @@
 
 mod cases;
 mod chain;
+mod disturbed;
 mod error;
 mod frames;
 mod goals;
@@ -112,14 +113,6 @@ fn tree_only(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Part of the processors' time that the host may give to others in a run; one that lost more says
-/// more of the host than of ami, and is done again.
-const DISTURBED: f64 = 0.03;
-/// Times that one run is done again at most.
-const AGAIN: usize = 2;
-/// Times that runs of one case are done again at most, all together.
-const AGAIN_IN_CASE: usize = 6;
-
 struct Bench<'a> {
     globals: &'a Globals,
     limits: Limits,
@@ -133,7 +126,7 @@ impl Bench<'_> {
     /// A case's document: the numbers of its first run that counts, and those of all in `runs`;
     /// goals by the medians of runs of the same.
     fn case(&mut self, name: &str) -> Result<Map<String, Value>, BenchError> {
-        self.again = AGAIN_IN_CASE;
+        self.again = disturbed::AGAIN_IN_CASE;
         let mut runs = Vec::new();
         for case in cases::of(name).unwrap_or_default() {
             self.measure_quietly(&case, &mut runs)?;
@@ -164,20 +157,17 @@ impl Bench<'_> {
         runs: &mut Vec<Measured>,
     ) -> Result<usize, BenchError> {
         let first = runs.len();
-        loop {
-            let run = self.measure(case.clone())?;
-            let disturbed = run.stolen() > DISTURBED;
-            runs.push(run);
-            if !disturbed || self.again == 0 || runs.len() - first > AGAIN {
-                break;
+        let lost = loop {
+            runs.push(self.measure(case.clone())?);
+            let lost: Vec<f64> = runs[first..].iter().map(Measured::stolen).collect();
+            if !disturbed::again(&lost, self.again) {
+                break lost;
             }
             self.again -= 1;
-        }
-        let lost = |&place: &usize| runs[place].stolen();
-        let least = (first..runs.len()).min_by(|a, b| lost(a).total_cmp(&lost(b)));
-        let least = least.unwrap_or(first);
-        runs.iter_mut().enumerate().skip(first).for_each(|(k, run)| run.counts = k == least);
-        Ok(least)
+        };
+        let counts = first + disturbed::least(&lost);
+        runs.iter_mut().enumerate().skip(first).for_each(|(k, run)| run.counts = k == counts);
+        Ok(counts)
     }
 
     fn measure(&mut self, mut case: Case) -> Result<Measured, BenchError> {
