@@ -43,8 +43,8 @@ impl Latency {
 pub struct Beside {
     /// With such frames at most.
     pub frames: Option<FrameLimits>,
-    /// Five bare hand-overs, median, ms.
-    pub chain_ms: Option<f64>,
+    /// Of five bare hand-overs.
+    pub chain: Option<Latency>,
     /// From core to core, ns, before the run and after it.
     pub core_to_core_ns: [f64; 2],
 }
@@ -59,8 +59,9 @@ impl Beside {
             put("frames_copied_and_read_per_s_all_cores", frames.copied_and_read);
             put("frames_copied_and_analysed_per_s_all_cores", frames.copied_and_analysed);
         }
-        if let Some(ms) = self.chain_ms {
-            put("bare_hand_overs_ms", ms);
+        if let Some(chain) = self.chain {
+            put("bare_hand_overs_ms", chain.p50);
+            put("bare_hand_overs_p99_ms", chain.p99);
         }
         put("core_to_core_ns_before", self.core_to_core_ns[0]);
         put("core_to_core_ns_after", self.core_to_core_ns[1]);

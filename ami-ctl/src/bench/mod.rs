@@ -182,11 +182,11 @@ impl Bench<'_> {
             Some(image) => Some(self.frame_limits(&case, image)?),
             None => None,
         };
-        let chain_ms = if case.name == "P4" { Some(chain::p50_ms(&case)?) } else { None };
+        let chain = if case.name == "P4" { Some(chain::latency(&case)?) } else { None };
         let before = limits::core_to_core_ns();
         let outcome = system::run(&case, file)?;
         let core_to_core_ns = [before, limits::core_to_core_ns()];
-        Ok(Measured::new(case, outcome, Beside { frames, chain_ms, core_to_core_ns }))
+        Ok(Measured::new(case, outcome, Beside { frames, chain, core_to_core_ns }))
     }
 
     fn frame_limits(&mut self, case: &Case, image: Image) -> Result<FrameLimits, BenchError> {

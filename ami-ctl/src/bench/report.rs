@@ -49,10 +49,12 @@ fn runs(document: &Map<String, Value>) -> Vec<Value> {
 
 /// What bounds a latency.
 fn of_hand_overs(run: &Value) -> Option<String> {
-    let ms = run["limits"]["bare_hand_overs_ms"].as_f64()?;
+    let limits = &run["limits"];
+    let p50 = limits["bare_hand_overs_ms"].as_f64()?;
+    let p99 = plain(&limits["bare_hand_overs_p99_ms"]);
     let (case, variant) = (plain(&run["case"]), plain(&run["variant"]));
     Some(format!(
-        "\n{case} {variant}: five bare hand-overs from process to process take {ms} ms (median)."
+        "\n{case} {variant}: five bare hand-overs from process to process take {p50} ms (99 %: {p99})."
     ))
 }
 
