@@ -11,6 +11,7 @@
 //! the flushes of all hosts, keeps the windows, and publishes. Both are a pure builder and a loop.
 
 pub mod checkpoint;
+mod fields;
 mod frames;
 mod host;
 pub mod host_builder;

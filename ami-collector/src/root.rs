@@ -95,6 +95,8 @@ struct Root {
     versions: Versions,
     frames: Frames,
     hosts: BTreeMap<String, Host>,
+    /// Of all hosts; None when it is to be made anew.
+    fields: Option<Arc<Schema>>,
     graphs: KnownGraphs,
     stage: Option<(Arc<Plan>, RootStage)>,
     prepared: Option<Arc<Plan>>,
@@ -136,10 +138,8 @@ struct Counts {
 impl Root {
     fn new(config: &Config, daemon: &Daemon) -> anyhow::Result<Root> {
         let context = daemon.context.clone();
-        let dir = match config.root.state_dir.as_os_str().is_empty() {
-            true => &config.instance.run_dir,
-            false => &config.root.state_dir,
-        };
+        let given = &config.root.state_dir;
+        let dir = if given.as_os_str().is_empty() { &config.instance.run_dir } else { given };
         let state = StateFile::new(dir);
         let mut kept = state.load();
         // Also after a lost state file a life is newer than the ones before.
@@ -162,6 +162,7 @@ impl Root {
             versions: Versions::restored(kept.decision),
             frames: frames(config),
             hosts: BTreeMap::new(),
+            fields: None,
             graphs: KnownGraphs::default(),
             stage: None,
             prepared: None,
@@ -236,6 +237,7 @@ impl Root {
                 self.frames.heard(&host, now_ns());
                 let schemas = &mut self.hosts.entry(host).or_default().schemas;
                 keep(schemas, (epoch, number), Arc::new(schema));
+                self.fields = None;
             }
             ToRoot::Graphs { version } => self.on_graphs(version),
             ToRoot::Context { host, epoch, context } => {
@@ -347,7 +349,7 @@ impl Root {
         }
         let set = Arc::new(set);
         self.graphs.insert(set.clone(), json);
-        let schema = Arc::new(self.all_fields());
+        let schema = self.all_fields();
         if !schema.fields.is_empty() {
             self.prepared = Some(Arc::new(Plan::new(set, schema, &self.config.limits())));
         }

@@ -1,6 +1,7 @@
 //! Flushes into heartbeats, heartbeats into results.
 
 use super::{Host, Root};
+use crate::fields;
 use crate::frames::{FrameKey, Pending, Ready};
 use crate::publish::{is_offered, retire_message};
 use crate::root_builder::{Loss, Mark, Outcome, frame_key};
@@ -271,7 +272,7 @@ impl Root {
         let schema = self.all_fields();
         if let Some((plan, _)) = &self.stage
             && plan.version() == version
-            && **plan.schema() == schema
+            && *plan.schema() == schema
         {
             return Ok(());
         }
@@ -280,9 +281,8 @@ impl Root {
             None => Arc::new(GraphSet { version, ..GraphSet::default() }),
         };
         let ready =
-            self.prepared.take().filter(|p| p.version() == version && **p.schema() == schema);
-        let plan = ready
-            .unwrap_or_else(|| Arc::new(Plan::new(set, Arc::new(schema), &self.config.limits())));
+            self.prepared.take().filter(|p| p.version() == version && *p.schema() == schema);
+        let plan = ready.unwrap_or_else(|| Arc::new(Plan::new(set, schema, &self.config.limits())));
         for error in plan.errors() {
             tracing::warn!(%error, "node switched off");
         }
@@ -302,15 +302,14 @@ impl Root {
         Ok(())
     }
 
-    /// The newest fields of every host, each name once.
-    pub(super) fn all_fields(&self) -> Schema {
-        let mut schema = Schema::default();
-        for host in self.hosts.values() {
-            let Some(newest) = host.schemas.values().next_back() else { continue };
-            let new = newest.fields.iter().filter(|f| schema.find(&f.name).is_none());
-            let new: Vec<_> = new.cloned().collect();
-            schema.fields.extend(new);
-        }
-        schema
+    /// The newest fields of every host; made anew only after a host has told new ones, since every
+    /// heartbeat asks.
+    pub(super) fn all_fields(&mut self) -> Arc<Schema> {
+        let newest = |host: &'_ Host| host.schemas.values().next_back().cloned();
+        let all = || {
+            let schemas: Vec<_> = self.hosts.values().filter_map(newest).collect();
+            Arc::new(fields::of_all(schemas.iter().map(|schema| &**schema)))
+        };
+        self.fields.get_or_insert_with(all).clone()
     }
 }

@@ -134,10 +134,13 @@ impl Root {
             self.hosts.insert(host, Host { schemas, ..Host::default() });
         }
         if let Some(set) = header.version.and_then(|v| graphs.get(v)) {
-            let schema = Arc::new(self.all_fields());
+            let schema = self.all_fields();
             let plan = Arc::new(Plan::new(set.clone(), schema, &self.config.limits()));
             let stage = RootStage::restore(plan.clone(), &windows);
-            let stage = stage.map_err(wrong).inspect_err(|_| self.hosts.clear())?;
+            let stage = stage.map_err(wrong).inspect_err(|_| {
+                self.hosts.clear();
+                self.fields = None;
+            })?;
             self.stage = Some((plan, stage));
         }
         self.graphs = graphs;
