@@ -6,7 +6,7 @@ const DISTURBED: f64 = 0.03;
 /// Times that one run is done again at most.
 const AGAIN: usize = 2;
 /// Times that the runs of one case are done again at most, all together: the time is bounded.
-pub const AGAIN_IN_CASE: usize = 6;
+pub const AGAIN_IN_CASE: usize = 12;
 
 /// Whether another run of the same is worth its time: the parts that those so far have lost, and
 /// how many runs of this case may still be done again.
