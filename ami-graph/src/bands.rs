@@ -138,6 +138,16 @@ mod tests {
     }
 
     #[test]
+    fn all_axes_but_the_last_make_rows() {
+        static DATA: [u8; 24] = [0; 24];
+        let items = vec![item(&[2, 3, 4], &DATA)];
+        let column = Column::Arrays { dtype: DType::U8, items };
+        let mut seen = Vec::new();
+        Frames::of(&column).unwrap().each_band(|band| seen.push((band.shape, band.elements())));
+        assert_eq!(seen, [((6, 4), 0..24)]);
+    }
+
+    #[test]
     fn other_columns_are_not_taken_in_bands() {
         static DATA: [u8; 12] = [0; 12];
         let frames = |items| Frames::of(&Column::Arrays { dtype: DType::U8, items }).is_some();

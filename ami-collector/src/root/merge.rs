@@ -305,11 +305,8 @@ impl Root {
     /// The newest fields of every host; made anew only after a host has told new ones, since every
     /// heartbeat asks.
     pub(super) fn all_fields(&mut self) -> Arc<Schema> {
-        let newest = |host: &'_ Host| host.schemas.values().next_back().cloned();
-        let all = || {
-            let schemas: Vec<_> = self.hosts.values().filter_map(newest).collect();
-            Arc::new(fields::of_all(schemas.iter().map(|schema| &**schema)))
-        };
+        let newest = self.hosts.values().filter_map(|host| host.schemas.values().next_back());
+        let all = || Arc::new(fields::of_all(newest.map(|schema| &**schema)));
         self.fields.get_or_insert_with(all).clone()
     }
 }

@@ -1,4 +1,4 @@
-//! Runs that the machine's host disturbed: when one is done again, and which of several counts.
+//! Runs that the machine's host disturbed: when one is done again, and which of several goals are judged by.
 
 /// Part of the processors' time that the host may give to others in a run; one that lost more says
 /// more of the host than of ami.
@@ -14,7 +14,7 @@ pub fn again(lost: &[f64], left: usize) -> bool {
     lost.last().is_some_and(|&lost| lost > DISTURBED) && left > 0 && lost.len() <= AGAIN
 }
 
-/// The one that counts, the first that lost least.
+/// The one that goals are judged by, the first that lost least.
 pub fn least(lost: &[f64]) -> usize {
     let places = 0..lost.len();
     places.min_by(|&a, &b| lost[a].total_cmp(&lost[b])).unwrap_or(0)
@@ -34,7 +34,7 @@ mod tests {
     }
 
     #[test]
-    fn the_least_disturbed_counts() {
+    fn the_least_disturbed_is_judged() {
         assert_eq!((least(&[0.2, 0.1, 0.3]), least(&[0.0, 0.0]), least(&[])), (1, 0, 0));
     }
 }

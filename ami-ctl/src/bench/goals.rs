@@ -44,9 +44,9 @@ impl Goal {
     }
 }
 
-/// The goals of all runs that count; of several runs of the same the median counts.
+/// The goals of all runs that are judged; of several runs of the same the median counts.
 pub fn of(runs: &[Measured]) -> Vec<Goal> {
-    let runs: Vec<&Measured> = runs.iter().filter(|run| run.counts).collect();
+    let runs: Vec<&Measured> = runs.iter().filter(|run| run.judged).collect();
     let mut variants: Vec<&str> = runs.iter().map(|run| run.case.variant.as_str()).collect();
     let mut seen = BTreeSet::new();
     variants.retain(|variant| seen.insert(*variant));
@@ -81,7 +81,7 @@ pub fn scaling(runs: &[Measured]) -> Vec<Goal> {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let of_case = |base: &str| {
         let mut rates = BTreeMap::<usize, Vec<f64>>::new();
-        let of_base = |r: &&Measured| r.counts && r.case.variant.starts_with(&format!("{base} "));
+        let of_base = |r: &&Measured| r.judged && r.case.variant.starts_with(&format!("{base} "));
         for run in runs.iter().filter(of_base) {
             rates.entry(run.case.workers.into()).or_default().push(run.events_per_s);
         }

@@ -87,8 +87,8 @@ pub struct Measured {
     pub outcome: Outcome,
     /// Goals of this run.
     pub goals: Vec<Goal>,
-    /// Whether it counts: false where another run of the same was less disturbed.
-    pub counts: bool,
+    /// Whether goals are judged by it: false where another run of the same was less disturbed.
+    pub judged: bool,
 }
 
 impl Measured {
@@ -111,7 +111,7 @@ impl Measured {
             rss_mib: by(&outcome.usage.resident, 1024.0 * 1024.0),
             beside,
             goals: Vec::new(),
-            counts: true,
+            judged: true,
             case,
             outcome,
         };
@@ -202,7 +202,7 @@ impl Measured {
         put("cpu_us_per_event", Value::Object(table(&self.cpu_us)));
         put("rss_mib", Value::Object(table(&self.rss_mib)));
         put("stolen", number(self.stolen()));
-        put("counts", self.counts.into());
+        put("judged", self.judged.into());
         put("start_s", Value::Object(table(&self.outcome.start_s)));
         if self.case.clients > 0 {
             let (received, missed) = self.outcome.crowd;
@@ -255,5 +255,16 @@ mod tests {
         let l = Latency::of(&latencies);
         assert_eq!((l.p50, l.p99, l.max, l.count), (549.0, 990.0, 999.0, 900));
         assert!(Latency::of(&[]).p50.is_nan());
+    }
+
+    #[test]
+    fn a_document_tells_the_events_of_every_stage_and_whether_the_run_is_judged() {
+        let counts = BTreeMap::from([("source", 7)]);
+        let outcome = Outcome { counts, ..Outcome::default() };
+        let beside = Beside { frames: None, chain: None, core_to_core_ns: [1.0; 2] };
+        let run = Measured::new(super::super::cases::P1, outcome, beside);
+        let document = run.document(&Limits { values: Map::new() });
+        assert_eq!(document["counts"], json!({"source": 7}));
+        assert_eq!((&document["judged"], &document["stolen"]), (&json!(true), &json!(0.0)));
     }
 }

@@ -123,7 +123,7 @@ struct Bench<'a> {
 }
 
 impl Bench<'_> {
-    /// A case's document: the numbers of its first run that counts, and those of all in `runs`;
+    /// A case's document: the numbers of its first run that is judged, and those of all in `runs`;
     /// goals by the medians of runs of the same.
     fn case(&mut self, name: &str) -> Result<Map<String, Value>, BenchError> {
         self.again = disturbed::AGAIN_IN_CASE;
@@ -139,7 +139,7 @@ impl Bench<'_> {
             goals.extend(goals::scaling(&runs));
         }
         goals.extend(goals::of(&runs));
-        let first = runs.iter().find(|run| run.counts);
+        let first = runs.iter().find(|run| run.judged);
         let mut document = first.map(|run| run.document(&self.limits)).unwrap_or_default();
         goals::put(&goals, &mut document);
         if runs.len() > 1 {
@@ -150,7 +150,7 @@ impl Bench<'_> {
     }
 
     /// Adds a run, and more of the same while the host takes too much of its time. Of these the one
-    /// that lost least counts: where it is among `runs`.
+    /// that lost least is judged: where it is among `runs`.
     fn measure_quietly(
         &mut self,
         case: &Case,
@@ -165,9 +165,9 @@ impl Bench<'_> {
             }
             self.again -= 1;
         };
-        let counts = first + disturbed::least(&lost);
-        runs.iter_mut().enumerate().skip(first).for_each(|(k, run)| run.counts = k == counts);
-        Ok(counts)
+        let judged = first + disturbed::least(&lost);
+        runs.iter_mut().enumerate().skip(first).for_each(|(k, run)| run.judged = k == judged);
+        Ok(judged)
     }
 
     fn measure(&mut self, mut case: Case) -> Result<Measured, BenchError> {
@@ -201,7 +201,7 @@ impl Bench<'_> {
 
     /// Runs with ever more clients at half of the capacity that the first run found.
     fn crowds(&mut self, runs: &mut Vec<Measured>) -> Result<Vec<Goal>, BenchError> {
-        let capacity = runs.iter().find(|run| run.counts).map_or(0.0, |run| run.events_per_s);
+        let capacity = runs.iter().find(|run| run.judged).map_or(0.0, |run| run.events_per_s);
         let rate = (capacity / 2.0).clamp(10.0, 100_000.0) as u32;
         let mut goals = Vec::new();
         for clients in [1, 10, 100] {

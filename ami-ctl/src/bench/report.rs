@@ -101,7 +101,7 @@ fn row(run: &Value) -> String {
         plain(&run["heartbeats"]),
         most.fold(0.0, f64::max),
         100.0 * run["stolen"].as_f64().unwrap_or(0.0),
-        if run["counts"] == false { " (does not count)" } else { "" },
+        if run["judged"] == false { " (not judged)" } else { "" },
     )
 }
 
