@@ -100,8 +100,8 @@ impl Change {
         }
     }
 
-    /// With no heartbeat open: the version to let take effect at once, and the first heartbeat that
-    /// may follow.
+    /// For a source that is idle, with no heartbeat open: the version to let take effect at once, and the
+    /// first heartbeat that may follow.
     pub fn idle(&self) -> Option<(u64, u64)> {
         self.decision.filter(|d| self.graphs.contains_key(&d.0))
     }

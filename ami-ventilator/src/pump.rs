@@ -175,10 +175,8 @@ impl Pump {
     /// # Errors
     /// When the source is broken.
     pub fn step(&mut self, now_ns: u64) -> anyhow::Result<Step> {
-        if self.timeline.open().is_none() {
-            self.change_while_idle();
-        }
         if self.ended {
+            self.change_while_idle();
             return Ok(Step::Ended);
         }
         match self.source.next()? {
@@ -207,8 +205,12 @@ impl Pump {
         self.record(true);
     }
 
+    /// Who is held, silent or at the end does not wait for the decided heartbeat: it would not come, or
+    /// only with the graphs. Of others the heartbeats until then would be made late.
     fn change_while_idle(&mut self) {
-        if let Some((version, from)) = self.change.idle() {
+        if self.timeline.open().is_none()
+            && let Some((version, from)) = self.change.idle()
+        {
             self.apply(version);
             // The promise: no heartbeat below the decided one will be opened any more.
             if from > self.timeline.earliest() {
@@ -232,6 +234,7 @@ impl Pump {
         if !self.held_back {
             return None;
         }
+        self.change_while_idle();
         let no_graph = self.change.active() == 0;
         if no_graph && (self.await_graphs || self.options.wait_for_graph && !self.options.drop) {
             return Some("waiting: no graph is active");

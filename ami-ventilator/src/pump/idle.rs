@@ -20,6 +20,7 @@ impl Pump {
             self.counts.heartbeats += 1;
         }
         if silent && self.timeline.open().is_none() {
+            self.change_while_idle();
             self.declare_empty(now_ns);
         }
         Ok(Step::Idle(self.source.due_in()))

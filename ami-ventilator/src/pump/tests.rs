@@ -253,6 +253,46 @@ fn a_late_event_that_meets_a_full_ring_is_late_once() {
     assert_eq!(world.manifests.iter().map(|m| m.late).sum::<u64>(), 1);
 }
 
+/// Only who is silent goes on at once with what was decided for later: of others the heartbeats until then
+/// were made late. `pause` brings a source with events to a point where no heartbeat is open.
+fn takes_effect_as_decided(pause: impl Fn(&mut Pump, &mut World)) {
+    let stamps: Vec<u64> = (0..80).map(|i| 10 * i).collect();
+    let mut pump = pump(&stamps, 8, 1 << 16, false, Some(1000));
+    let mut world = World::default();
+    while pump.counts.taken == 0 {
+        pump.step(1).unwrap();
+        world.perform(&mut pump);
+    }
+    pump.change.announced(1, b"{}".to_vec());
+    pause(&mut pump, &mut world);
+    pump.change.decided(1, Some(5));
+    world.run(&mut pump);
+    let first = world.manifests.iter().find(|m| m.conditions.version == 1);
+    assert_eq!(first.map(|m| m.key.heartbeat), Some(5));
+    assert_eq!((world.events(), pump.counts.late), (80, 0));
+}
+
+#[test]
+fn a_version_takes_effect_as_decided_between_two_heartbeats() {
+    takes_effect_as_decided(|_, _| {});
+}
+
+#[test]
+fn a_version_takes_effect_as_decided_after_a_boundary() {
+    takes_effect_as_decided(|pump, _| assert!(pump.boundary(1)));
+}
+
+#[test]
+fn a_version_takes_effect_as_decided_where_the_decision_was_waited_for() {
+    takes_effect_as_decided(|pump, world| {
+        pump.change.activate(1, pump.earliest());
+        while !matches!(pump.step(1).unwrap(), Step::Blocked(reason) if reason.contains("decision"))
+        {
+            world.perform(pump);
+        }
+    });
+}
+
 /// It was, with nothing in it, at every try to write into the full ring.
 #[test]
 fn a_flush_is_not_ended_by_a_ring_that_others_fill() {
