@@ -291,12 +291,16 @@ impl Pump {
         self.take(timestamp, before, if self.late { 1 } else { max }, now_ns)
     }
 
-    /// Opens a heartbeat; a step instead when that must wait.
+    /// Ends the open heartbeat, or opens one; a step instead when something comes before the event.
     fn enter(&mut self, heartbeat: u64, now_ns: u64) -> Option<Step> {
         if !self.seal() {
             return Some(Step::Blocked("ring full"));
         }
-        self.flow.flush(true, false, now_ns);
+        if self.flow.is_open() {
+            self.flow.flush(true, false, now_ns);
+            // Workers hear of it before the next heartbeat's events are written.
+            return Some(Step::Worked);
+        }
         if self.timeline.open().is_some() {
             self.counts.heartbeats += 1;
             self.timeline.close();

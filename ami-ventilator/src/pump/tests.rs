@@ -253,6 +253,21 @@ fn a_late_event_that_meets_a_full_ring_is_late_once() {
     assert_eq!(world.manifests.iter().map(|m| m.late).sum::<u64>(), 1);
 }
 
+/// A heartbeat's end waited until what its source had of the next one was written.
+#[test]
+fn a_heartbeat_is_handed_on_before_events_of_the_next_one_are_taken() {
+    let stamps: Vec<u64> = (0..40).map(|i| 10 * i).collect();
+    let mut pump = pump(&stamps, 8, 1 << 16, false, Some(1000));
+    let mut world = World::default();
+    for heartbeat in 1..4 {
+        while world.manifests.len() < heartbeat {
+            pump.step(1).unwrap();
+            world.perform(&mut pump);
+        }
+        assert_eq!(pump.counts.taken, 10 * heartbeat as u64, "of heartbeat {heartbeat} and before");
+    }
+}
+
 /// Only who is silent goes on at once with what was decided for later: of others the heartbeats until then
 /// were made late. `pause` brings a source with events to a point where no heartbeat is open.
 fn takes_effect_as_decided(pause: impl Fn(&mut Pump, &mut World)) {
