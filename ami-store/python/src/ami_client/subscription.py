@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from types import TracebackType
-from typing import Any, Dict, Optional, Sequence, Tuple, Type
+from typing import Any, Dict, List, Optional, Sequence, Tuple, Type
 
 import zmq
 
@@ -26,6 +26,7 @@ class Subscription:
         self._timeout = timeout
         self._seen: Dict[str, Tuple[Any, ...]] = {}
         self._closed = False
+        self._patience = -1
         self._socket = connect(zmq.SUB, endpoint, keys)
         for topic in {*self._exact, *self._prefixes}:
             self._socket.setsockopt(zmq.SUBSCRIBE, topic.encode())
@@ -44,10 +45,10 @@ class Subscription:
         """The next feature, or None after `timeout` seconds (None: waits as long as it takes)."""
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._closed:
-            left = None if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
-            if not self._socket.poll(left):
+            left = -1 if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
+            frames = self._receive(left)
+            if frames is None:
                 return None
-            frames = self._socket.recv_multipart(copy=False)
             topic = frames[0].bytes.decode("utf-8", "replace")
             if topic not in self._exact and not (self._prefixes and topic.startswith(self._prefixes)):
                 continue  # ZeroMQ subscribes by prefix: `g/scan` brings `g/scan_off` too.
@@ -65,6 +66,22 @@ class Subscription:
             self._seen[topic] = number
             return Feature(header, frames[2:])
         return None
+
+    def _receive(self, milliseconds: int) -> Optional[List[zmq.Frame]]:
+        """The frames of the next message, or None after so many milliseconds (-1: waits).
+
+        `poll` and `recv_multipart` are loops in Python, which a value would have to wait for.
+        """
+        if milliseconds != self._patience:
+            self._socket.setsockopt(zmq.RCVTIMEO, milliseconds)
+            self._patience = milliseconds
+        try:
+            frames = [self._socket.recv(copy=False)]
+        except zmq.Again:
+            return None
+        while frames[-1].more:
+            frames.append(self._socket.recv(copy=False))
+        return frames
 
     def close(self) -> None:
         """Ends the subscription."""
