@@ -7,7 +7,7 @@
 
 use super::BenchError;
 use super::cases::Case;
-use super::measured::Latency;
+use super::measured::Latencies;
 use super::observer::Observer;
 use super::system::{self, Dir};
 use crate::system::assignment;
@@ -36,7 +36,7 @@ const FILL: usize = 400;
 ///
 /// # Errors
 /// When there are no sockets or processes.
-pub fn latency(case: &Case) -> Result<Latency, BenchError> {
+pub fn latency(case: &Case) -> Result<Latencies, BenchError> {
     let _awake = cpu_latency::hold(0);
     let dir = Dir::make()?;
     let run_dir = assignment("instance.run_dir", &dir.path.display().to_string());
@@ -57,7 +57,7 @@ pub fn latency(case: &Case) -> Result<Latency, BenchError> {
         socket::send(&first, [heartbeat, now_ns()].map(|n| n.to_le_bytes().to_vec()))?;
     }
     std::thread::sleep(PERIOD);
-    Ok(Latency::of(&observer.stop()?.latencies))
+    Ok(Latencies::of(&observer.stop()?))
 }
 
 /// A process that hands on; it goes with this.
@@ -116,7 +116,7 @@ fn publish(outlet: &Socket, frames: &[Message]) -> Result<(), BenchError> {
         json!({"heartbeat": heartbeat, "window_events": heartbeat, "complete": true,
                "values": {"value": values}, "fill": " ".repeat(FILL)})
     };
-    for (topic, value) in [("n", 0), ("clock", made), ("mean", 0), ("@heartbeat", 0)] {
+    for (topic, value) in [("clock", made), ("n", 0), ("mean", 0), ("@heartbeat", 0)] {
         let message = [format!("bench/{topic}"), header(value.into()).to_string()];
         socket::send(outlet, message.map(String::into_bytes))?;
     }

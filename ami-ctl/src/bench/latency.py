@@ -3,7 +3,7 @@
 Subscribes to everything of the graph `bench` at the store (argument 1). When its standard input
 ends it prints one JSON document: wall clock and events merged at the first and the last value,
 heartbeats and complete ones, and per heartbeat its number and the ns from the moment when its last
-event was made until its whole frame was here and its header read.
+event was made until a value was here and read, and until its whole frame was.
 """
 
 import json
@@ -22,30 +22,40 @@ def main():
     socket.connect(sys.argv[1])
     socket.setsockopt(zmq.SUBSCRIBE, b"bench/")
     print("ready", flush=True)
-    seen = {"first": None, "last": None, "heartbeats": 0, "complete": 0, "latencies": []}
+    seen = {"first": None, "last": None, "heartbeats": 0, "complete": 0, "values": [], "latencies": []}
     made = {}
     ended = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     while not ended.is_set():
         try:
-            topic, header, *_ = socket.recv_multipart()
+            topic, header, *_ = receive(socket)
         except zmq.Again:
             continue
-        header = json.loads(header)
+        header = json.loads(header.bytes)
         now = time.time_ns()
         heartbeat = header["heartbeat"]
-        if topic == b"bench/n":
+        if topic.bytes == b"bench/n":
             seen["last"] = (now, header["window_events"])
             seen["first"] = seen["first"] or seen["last"]
-        elif topic == b"bench/clock":
-            made[heartbeat] = header["values"].get("value")
-        elif topic == b"bench/@heartbeat":
+        elif topic.bytes == b"bench/clock":
+            made[heartbeat] = at = header["values"].get("value")
+            if at is not None:
+                seen["values"].append((heartbeat, now - at))
+        elif topic.bytes == b"bench/@heartbeat":
             seen["heartbeats"] += 1
             seen["complete"] += header["complete"]
             at = made.pop(heartbeat, None)
             if at is not None:
                 seen["latencies"].append((heartbeat, now - at))
     print(json.dumps(seen), flush=True)
+
+
+def receive(socket):
+    """The frames of a message, as `ami_client` takes them: `recv_multipart` needs twice the time."""
+    frames = [socket.recv(copy=False)]
+    while frames[-1].more:
+        frames.append(socket.recv(copy=False))
+    return frames
 
 
 main()

@@ -4,6 +4,7 @@ use super::cases::Case;
 use super::frames::FrameLimits;
 use super::goals::{self, Goal};
 use super::limits::Limits;
+use super::observer::Seen;
 use super::system::Outcome;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -36,6 +37,27 @@ impl Latency {
         };
         Latency { p50: at(0.5), p99: at(0.99), max: at(1.0), count: ns.len() }
     }
+
+    fn document(&self, client: &str) -> Value {
+        json!({"p50": number(self.p50), "p99": number(self.p99), "max": number(self.max),
+               "heartbeats": self.count, "client": client})
+    }
+}
+
+/// How old results are when a client has them.
+#[derive(Debug, Clone, Copy)]
+pub struct Latencies {
+    /// From the last event of a heartbeat to a value in the client.
+    pub value: Latency,
+    /// To its whole frame.
+    pub frame: Latency,
+}
+
+impl Latencies {
+    /// Of what a client saw.
+    pub fn of(seen: &Seen) -> Latencies {
+        Latencies { value: Latency::of(&seen.values), frame: Latency::of(&seen.latencies) }
+    }
 }
 
 /// What the machine did just before a run, and after it.
@@ -44,7 +66,7 @@ pub struct Beside {
     /// With such frames at most.
     pub frames: Option<FrameLimits>,
     /// Of five bare hand-overs.
-    pub chain: Option<Latency>,
+    pub chain: Option<Latencies>,
     /// From core to core, ns, before the run and after it.
     pub core_to_core_ns: [f64; 2],
 }
@@ -60,8 +82,9 @@ impl Beside {
             put("frames_copied_and_analysed_per_s_all_cores", frames.copied_and_analysed);
         }
         if let Some(chain) = self.chain {
-            put("bare_hand_overs_ms", chain.p50);
-            put("bare_hand_overs_p99_ms", chain.p99);
+            put("bare_hand_overs_ms", chain.value.p50);
+            put("bare_hand_overs_p99_ms", chain.value.p99);
+            put("bare_hand_overs_frame_ms", chain.frame.p50);
         }
         put("core_to_core_ns_before", self.core_to_core_ns[0]);
         put("core_to_core_ns_after", self.core_to_core_ns[1]);
@@ -75,8 +98,8 @@ pub struct Measured {
     pub case: Case,
     /// Events per second, at the client.
     pub events_per_s: f64,
-    /// Latency from the last event of a heartbeat to its whole frame in the client.
-    pub latency: Latency,
+    /// How old results are.
+    pub latency: Latencies,
     /// Processor time per event by process, µs.
     pub cpu_us: BTreeMap<String, f64>,
     /// Greatest resident memory by process, MiB.
@@ -106,7 +129,7 @@ impl Measured {
         };
         let mut measured = Measured {
             events_per_s: rate,
-            latency: Latency::of(&outcome.seen.latencies),
+            latency: Latencies::of(&outcome.seen),
             cpu_us: by(&outcome.usage.cpu_ns, 1e3 * events),
             rss_mib: by(&outcome.usage.resident, 1024.0 * 1024.0),
             beside,
@@ -156,9 +179,10 @@ impl Measured {
                     _ => 0.7,
                 };
                 let latency = |of| format!("latency {of}, ms, {}", self.case.variant);
+                let value = self.latency.value;
                 vec![
-                    Goal::at_most(latency("p50"), p50, self.latency.p50),
-                    Goal::at_most(latency("p99"), 1.5, self.latency.p99),
+                    Goal::at_most(latency("p50"), p50, value.p50),
+                    Goal::at_most(latency("p99"), 1.5, value.p99),
                 ]
             }
             "P5" => vec![complete(0.9999)],
@@ -180,7 +204,7 @@ impl Measured {
         };
         let mut limits = limits.values.clone();
         self.beside.put(&mut limits);
-        let (l, (heartbeats, complete)) = (self.latency, self.outcome.heartbeats);
+        let (heartbeats, complete) = self.outcome.heartbeats;
         let mut document = Map::new();
         let mut put = |key: &str, value: Value| document.insert(key.to_string(), value);
         put("case", self.case.name.into());
@@ -194,11 +218,8 @@ impl Measured {
         put("gb_per_s", number(self.events_per_s * self.case.event_bytes as f64 / 1e9));
         put("heartbeats", heartbeats.into());
         put("complete_heartbeats", complete.into());
-        put(
-            "latency_ms",
-            json!({"p50": number(l.p50), "p99": number(l.p99), "max": number(l.max),
-                                 "heartbeats": l.count, "client": self.outcome.client}),
-        );
+        put("latency_ms", self.latency.value.document(self.outcome.client));
+        put("frame_latency_ms", self.latency.frame.document(self.outcome.client));
         put("cpu_us_per_event", Value::Object(table(&self.cpu_us)));
         put("rss_mib", Value::Object(table(&self.rss_mib)));
         put("stolen", number(self.stolen()));

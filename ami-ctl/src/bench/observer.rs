@@ -31,6 +31,8 @@ pub struct Seen {
     pub heartbeats: u64,
     /// Of these, complete ones.
     pub complete: u64,
+    /// Heartbeat, and ns from its last event to a value here.
+    pub values: Vec<(u64, u64)>,
     /// Heartbeat, and ns from its last event to its whole frame here.
     pub latencies: Vec<(u64, u64)>,
 }
@@ -161,6 +163,7 @@ impl Seen {
             }
             b"bench/clock" => {
                 if let Some(at) = header["values"]["value"].as_u64() {
+                    self.values.push((heartbeat, now.saturating_sub(at)));
                     made.insert(heartbeat, at);
                 }
             }
@@ -273,14 +276,15 @@ mod tests {
 
     #[test]
     fn what_python_says_is_read() {
-        let said = r#"{"first": [1, 2], "last": null, "heartbeats": 3, "complete": 2, "latencies": [[7, 300]]}"#;
+        let said = r#"{"first": [1, 2], "last": null, "heartbeats": 3, "complete": 2, "values": [[7, 200]], "latencies": [[7, 300]]}"#;
         let seen: Seen = serde_json::from_str(said).unwrap();
         assert_eq!((seen.first, seen.last), (Some((1, 2)), None));
-        assert_eq!((seen.heartbeats, seen.complete, &seen.latencies[..]), (3, 2, &[(7, 300)][..]));
+        assert_eq!((seen.heartbeats, seen.complete), (3, 2));
+        assert_eq!((&seen.values[..], &seen.latencies[..]), (&[(7, 200)][..], &[(7, 300)][..]));
     }
 
     #[test]
-    fn latency_is_from_the_last_event_to_the_whole_frame() {
+    fn latency_is_from_the_last_event_to_a_value_and_to_the_whole_frame() {
         let (mut seen, mut made) = (Seen::default(), BTreeMap::new());
         let header = |events: u64, value: u64| json!({"heartbeat": 7, "window_events": events, "complete": true, "values": {"value": value}});
         seen.message(b"bench/n", &header(10, 10), 1000, &mut made);
@@ -288,6 +292,7 @@ mod tests {
         seen.message(b"bench/@heartbeat", &header(10, 0), 1200, &mut made);
         seen.message(b"bench/n", &header(30, 30), 2000, &mut made);
         assert_eq!((seen.first, seen.last), (Some((1000, 10)), Some((2000, 30))));
-        assert_eq!((seen.heartbeats, seen.complete, &seen.latencies[..]), (1, 1, &[(7, 300)][..]));
+        assert_eq!((seen.heartbeats, seen.complete), (1, 1));
+        assert_eq!((&seen.values[..], &seen.latencies[..]), (&[(7, 200)][..], &[(7, 300)][..]));
     }
 }
