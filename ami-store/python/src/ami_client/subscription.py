@@ -15,6 +15,10 @@ from .keys import Keys
 from .request import connect
 
 
+#: Milliseconds, as ZeroMQ counts them, in an int: 24 days.
+_LONGEST = 2**31 - 1
+
+
 class Subscription:
     """Iterates over features; made by `Store.subscribe`. Belongs to one thread."""
 
@@ -46,7 +50,7 @@ class Subscription:
         deadline = None if timeout is None else time.monotonic() + timeout
         while not self._closed:
             left = -1 if deadline is None else max(0, round((deadline - time.monotonic()) * 1000))
-            frames = self._receive(left)
+            frames = self._receive(min(left, _LONGEST))
             if frames is None:
                 return None
             topic = frames[0].bytes.decode("utf-8", "replace")
@@ -70,7 +74,7 @@ class Subscription:
     def _receive(self, milliseconds: int) -> Optional[List[zmq.Frame]]:
         """The frames of the next message, or None after so many milliseconds (-1: waits).
 
-        `poll` and `recv_multipart` are loops in Python, which a value would have to wait for.
+        Without `poll` and `recv_multipart`: they are loops in Python, for which every value would wait.
         """
         if milliseconds != self._patience:
             self._socket.setsockopt(zmq.RCVTIMEO, milliseconds)
