@@ -31,7 +31,9 @@ pub struct Change {
     active: u64,
     graphs: BTreeMap<u64, Vec<u8>>,
     promised: Option<Promised>,
-    decision: Option<(u64, u64)>,
+    /// First heartbeat by version decided and not yet in effect: a host that lags may have several
+    /// before it.
+    decisions: BTreeMap<u64, u64>,
 }
 
 /// A promise is repeated after this time, ns.
@@ -58,7 +60,7 @@ impl Change {
     /// The manager lets a version take effect. `earliest` is the first heartbeat not yet open.
     pub fn activate(&mut self, version: u64, earliest: u64) {
         let newer = self.promised.is_none_or(|p| p.version < version);
-        let decided = self.decision.is_some_and(|d| d.0 >= version);
+        let decided = self.decisions.last_key_value().is_some_and(|(v, _)| *v >= version);
         if version > self.active && newer && !decided && self.graphs.contains_key(&version) {
             self.promised = Some(Promised { version, not_before: earliest, sent_ns: None });
         }
@@ -82,16 +84,14 @@ impl Change {
         if let Some(heartbeat) = heartbeat
             && version > self.active
         {
-            self.decision = Some((version, heartbeat));
+            self.decisions.insert(version, heartbeat);
         }
     }
 
     /// What opening this heartbeat must do.
     pub fn gate(&self, heartbeat: u64) -> Gate {
-        if let Some((version, from)) = self.decision
-            && heartbeat >= from
-            && self.graphs.contains_key(&version)
-        {
+        let due = |&(_, from): &(u64, u64)| heartbeat >= from;
+        if let Some((version, _)) = self.decided_newest_first().find(due) {
             return Gate::Apply(version);
         }
         match self.promised {
@@ -103,13 +103,19 @@ impl Change {
     /// For a source that is idle, with no heartbeat open: the version to let take effect at once, and the
     /// first heartbeat that may follow.
     pub fn idle(&self) -> Option<(u64, u64)> {
-        self.decision.filter(|d| self.graphs.contains_key(&d.0))
+        self.decided_newest_first().next()
+    }
+
+    /// Versions whose graphs are here, with the heartbeats from which they are in effect.
+    fn decided_newest_first(&self) -> impl Iterator<Item = (u64, u64)> {
+        let here = |&(version, _): &(u64, u64)| self.graphs.contains_key(&version);
+        self.decisions.iter().rev().map(|(version, from)| (*version, *from)).filter(here)
     }
 
     /// A version took effect; graphs below `needed` are forgotten.
     pub fn applied(&mut self, version: u64, needed: u64) {
         self.active = version;
-        self.decision = self.decision.filter(|d| d.0 > version);
+        self.decisions.retain(|v, _| *v > version);
         self.graphs.retain(|v, _| *v >= needed.min(version));
     }
 }
@@ -131,6 +137,26 @@ mod tests {
         assert_eq!((change.gate(19), change.gate(20)), (Gate::Go, Gate::Apply(1)));
         change.applied(1, 0);
         assert_eq!(change.gate(21), Gate::Go);
+    }
+
+    #[test]
+    fn of_two_versions_ahead_each_takes_effect_at_its_own_heartbeat() {
+        let ahead = || {
+            let mut change = Change::default();
+            for (version, heartbeat) in [(2, 50), (3, 90)] {
+                change.announced(version, b"{}".to_vec());
+                change.decided(version, Some(heartbeat));
+            }
+            change
+        };
+        let mut change = ahead();
+        assert_eq!((change.gate(49), change.gate(50)), (Gate::Go, Gate::Apply(2)));
+        change.applied(2, 0);
+        assert_eq!((change.gate(89), change.gate(90)), (Gate::Go, Gate::Apply(3)));
+        let mut change = ahead();
+        assert_eq!((change.idle(), change.gate(95)), (Some((3, 90)), Gate::Apply(3)));
+        change.applied(3, 0);
+        assert_eq!((change.idle(), change.gate(95)), (None, Gate::Go));
     }
 
     #[test]

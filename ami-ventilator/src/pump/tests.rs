@@ -288,11 +288,6 @@ fn takes_effect_as_decided(pause: impl Fn(&mut Pump, &mut World)) {
 }
 
 #[test]
-fn a_version_takes_effect_as_decided_between_two_heartbeats() {
-    takes_effect_as_decided(|_, _| {});
-}
-
-#[test]
 fn a_version_takes_effect_as_decided_after_a_boundary() {
     takes_effect_as_decided(|pump, _| assert!(pump.boundary(1)));
 }
@@ -432,4 +427,45 @@ fn a_silent_host_says_which_heartbeats_were_empty() {
         world.work(&mut pump);
     }
     assert_eq!(world.manifests.len(), said.len());
+    // What was decided for later takes effect at once, and nothing before it is opened any more.
+    pump.change.decided(1, Some(20));
+    pump.step(10_900).unwrap();
+    assert_eq!((pump.change.active(), pump.earliest()), (1, 20));
+}
+
+#[test]
+fn a_source_that_pauses_is_not_silent() {
+    let mut pump = pump(&[110], 1, 1 << 16, false, Some(1000));
+    pump.source =
+        Box::new(Script { stamps: vec![110], at: 0, bytes: 1, configured: false, silent: true });
+    pump.options.idle_close_ns = 50;
+    let mut world = World::default();
+    while pump.counts.taken == 0 {
+        pump.step(10_000).unwrap();
+        world.perform(&mut pump);
+    }
+    assert!(pump.boundary(10_000));
+    pump.change.announced(1, b"{}".to_vec());
+    pump.change.decided(1, Some(5));
+    pump.step(10_049).unwrap();
+    assert_eq!(pump.change.active(), 0, "events of heartbeats before the fifth may come");
+    pump.step(10_050).unwrap();
+    assert_eq!((pump.change.active(), pump.earliest()), (1, 5));
+}
+
+#[test]
+fn without_workers_what_was_decided_takes_effect() {
+    let stamps: Vec<u64> = (0..80).map(|i| 10 * i).collect();
+    let mut pump = pump(&stamps, 8, 1 << 16, false, Some(1000));
+    let mut world = World::default();
+    while pump.counts.taken == 0 {
+        pump.step(1).unwrap();
+        world.perform(&mut pump);
+    }
+    assert!(pump.boundary(1));
+    pump.flow.leave(0, None);
+    pump.change.announced(1, b"{}".to_vec());
+    pump.change.decided(1, Some(5));
+    assert!(matches!(pump.step(1).unwrap(), Step::Blocked(_)));
+    assert_eq!(pump.change.active(), 1);
 }
