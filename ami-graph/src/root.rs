@@ -24,6 +24,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 mod checkpoint;
+mod late;
 
 /// A node's outputs in this heartbeat, or why there are none.
 type Finished = Result<Outputs, String>;
@@ -31,6 +32,8 @@ type Finished = Result<Outputs, String>;
 /// Runs the part of a plan that works on merged results.
 pub struct RootStage {
     plan: Arc<Plan>,
+    /// That of the version before: late data may still be of it.
+    before: Option<Arc<Plan>>,
     /// By ordinal; Some for reductions that run.
     windows: Vec<Option<Windowed>>,
     /// By ordinal; Some for per-event nodes that run here.
@@ -77,6 +80,7 @@ impl RootStage {
             values: Partial::empty(),
             newest_frame: None,
             failures: Vec::new(),
+            before: None,
             plan,
         }
     }
@@ -86,6 +90,10 @@ impl RootStage {
     pub fn update(&mut self, plan: Arc<Plan>) {
         let mut next = RootStage::new(plan);
         next.closed = self.closed;
+        next.before = match self.plan.version() == next.plan.version() {
+            true => self.before.take(),
+            false => Some(self.plan.clone()),
+        };
         let old = std::mem::take(&mut self.windows);
         let mut kept: BTreeMap<(&str, &str), (Identity, Windowed)> = BTreeMap::new();
         for (node, window) in self.plan.planned.iter().zip(old) {
@@ -169,29 +177,6 @@ impl RootStage {
         };
         self.failures = values.iter().enumerate().filter_map(failed).collect();
         plan.features.iter().filter_map(|f| self.publish(f, frame, &values)).collect()
-    }
-
-    /// Data of a heartbeat that was published already: they join the accumulations in which it
-    /// still is. The frame says which heartbeat; of its truth, `events` and `dropped` are what
-    /// came late, and `expected` is the heartbeat's total, where it is known by now.
-    pub fn late(&mut self, frame: &Frame, mut partial: Partial) {
-        std::mem::take(&mut partial.reports).into_iter().for_each(|r| self.report(r));
-        for (ordinal, node) in self.plan.planned.iter().enumerate() {
-            if node.flow == Flow::Worker
-                && let Some(window) = &mut self.windows[ordinal]
-            {
-                let mut slot = partial.slots.remove(&(ordinal as u32, 0)).unwrap_or_default();
-                if let Some(reduction) = node.reduction() {
-                    slot.enter(reduction, node.inputs.len(), frame, frame.truth.events);
-                }
-                window.late(frame, slot);
-            }
-        }
-        if self.newest_frame == Some(place(frame)) {
-            partial.slots.retain(|key, _| is_value(&self.plan, *key));
-            // A mismatch cannot come from one plan.
-            let _ = self.values.merge(partial);
-        }
     }
 
     /// Errors and costs by node since the beginning; see [`NodeReport::ordinal`].

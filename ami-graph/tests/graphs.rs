@@ -344,25 +344,26 @@ fn set(version: u64, graphs: &[(&str, u64)], resets: &[(&str, u64)]) -> Arc<Grap
     Arc::new(GraphSet { version, graphs, files: BTreeMap::new() })
 }
 
+const BEFORE: &str = r#"{"name": "g", "nodes": {
+    "x": {"op": "threshold", "in": "scalar", "below": 0},
+    "kept": {"op": "sum", "in": "scalar"},
+    "upstream": {"op": "sum", "in": "x"},
+    "reset": {"op": "sum", "in": "scalar"}}}"#;
+const AFTER: &str = r#"{"name": "g", "nodes": {
+    "x": {"op": "threshold", "in": "scalar", "below": 1},
+    "a_new_one": {"op": "count", "in": "flag"},
+    "kept": {"op": "sum", "in": "scalar"},
+    "upstream": {"op": "sum", "in": "x"},
+    "reset": {"op": "sum", "in": "scalar"}}}"#;
+
 #[test]
 fn edits_keep_the_state_of_what_stays_the_same() {
-    const A: &str = r#"{"name": "g", "nodes": {
-        "x": {"op": "threshold", "in": "scalar", "below": 0},
-        "kept": {"op": "sum", "in": "scalar"},
-        "upstream": {"op": "sum", "in": "x"},
-        "reset": {"op": "sum", "in": "scalar"}}}"#;
-    const B: &str = r#"{"name": "g", "nodes": {
-        "x": {"op": "threshold", "in": "scalar", "below": 1},
-        "a_new_one": {"op": "count", "in": "flag"},
-        "kept": {"op": "sum", "in": "scalar"},
-        "upstream": {"op": "sum", "in": "x"},
-        "reset": {"op": "sum", "in": "scalar"}}}"#;
     let schema = Arc::new(schema());
     let limits = Limits::default();
-    let first = Arc::new(Plan::new(set(1, &[(A, 1)], &[]), schema.clone(), &limits));
+    let first = Arc::new(Plan::new(set(1, &[(BEFORE, 1)], &[]), schema.clone(), &limits));
     let mut root = RootStage::new(first.clone());
     root.close(&frame(1, 4), partial(&first, 0, 0, &events(4)));
-    let second = Arc::new(Plan::new(set(2, &[(B, 2)], &[("reset", 1)]), schema, &limits));
+    let second = Arc::new(Plan::new(set(2, &[(AFTER, 2)], &[("reset", 1)]), schema, &limits));
     root.update(second.clone());
     let published = root.close(&frame(2, 4), partial(&second, 0, 4, &events(4)));
     assert_eq!(output(&published, "g/kept", "value"), real(12.0));
@@ -377,6 +378,28 @@ fn edits_keep_the_state_of_what_stays_the_same() {
     let mut again = RootStage::restore(second.clone(), &root.save().concat()).unwrap();
     let published = again.close(&frame(3, 0), Partial::empty());
     assert_eq!(output(&published, "g/kept", "value"), real(12.0));
+}
+
+/// A host that lags is still at the version before when the others are past the change.
+#[test]
+fn late_data_of_the_version_before_join_what_stayed_the_same() {
+    let schema = Arc::new(schema());
+    let plan = |set| Arc::new(Plan::new(set, schema.clone(), &Limits::default()));
+    let first = plan(set(1, &[(BEFORE, 1)], &[]));
+    let mut root = RootStage::new(first.clone());
+    root.close(&frame(1, 4), partial(&first, 0, 0, &events(4)));
+    let second = plan(set(2, &[(AFTER, 2)], &[("reset", 1)]));
+    root.update(second.clone());
+    root.close(&frame(3, 4), partial(&second, 0, 4, &events(4)));
+    assert!(root.late(1, &frame(2, 4), partial(&first, 0, 8, &events(4))));
+    assert!(!root.late(7, &frame(2, 4), partial(&first, 0, 12, &events(4))), "of no version known");
+    let published = root.close(&frame(4, 0), Partial::empty());
+    let said =
+        ["kept", "upstream", "reset"].map(|n| output(&published, &format!("g/{n}"), "value"));
+    assert_eq!(said, [18.0, 6.0, 6.0].map(real));
+    assert_eq!(output(&published, "g/a_new_one", "value"), int(4));
+    let events = |topic| published.iter().find(|p| p.topic == topic).unwrap().window_truth.events;
+    assert_eq!((events("g/upstream"), events("g/a_new_one")), (4, 4));
 }
 
 #[test]

@@ -344,7 +344,7 @@ proptest! {
             let mut twice = partial.clone();
             let _ = twice.merge(partial);
             root.close(&frame(2, 1), twice.clone());
-            root.late(&frame(1, 1), twice);
+            root.late(1, &frame(1, 1), twice);
             root.close(&frame(3, 1), Partial::empty());
         }
         if let Ok(mut root) = RootStage::restore(plan.clone(), &checkpoint) {

@@ -160,7 +160,7 @@ fn check(plan: &Arc<Plan>, mut beats: Vec<Beat>) {
             let expected = beat.frame.truth.expected.unwrap_or(beat.events.len() as u64);
             let frame = Frame { truth: late_truth(&values, Some(expected)), ..beat.frame.clone() };
             let first = earlier as u64 * 100 + 50;
-            root.late(&frame, partial(plan, 0, first, &events(&values, frame.timestamp_ns)));
+            root.late(1, &frame, partial(plan, 0, first, &events(&values, frame.timestamp_ns)));
             beat.frame.truth.events += values.len() as u64;
             beat.frame.truth.expected = Some(expected);
             beat.events.extend(values);
@@ -215,7 +215,7 @@ proptest! {
                 }
                 let frame = Frame { truth: late_truth(&values, None), ..beat.frame.clone() };
                 let first = earlier as u64 * 100 + 50;
-                root.late(&frame, partial(&plan, 0, first, &events(&values, frame.timestamp_ns)));
+                root.late(1, &frame, partial(&plan, 0, first, &events(&values, frame.timestamp_ns)));
                 beat.events.extend(values);
             }
         }

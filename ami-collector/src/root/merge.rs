@@ -180,14 +180,10 @@ impl Root {
         let partial = std::mem::take(&mut late.partial);
         let ready = Ready { key, pending: late, hosts: (0, 0) };
         let frame = self.frame(&ready, true);
-        let fits = self.stage.as_ref().is_some_and(|(plan, _)| plan.version() == key.version);
-        if !fits {
+        let stage = self.stage.as_mut().map(|(_, stage)| stage);
+        if !stage.is_some_and(|stage| stage.late(key.version, &frame, partial)) {
             let events = ready.pending.events;
             self.counts.mismatched = self.counts.mismatched.wrapping_add(events);
-        }
-        if let Some((_, stage)) = &mut self.stage {
-            // Counts belong to the run whatever the version; states of another one do not fit.
-            stage.late(&frame, if fits { partial } else { Partial::default() });
         }
         if let Some(newest) = self.newest.as_mut().filter(|n| n.key == key) {
             newest.pending.add(ready.pending);
