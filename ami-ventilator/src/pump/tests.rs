@@ -268,9 +268,8 @@ fn a_heartbeat_is_handed_on_before_events_of_the_next_one_are_taken() {
     }
 }
 
-/// Only who is silent goes on at once with what was decided for later: of others the heartbeats until then
-/// were made late. `pause` brings a source with events to a point where no heartbeat is open.
-fn takes_effect_as_decided(pause: impl Fn(&mut Pump, &mut World)) {
+/// Eight heartbeats of ten events, in the first of them.
+fn under_way() -> (Pump, World) {
     let stamps: Vec<u64> = (0..80).map(|i| 10 * i).collect();
     let mut pump = pump(&stamps, 8, 1 << 16, false, Some(1000));
     let mut world = World::default();
@@ -278,6 +277,13 @@ fn takes_effect_as_decided(pause: impl Fn(&mut Pump, &mut World)) {
         pump.step(1).unwrap();
         world.perform(&mut pump);
     }
+    (pump, world)
+}
+
+/// Only who is silent goes on at once with what was decided for later: of others the heartbeats until then
+/// were made late. `pause` brings a source with events to a point where no heartbeat is open.
+fn takes_effect_as_decided(pause: impl Fn(&mut Pump, &mut World)) {
+    let (mut pump, mut world) = under_way();
     pump.change.announced(1, b"{}".to_vec());
     pause(&mut pump, &mut world);
     pump.change.decided(1, Some(5));
@@ -455,13 +461,7 @@ fn a_source_that_pauses_is_not_silent() {
 
 #[test]
 fn without_workers_what_was_decided_takes_effect() {
-    let stamps: Vec<u64> = (0..80).map(|i| 10 * i).collect();
-    let mut pump = pump(&stamps, 8, 1 << 16, false, Some(1000));
-    let mut world = World::default();
-    while pump.counts.taken == 0 {
-        pump.step(1).unwrap();
-        world.perform(&mut pump);
-    }
+    let (mut pump, _) = under_way();
     assert!(pump.boundary(1));
     pump.flow.leave(0, None);
     pump.change.announced(1, b"{}".to_vec());
