@@ -205,8 +205,8 @@ impl Pump {
         self.record(true);
     }
 
-    /// Who is held, silent, without workers or at the end does not wait for the decided heartbeat: it would not come, or
-    /// only with the graphs. Of others the heartbeats until then would be made late.
+    /// Who is held, silent, without workers or at the end does not wait for the decided heartbeat: it
+    /// would not come, or only with the graphs. Of others the heartbeats until then would be made late.
     fn change_while_idle(&mut self) {
         if self.timeline.open().is_none()
             && let Some((version, from)) = self.change.idle()

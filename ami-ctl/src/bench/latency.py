@@ -51,7 +51,7 @@ def main():
 
 
 def receive(socket):
-    """The frames of a message, as `ami_client` takes them: `recv_multipart` needs twice the time."""
+    """The frames of a message, as `ami_client` takes them: `recv_multipart` is a slower loop in Python."""
     frames = [socket.recv(copy=False)]
     while frames[-1].more:
         frames.append(socket.recv(copy=False))

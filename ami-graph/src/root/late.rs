@@ -13,7 +13,7 @@ impl RootStage {
     /// came late, and `expected` is the heartbeat's total, where it is known by now.
     ///
     /// `version` is that of the partial's graphs. False when it is neither the present one nor the one
-    /// before: the events are counted, their states are not merged.
+    /// before, which a checkpoint does not hold: the events are counted, their states are not merged.
     pub fn late(&mut self, version: u64, frame: &Frame, partial: Partial) -> bool {
         let before = self.before.as_ref().filter(|plan| plan.version() == version);
         let known = match before {

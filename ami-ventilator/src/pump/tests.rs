@@ -280,8 +280,8 @@ fn under_way() -> (Pump, World) {
     (pump, world)
 }
 
-/// Only who is silent goes on at once with what was decided for later: of others the heartbeats until then
-/// were made late. `pause` brings a source with events to a point where no heartbeat is open.
+/// A source that has events goes on with the version before until the decided heartbeat: its events
+/// until then were made late. `pause` brings it to a point where no heartbeat is open.
 fn takes_effect_as_decided(pause: impl Fn(&mut Pump, &mut World)) {
     let (mut pump, mut world) = under_way();
     pump.change.announced(1, b"{}".to_vec());

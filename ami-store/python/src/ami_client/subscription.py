@@ -74,7 +74,7 @@ class Subscription:
     def _receive(self, milliseconds: int) -> Optional[List[zmq.Frame]]:
         """The frames of the next message, or None after so many milliseconds (-1: waits).
 
-        Without `poll` and `recv_multipart`: they are loops in Python, for which every value would wait.
+        Without `poll` and `recv_multipart`: they are slower loops in Python, for which every value would wait.
         """
         if milliseconds != self._patience:
             self._socket.setsockopt(zmq.RCVTIMEO, milliseconds)
