@@ -42,9 +42,14 @@ pub fn run(heartbeats: u64, pace: u64, slack: u64) -> Report {
     let events = heartbeats * PER_HEARTBEAT;
     let pace = pace * PER_HEARTBEAT;
     let source = format!("sim:scalars?rate=100&pace={pace}&overload=block&events={events}");
-    // The host collector holds flushes until they are in a checkpoint: of compressed time that is much
-    // more than a second's at 10 heartbeats per second.
-    let system = System::of(&source).workers(2).set("root.checkpoint_s=0.1").start();
+    // The host collector holds flushes until they are in a checkpoint. Of compressed time that is much more
+    // than a second's at 10 heartbeats per second, and how long a checkpoint takes depends on the disk: without
+    // a bound, a stall of it would be taken for growth.
+    let system = System::of(&source)
+        .workers(2)
+        .set("root.checkpoint_s=0.1")
+        .set("collector.hold_bytes=1000000")
+        .start();
     system.apply(&graph());
     let start = Instant::now();
     // As fast as a slow machine: half the pace.
