@@ -57,12 +57,13 @@ impl Change {
         }
     }
 
-    /// The manager lets a version take effect. `earliest` is the first heartbeat not yet open.
-    pub fn activate(&mut self, version: u64, earliest: u64) {
+    /// The manager lets a version take effect. `untouched` is the first heartbeat of which nothing was made
+    /// yet: one of which a part went out stays of one version.
+    pub fn activate(&mut self, version: u64, untouched: u64) {
         let newer = self.promised.is_none_or(|p| p.version < version);
         let decided = self.decisions.last_key_value().is_some_and(|(v, _)| *v >= version);
         if version > self.active && newer && !decided && self.graphs.contains_key(&version) {
-            self.promised = Some(Promised { version, not_before: earliest, sent_ns: None });
+            self.promised = Some(Promised { version, not_before: untouched, sent_ns: None });
         }
     }
 

@@ -214,8 +214,7 @@ impl Pump {
             self.apply(version);
             // The promise: no heartbeat below the decided one will be opened any more.
             if from > self.timeline.earliest() {
-                self.timeline.enter(from);
-                self.timeline.part();
+                self.timeline.skip(from);
             }
         }
     }

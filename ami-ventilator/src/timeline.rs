@@ -50,6 +50,8 @@ pub struct Timeline {
     open: Option<u64>,
     /// Heartbeats below are closed.
     closed: u64,
+    /// Of no heartbeat from here on was anything made. Beyond `closed` where one was parted.
+    untouched: u64,
     /// Newest of the stamps set aside, and how many were consistent.
     aside: Option<(u64, u32)>,
 }
@@ -57,12 +59,14 @@ pub struct Timeline {
 impl Timeline {
     /// Before the first event.
     pub fn new(rules: Rules) -> Timeline {
-        Timeline { rules, last: None, open: None, closed: 0, aside: None }
+        Timeline { rules, last: None, open: None, closed: 0, untouched: 0, aside: None }
     }
 
     /// Goes on after an earlier life: nothing below `earliest` is opened again.
     pub fn resume(&mut self, earliest: u64, newest: Option<u64>) {
         (self.closed, self.last) = (earliest, newest);
+        // The life before may have made a part of it.
+        self.untouched = earliest.saturating_add(1);
     }
 
     /// Newest believed timestamp.
@@ -80,6 +84,12 @@ impl Timeline {
         self.open.map_or(self.closed, |h| h + 1)
     }
 
+    /// The first heartbeat of which nothing was made yet: one that was parted may be opened again, but a
+    /// part of it is gone out.
+    pub fn untouched(&self) -> u64 {
+        self.untouched.max(self.earliest())
+    }
+
     /// Number of the heartbeat of a timestamp.
     pub fn heartbeat(&self, timestamp: u64) -> u64 {
         timestamp / self.rules.period
@@ -94,6 +104,12 @@ impl Timeline {
     pub fn enter(&mut self, heartbeat: u64) {
         self.closed = heartbeat;
         self.open = Some(heartbeat);
+        self.untouched = heartbeat.saturating_add(1);
+    }
+
+    /// Closes all heartbeats before this one.
+    pub fn skip(&mut self, heartbeat: u64) {
+        (self.closed, self.open) = (heartbeat, None);
     }
 
     /// Closes the open heartbeat: what still comes of it is late.
@@ -118,7 +134,7 @@ impl Timeline {
 
     /// Starts a new time base: timestamps before it mean nothing for it.
     pub fn rebase(&mut self) {
-        (self.last, self.open, self.closed, self.aside) = (None, None, 0, None);
+        *self = Timeline::new(self.rules);
     }
 
     /// Where an event of this timestamp belongs. A stamp that is set aside is remembered.

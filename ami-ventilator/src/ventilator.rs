@@ -207,7 +207,7 @@ impl Ventilator {
             self.pump.change.announced(announce.version, json);
             self.reporter.prepared(announce.version, Vec::new());
             if announce.phase == Phase::Activate {
-                self.pump.change.activate(announce.version, self.pump.earliest());
+                self.pump.change.activate(announce.version, self.pump.untouched());
             }
         }
         if let Some((version, not_before)) = self.pump.change.promise(now_ns()) {

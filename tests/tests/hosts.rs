@@ -1,7 +1,9 @@
 //! Several hosts: none waits for one that has nothing to say.
 
+use ami_tests::client::{self, Feature};
 use ami_tests::{System, until};
 use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 
 const SECOND: i64 = 1_000_000_000;
 
@@ -65,4 +67,62 @@ fn a_host_that_never_comes_holds_up_no_edit() {
         assert_eq!(feature.header["hosts"], json!([1, 2]), "what is missing is said");
         assert!(!feature.complete(), "{}", feature.header);
     }
+}
+
+#[test]
+fn edits_take_effect_at_the_same_heartbeats_also_on_a_host_that_lags() {
+    // The same 20 s of data in heartbeats of 10 events, some of which a step's end divides. One host is let
+    // go on at half the pace, so that edits are decided for heartbeats that it has yet to reach; the root
+    // waits for it.
+    const EVENTS: i64 = 20_000;
+    let source = |pace| format!("sim:pump-probe?rate=1000&pace={pace}&events={EVENTS}");
+    let mut system = System::of(&source(10_000))
+        .set("heartbeat.period_ms=10")
+        .set("root.hosts=[\"testhost\",\"slow\"]")
+        .set("root.late_after_ms=60000")
+        .set("store.history=10000")
+        .start();
+    system.spawn_host("slow", &source(5000));
+    let edit = |bins: i64| {
+        let nodes = json!({
+            "n": {"op": "count", "in": "gmd:raw:energy"},
+            "hist": {"op": "hist", "in": "gmd:raw:energy", "bins": bins, "range": [0, 100]},
+        });
+        let spec = json!({"name": "g", "nodes": nodes});
+        let answer = system.manager(json!({"cmd": "graph.apply", "spec": spec, "no_wait": true}));
+        assert!(answer.get("error").is_none(), "{answer:#}");
+    };
+    for k in 0..10 {
+        edit(10 + k);
+        let reached = (k + 1) * EVENTS / 12;
+        until("the faster host", || (taken(&system, "testhost")? >= reached).then_some(()));
+    }
+    let last = system.get_when("g/n", |f| f.value("value") == 2.0 * EVENTS as f64);
+    assert!(last.header["window_complete"] == true, "{}", last.header);
+    for metric in ["ami_late_events_total", "ami_mismatched_events_total"] {
+        let counted = until(metric, || system.metric("root", metric));
+        assert_eq!(counted, 0.0, "{metric}: events in another heartbeat than theirs");
+    }
+    let heartbeats = client::history(&system.address("store.query"), "g/n");
+    every_heartbeat_is_of_one_version_and_both_hosts(&heartbeats);
+    // What an edit changed has the events since, of both hosts.
+    let hist = system.get("g/hist");
+    let counted: i64 = hist.i64s("counts").iter().sum();
+    assert_eq!(counted, hist.int("window_events"), "{}", hist.header);
+    assert!(0 < counted && counted < 2 * EVENTS && counted % 2 == 0, "{counted}");
+}
+
+/// A heartbeat in which a step ends comes in two parts.
+fn every_heartbeat_is_of_one_version_and_both_hosts(parts: &[Feature]) {
+    let mut version_of = BTreeMap::new();
+    let mut newest = 0;
+    for part in parts {
+        let (heartbeat, version) = (part.int("heartbeat"), part.int("version"));
+        assert_eq!(*version_of.entry(heartbeat).or_insert(version), version, "{}", part.header);
+        assert!(version >= newest, "{}", part.header);
+        newest = version;
+        assert_eq!((part.int("events") % 2, part.complete()), (0, true), "{}", part.header);
+    }
+    let versions: BTreeSet<i64> = version_of.into_values().collect();
+    assert!(versions.len() > 5, "{versions:?}");
 }

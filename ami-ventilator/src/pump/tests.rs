@@ -298,10 +298,21 @@ fn a_version_takes_effect_as_decided_after_a_boundary() {
     takes_effect_as_decided(|pump, _| assert!(pump.boundary(1)));
 }
 
+/// Its first part was of the version before: another host made all of it with the decided one.
+#[test]
+fn a_heartbeat_of_which_a_part_went_out_is_not_promised() {
+    let (mut pump, _) = under_way();
+    assert!(pump.boundary(1));
+    assert_eq!(pump.key().heartbeat, 0, "its rest may come");
+    pump.change.announced(1, b"{}".to_vec());
+    pump.change.activate(1, pump.untouched());
+    assert_eq!(pump.change.promise(1), Some((1, 1)));
+}
+
 #[test]
 fn a_version_takes_effect_as_decided_where_the_decision_was_waited_for() {
     takes_effect_as_decided(|pump, world| {
-        pump.change.activate(1, pump.earliest());
+        pump.change.activate(1, pump.untouched());
         while !matches!(pump.step(1).unwrap(), Step::Blocked(reason) if reason.contains("decision"))
         {
             world.perform(pump);
@@ -426,7 +437,7 @@ fn a_silent_host_says_which_heartbeats_were_empty() {
     assert!(world.manifests.iter().all(|m| m.last && !m.end));
     // A promised heartbeat is not passed undecided.
     pump.change.announced(1, b"{}".to_vec());
-    pump.change.activate(1, pump.earliest());
+    pump.change.activate(1, pump.untouched());
     for now in 10_450..10_900 {
         pump.step(now).unwrap();
         world.perform(&mut pump);
@@ -436,7 +447,7 @@ fn a_silent_host_says_which_heartbeats_were_empty() {
     // What was decided for later takes effect at once, and nothing before it is opened any more.
     pump.change.decided(1, Some(20));
     pump.step(10_900).unwrap();
-    assert_eq!((pump.change.active(), pump.earliest()), (1, 20));
+    assert_eq!((pump.change.active(), pump.untouched()), (1, 20));
 }
 
 #[test]
@@ -456,7 +467,7 @@ fn a_source_that_pauses_is_not_silent() {
     pump.step(10_049).unwrap();
     assert_eq!(pump.change.active(), 0, "events of heartbeats before the fifth may come");
     pump.step(10_050).unwrap();
-    assert_eq!((pump.change.active(), pump.earliest()), (1, 5));
+    assert_eq!((pump.change.active(), pump.untouched()), (1, 5));
 }
 
 #[test]

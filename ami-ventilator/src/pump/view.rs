@@ -51,9 +51,9 @@ impl Pump {
         self.source.counters()
     }
 
-    /// The first heartbeat that is not yet open.
-    pub fn earliest(&self) -> u64 {
-        self.timeline.earliest()
+    /// The first heartbeat of which nothing was made yet: what a graph change can wait for.
+    pub fn untouched(&self) -> u64 {
+        self.timeline.untouched()
     }
 
     /// The open run.
