@@ -119,6 +119,8 @@ impl Host {
                 break;
             }
             self.on_intake()?;
+            // At once: the root waits.
+            self.perform()?;
         }
         while socket::receive(&self.decisions, &mut self.frames)? {
             self.on_root()?;

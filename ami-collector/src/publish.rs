@@ -49,16 +49,20 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Messages of a heartbeat: its features, then a marker per graph.
-    pub fn heartbeat(
+    /// Messages of a heartbeat: its features, then a marker per graph. Each is sent as soon as it is
+    /// made: the first value does not wait for the last.
+    ///
+    /// # Errors
+    /// Those of `send`, which gets topic and message.
+    pub fn heartbeat<E>(
         &mut self,
         ready: &Ready,
         truth: &Truth,
         complete: bool,
         published: Vec<Published>,
-    ) -> Vec<(String, Frames)> {
+        mut send: impl FnMut(&str, Frames) -> Result<(), E>,
+    ) -> Result<(), E> {
         let heartbeat = Heartbeat { ready, truth, complete };
-        let mut messages = Vec::with_capacity(published.len() + 1);
         let mut graphs: BTreeMap<String, Topics> = BTreeMap::new();
         for feature in published {
             let seq = self.next(&feature.topic);
@@ -66,19 +70,19 @@ impl Publisher {
             let Published { graph, topic, version, arrays, .. } = feature;
             let mut frames = message(&topic, header);
             frames.extend(arrays.into_iter().map(|(_, array)| Part::Array(array)));
+            send(&topic, frames)?;
+            self.messages += 1;
             let topics = graphs.entry(graph).or_insert(Topics { version, seqs: BTreeMap::new() });
-            topics.seqs.insert(topic.clone(), seq);
-            messages.push((topic, frames));
+            topics.seqs.insert(topic, seq);
         }
         for (graph, topics) in graphs {
             let topic = format!("{graph}/@heartbeat");
             let seq = self.next(&topic);
             let header = heartbeat.marker(&topic, seq, &graph, topics);
-            let frames = message(&topic, header);
-            messages.push((topic, frames));
+            send(&topic, message(&topic, header))?;
+            self.messages += 1;
         }
-        self.messages += messages.len() as u64;
-        messages
+        Ok(())
     }
 
     fn next(&mut self, topic: &str) -> u64 {
@@ -309,7 +313,12 @@ mod tests {
             error: None,
         };
         let mut publisher = Publisher::default();
-        let messages = publisher.heartbeat(&ready, &truth, true, vec![feature]);
+        let mut messages = Vec::new();
+        let mut keep = |topic: &str, frames| -> Result<(), ()> {
+            messages.push((topic.to_string(), frames));
+            Ok(())
+        };
+        publisher.heartbeat(&ready, &truth, true, vec![feature], &mut keep).unwrap();
         assert_eq!(messages.len(), 2);
         let (_, feature) = &messages[0];
         let header: Value = serde_json::from_slice(&feature[1]).unwrap();

@@ -13,6 +13,7 @@ use ami_proto::to_collector::Manifest;
 use ami_proto::ventilator_to_worker::Context;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Reason of the drop: the ring no longer holds the event.
 pub const LOST: &str = "lost";
@@ -34,7 +35,7 @@ pub struct Past {
     /// What they were seen with.
     pub contexts: Vec<Context>,
     /// Fields that the contexts refer to.
-    pub schemas: Vec<(u32, Schema)>,
+    pub schemas: Vec<(u32, Arc<Schema>)>,
 }
 
 /// How far a life has come.

@@ -241,12 +241,13 @@ impl Root {
     ) -> anyhow::Result<()> {
         self.said = Instant::now();
         let complete = ready.whole() && truth.complete();
-        for (topic, frames) in self.publisher.heartbeat(ready, truth, complete, published) {
-            if let Some(frames) = self.outlet.put(&topic, frames) {
-                self.results.send(frames)?;
+        let (outlet, results) = (&mut self.outlet, &self.results);
+        self.publisher.heartbeat(ready, truth, complete, published, |topic, frames| {
+            if let Some(frames) = outlet.put(topic, frames) {
+                results.send(frames)?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn frame(&self, ready: &Ready, whole: bool) -> Frame {

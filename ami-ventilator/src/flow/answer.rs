@@ -46,7 +46,7 @@ impl Flow {
             owed.sent_ns = now_ns;
             let past = &owed.past;
             let schemas = past.schemas.iter();
-            let schemas = schemas.map(|(n, s)| ToCollector::Schema(past.epoch, *n, s.clone()));
+            let schemas = schemas.map(|(n, s)| ToCollector::Schema(past.epoch, *n, (**s).clone()));
             let contexts = past.contexts.iter();
             let contexts = contexts.map(|c| ToCollector::Context(past.epoch, c.clone()));
             let manifests = past.manifests.iter().cloned().map(ToCollector::Manifest);
@@ -109,7 +109,7 @@ impl Flow {
             root_life: self.root_life,
             manifests: self.flushes.iter().map(|f| lost(f.manifest.clone(), 0)).collect(),
             contexts: contexts.map(|(_, c)| c.clone()).collect(),
-            schemas: self.schemas.iter().map(|(n, s)| (*n, (**s).clone())).collect(),
+            schemas: self.schemas.iter().map(|(n, s)| (*n, s.clone())).collect(),
         };
         let before = self.owed.iter().map(|o| o.past.clone()).collect();
         Journal { source: source.to_string(), life, tally, before }

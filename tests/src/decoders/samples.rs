@@ -274,7 +274,7 @@ pub fn inheritances() -> Vec<Vec<u8>> {
     journal.life.epoch = 3;
     journal.life.watermark = 5;
     journal.life.manifests = manifests.clone();
-    journal.life.schemas = vec![(0, (**plan().schema()).clone())];
+    journal.life.schemas = vec![(0, plan().schema().clone())];
     journal.before = vec![Past { epoch: 2, manifests: manifests.clone(), ..Past::default() }];
     let open = manifests.first().cloned();
     let tally = Tally { step: 1, taken: 4000, newest: Some(17), open, ..Tally::default() };
