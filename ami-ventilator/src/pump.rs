@@ -205,8 +205,8 @@ impl Pump {
         self.record(true);
     }
 
-    /// Who is held, silent, without workers or at the end does not wait for the decided heartbeat: it
-    /// would not come, or only with the graphs. Of others the heartbeats until then would be made late.
+    /// Who is held, silent or at the end does not wait for the decided heartbeat: it would not come, or
+    /// only with the graphs. Of others the heartbeats until then would be made late.
     fn change_while_idle(&mut self) {
         if self.timeline.open().is_none()
             && let Some((version, from)) = self.change.idle()
@@ -254,9 +254,6 @@ impl Pump {
     fn on_event(&mut self, timestamp: u64, now_ns: u64) -> anyhow::Result<Step> {
         if let Some(reason) = self.holding(now_ns) {
             return Ok(Step::Blocked(reason));
-        }
-        if self.flow.workers() == 0 {
-            self.change_while_idle();
         }
         if !self.options.drop && !self.flow.ready() {
             return Ok(Step::Blocked("workers or root behind"));

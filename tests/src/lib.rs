@@ -74,6 +74,8 @@ pub struct Builder {
 pub struct System {
     dir: tempfile::TempDir,
     set: Vec<String>,
+    /// Options that daemons got of their own.
+    own: BTreeMap<String, Vec<String>>,
     children: BTreeMap<String, Child>,
     next_worker: usize,
 }
@@ -107,7 +109,8 @@ impl Builder {
             "metrics.port=-1".to_string(),
         ];
         set.extend(self.set);
-        let mut system = System { dir, set, children: BTreeMap::new(), next_worker: 0 };
+        let mut system =
+            System { dir, set, own: BTreeMap::new(), children: BTreeMap::new(), next_worker: 0 };
         for daemon in ["manager", "store", "root", "collector", "ventilator"] {
             system.spawn(daemon);
         }
@@ -134,9 +137,11 @@ impl System {
         format!("ipc://{}/{file}", self.dir.path().display())
     }
 
-    /// Starts a daemon by name: `manager`, `store`, `root`, `collector`, `ventilator`, `worker-…`.
+    /// Starts a daemon by name: `manager`, `store`, `root`, `collector`, `ventilator`, `worker-…`; with
+    /// the options of its own that it had before, if any.
     pub fn spawn(&mut self, name: &str) {
-        self.spawn_with(name, &[]);
+        let own = self.own.remove(name).unwrap_or_default();
+        self.spawn_with(name, &own.iter().map(String::as_str).collect::<Vec<_>>());
     }
 
     /// As [`spawn`](Self::spawn), with options of its own.
@@ -170,6 +175,7 @@ impl System {
             .spawn()
             .unwrap();
         self.children.insert(name.to_string(), child);
+        self.own.insert(name.to_string(), set.iter().map(|s| s.to_string()).collect());
     }
 
     /// Starts a second host with one worker, whose daemons are called `…-NAME`; root, manager and store

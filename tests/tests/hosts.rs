@@ -83,7 +83,7 @@ fn edits_take_effect_at_the_same_heartbeats_also_on_a_host_that_lags() {
         .set("store.history=10000")
         .start();
     system.spawn_host("slow", &source(5000));
-    let edit = |bins: i64| {
+    let edit = |system: &System, bins: i64| {
         let nodes = json!({
             "n": {"op": "count", "in": "gmd:raw:energy"},
             "hist": {"op": "hist", "in": "gmd:raw:energy", "bins": bins, "range": [0, 100]},
@@ -93,7 +93,12 @@ fn edits_take_effect_at_the_same_heartbeats_also_on_a_host_that_lags() {
         assert!(answer.get("error").is_none(), "{answer:#}");
     };
     for k in 0..10 {
-        edit(10 + k);
+        edit(&system, 10 + k);
+        if k == 4 {
+            // Nobody works there for a moment.
+            system.kill("worker-slow");
+            system.spawn("worker-slow");
+        }
         let reached = (k + 1) * EVENTS / 12;
         until("the faster host", || (taken(&system, "testhost")? >= reached).then_some(()));
     }

@@ -470,13 +470,15 @@ fn a_source_that_pauses_is_not_silent() {
     assert_eq!((pump.change.active(), pump.untouched()), (1, 5));
 }
 
+/// Its workers were gone for a moment: it went on at the decided heartbeat, all until then late.
 #[test]
-fn without_workers_what_was_decided_takes_effect() {
-    let (mut pump, _) = under_way();
-    assert!(pump.boundary(1));
-    pump.flow.leave(0, None);
-    pump.change.announced(1, b"{}".to_vec());
-    pump.change.decided(1, Some(5));
-    assert!(matches!(pump.step(1).unwrap(), Step::Blocked(_)));
-    assert_eq!(pump.change.active(), 1);
+fn a_version_takes_effect_as_decided_where_workers_come_back() {
+    takes_effect_as_decided(|pump, world| {
+        assert!(pump.boundary(1));
+        pump.flow.leave(0, None);
+        pump.change.decided(1, Some(5));
+        assert!(matches!(pump.step(1).unwrap(), Step::Blocked(_)));
+        world.perform(pump);
+        pump.flow.join(0, Purpose::Work);
+    });
 }
