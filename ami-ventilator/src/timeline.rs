@@ -65,8 +65,8 @@ impl Timeline {
     /// Goes on after an earlier life: nothing below `earliest` is opened again.
     pub fn resume(&mut self, earliest: u64, newest: Option<u64>) {
         (self.closed, self.last) = (earliest, newest);
-        // The life before may have made a part of it.
-        self.untouched = earliest.saturating_add(1);
+        // If it took anything, it may have made a part of that heartbeat.
+        self.untouched = newest.map_or(earliest, |_| earliest.saturating_add(1));
     }
 
     /// Newest believed timestamp.
@@ -243,6 +243,23 @@ mod tests {
         feed(&mut parted, &[150]);
         parted.part();
         assert_eq!(parted.place(160), Place::Next { heartbeat: 1 });
+    }
+
+    #[test]
+    fn what_was_begun_by_this_or_an_earlier_life_is_not_untouched() {
+        let mut timeline = Timeline::new(rules());
+        assert_eq!(timeline.untouched(), 0);
+        feed(&mut timeline, &[150]);
+        assert_eq!(timeline.untouched(), 2);
+        timeline.part();
+        assert_eq!((timeline.earliest(), timeline.untouched()), (1, 2));
+        timeline.skip(7);
+        assert_eq!((timeline.earliest(), timeline.untouched()), (7, 7));
+        for (newest, untouched) in [(None, 0), (Some(0), 1)] {
+            timeline = Timeline::new(rules());
+            timeline.resume(0, newest);
+            assert_eq!((timeline.earliest(), timeline.untouched()), (0, untouched));
+        }
     }
 
     #[test]
