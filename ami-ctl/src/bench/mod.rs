@@ -157,10 +157,11 @@ impl Bench<'_> {
         runs: &mut Vec<Measured>,
     ) -> Result<usize, BenchError> {
         let first = runs.len();
+        let bearable = if case.python { disturbed::OF_LATENCY } else { disturbed::OF_THROUGHPUT };
         let lost = loop {
             runs.push(self.measure(case.clone())?);
             let lost: Vec<f64> = runs[first..].iter().map(Measured::stolen).collect();
-            if !disturbed::again(&lost, self.again) {
+            if !disturbed::again(&lost, bearable, self.again) {
                 break lost;
             }
             self.again -= 1;
