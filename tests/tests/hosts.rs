@@ -129,5 +129,5 @@ fn every_heartbeat_is_of_one_version_and_both_hosts(parts: &[Feature]) {
         assert_eq!((part.int("events") % 2, part.complete()), (0, true), "{}", part.header);
     }
     let versions: BTreeSet<i64> = version_of.into_values().collect();
-    assert!(versions.len() > 5, "{versions:?}");
+    assert!(versions.len() > 2, "edits took effect while data came: {versions:?}");
 }
