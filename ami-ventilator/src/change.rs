@@ -1,9 +1,9 @@
 //! Changes of the graph set, as the ventilator takes part in them. Pure.
 //!
 //! The manager announces a version and, once every member can compile it, lets it take effect. The
-//! ventilator then promises the root not to pass its next heartbeat undecided; the root names one
-//! heartbeat for all hosts, or gives up. What reaches a promised heartbeat undecided waits for the
-//! root, never for the manager.
+//! ventilator then promises the root to wait for its decision before the first heartbeat of which nothing
+//! was made yet; the root names one heartbeat for all hosts, or gives up. What reaches a promised
+//! heartbeat undecided waits for the root, never for the manager.
 
 use std::collections::BTreeMap;
 

@@ -71,18 +71,20 @@ fn a_host_that_never_comes_holds_up_no_edit() {
 
 #[test]
 fn edits_take_effect_at_the_same_heartbeats_also_on_a_host_that_lags() {
-    // The same 20 s of data in heartbeats of 10 events, some of which a step's end divides. One host is let
-    // go on at half the pace, so that edits are decided for heartbeats that it has yet to reach; the root
+    // The same 20 s of data in heartbeats of 10 events, some of which a step's end divides. One host is ever
+    // further behind, so that edits are decided for heartbeats that it has yet to reach; the root
     // waits for it.
     const EVENTS: i64 = 20_000;
     let source = |pace| format!("sim:pump-probe?rate=1000&pace={pace}&events={EVENTS}");
-    let mut system = System::of(&source(10_000))
+    let mut system = System::of(&source(4000))
         .set("heartbeat.period_ms=10")
+        // A host that gets no processor for a moment is not a silent one.
+        .set("heartbeat.idle_close_ms=60000")
         .set("root.hosts=[\"testhost\",\"slow\"]")
         .set("root.late_after_ms=60000")
         .set("store.history=10000")
         .start();
-    system.spawn_host("slow", &source(5000));
+    system.spawn_host("slow", &source(3000));
     let edit = |system: &System, bins: i64| {
         let nodes = json!({
             "n": {"op": "count", "in": "gmd:raw:energy"},
@@ -99,9 +101,11 @@ fn edits_take_effect_at_the_same_heartbeats_also_on_a_host_that_lags() {
             system.kill("worker-slow");
             system.spawn("worker-slow");
         }
-        let reached = (k + 1) * EVENTS / 12;
+        let reached = (k + 1) * EVENTS / 10;
         until("the faster host", || (taken(&system, "testhost")? >= reached).then_some(()));
     }
+    // At the end of one host, whose last heartbeat the other has yet to reach.
+    edit(&system, 20);
     let last = system.get_when("g/n", |f| f.value("value") == 2.0 * EVENTS as f64);
     assert!(last.header["window_complete"] == true, "{}", last.header);
     for metric in ["ami_late_events_total", "ami_mismatched_events_total"] {
@@ -117,17 +121,27 @@ fn edits_take_effect_at_the_same_heartbeats_also_on_a_host_that_lags() {
     assert!(0 < counted && counted < 2 * EVENTS && counted % 2 == 0, "{counted}");
 }
 
-/// A heartbeat in which a step ends comes in two parts.
-fn every_heartbeat_is_of_one_version_and_both_hosts(parts: &[Feature]) {
-    let mut version_of = BTreeMap::new();
+/// A heartbeat in which a step ends comes in two parts; the newest of all may be said again.
+fn every_heartbeat_is_of_one_version_and_both_hosts(said: &[Feature]) {
+    let mut versions = BTreeMap::new();
+    let mut parts = BTreeMap::new();
     let mut newest = 0;
-    for part in parts {
+    for part in said {
         let (heartbeat, version) = (part.int("heartbeat"), part.int("version"));
-        assert_eq!(*version_of.entry(heartbeat).or_insert(version), version, "{}", part.header);
+        assert_eq!(*versions.entry(heartbeat).or_insert(version), version, "{}", part.header);
         assert!(version >= newest, "{}", part.header);
         newest = version;
         assert_eq!((part.int("events") % 2, part.complete()), (0, true), "{}", part.header);
+        parts.insert((heartbeat, part.int("step")), part.int("events"));
     }
-    let versions: BTreeSet<i64> = version_of.into_values().collect();
-    assert!(versions.len() > 2, "edits took effect while data came: {versions:?}");
+    let mut sums: BTreeMap<i64, i64> = BTreeMap::new();
+    for ((heartbeat, _), events) in parts {
+        *sums.entry(heartbeat).or_default() += events;
+    }
+    // The data begin a millisecond after the first heartbeat does.
+    let sums: Vec<i64> = sums.into_values().collect();
+    let whole = matches!(&sums[..], [18, inner @ .., 2] if inner.iter().all(|n| *n == 20));
+    assert!(whole, "{sums:?}");
+    let versions: BTreeSet<i64> = versions.into_values().collect();
+    assert!(versions.len() > 5, "{versions:?}");
 }
