@@ -12,7 +12,7 @@ use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
 use ami_proto::root_to_hosts::RootMessage;
-use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Inlet, Queue, Socket};
 use ami_proto::to_collector::ToCollector;
 use ami_proto::to_root::ToRoot;
 use ami_proto::to_ventilator::ToVentilator;
@@ -49,9 +49,9 @@ struct Host {
     name: String,
     life: u64,
     builder: HostBuilder,
-    intake: Socket,
+    intake: Inlet,
     root: Socket,
-    decisions: Socket,
+    decisions: Inlet,
     ventilator: Socket,
     reporter: Reporter,
     frames: Vec<Message>,
@@ -94,7 +94,7 @@ impl Host {
                 "host collector",
             )?,
             root: connect(zmq::PUSH, Endpoint::Root, "root collector")?,
-            decisions: connect(zmq::SUB, Endpoint::Decisions, "root's decisions")?,
+            decisions: connect(zmq::SUB, Endpoint::Decisions, "root's decisions")?.into(),
             ventilator: connect(zmq::PUSH, Endpoint::Ventilator, "ventilator")?,
             reporter: Reporter::new(&context, config, daemon, Role::Collector, "collector")?,
             frames: Vec::new(),
@@ -115,14 +115,14 @@ impl Host {
         }
         // A bounded number of messages, so that acknowledgements are not starved by partials.
         for _ in 0..256 {
-            if !socket::receive(&self.intake, &mut self.frames)? {
+            if !self.intake.receive(&mut self.frames)? {
                 break;
             }
             self.on_intake()?;
             // At once: the root waits.
             self.perform()?;
         }
-        while socket::receive(&self.decisions, &mut self.frames)? {
+        while self.decisions.receive(&mut self.frames)? {
             self.on_root()?;
         }
         if self.ticked.elapsed() >= TICK {
@@ -138,9 +138,7 @@ impl Host {
         self.follow_manager();
         self.report(daemon);
         daemon.beat();
-        let mut items = [&self.intake, &self.decisions, self.reporter.socket()]
-            .map(|s| s.as_poll_item(PollEvents::POLLIN));
-        Ok(socket::wait(&mut items, TICK)?)
+        Ok(socket::wait([&self.intake, &self.decisions, self.reporter.inlet()], TICK)?)
     }
 
     /// Asks the ventilator for its epoch and what is undecided of it.

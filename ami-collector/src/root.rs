@@ -26,7 +26,7 @@ use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
 use ami_proto::root_to_hosts::RootMessage;
-use ami_proto::socket::{self, Broadcast, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Broadcast, Inlet, Queue};
 use ami_proto::to_root::ToRoot;
 use ami_proto::ventilator_to_worker::Context;
 use anyhow::Context as _;
@@ -111,7 +111,7 @@ struct Root {
     owed: BTreeSet<(String, u64)>,
     later: Later,
     config: Config,
-    intake: Socket,
+    intake: Inlet,
     decisions: Broadcast,
     results: Broadcast,
     reporter: Reporter,
@@ -191,7 +191,7 @@ impl Root {
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
         let begun = Instant::now();
-        while begun.elapsed() < TURN && socket::receive(&self.intake, &mut self.parts)? {
+        while begun.elapsed() < TURN && self.intake.receive(&mut self.parts)? {
             self.on_intake()?;
         }
         self.publish_due()?;
@@ -211,9 +211,9 @@ impl Root {
         }
         self.report(daemon);
         daemon.beat();
-        let mut items = [&self.intake, self.results.socket(), self.reporter.socket()]
-            .map(|s| s.as_poll_item(PollEvents::POLLIN));
-        Ok(socket::wait(&mut items, self.later.wait(Instant::now(), TICK))?)
+        let inlets =
+            [&self.intake, self.decisions.inlet(), self.results.inlet(), self.reporter.inlet()];
+        Ok(socket::wait(inlets, self.later.wait(Instant::now(), TICK))?)
     }
 
     fn on_intake(&mut self) -> anyhow::Result<()> {

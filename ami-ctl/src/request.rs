@@ -4,7 +4,7 @@ use crate::client::ClientError;
 use ami_proto::config::Config;
 use ami_proto::endpoint::Endpoint;
 use ami_proto::metrics::Metrics;
-use ami_proto::socket::{self, Context, PollEvents, Queue};
+use ami_proto::socket::{self, Context, Inlet, Queue};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -70,9 +70,10 @@ impl Requester {
         let socket = socket::connect(&self.context, zmq::REQ, queue, &self.address, self.who)?;
         socket.set_linger(0)?;
         socket::send(&socket, [question])?;
+        let socket = Inlet::from(socket);
         let deadline = Instant::now() + timeout;
         let mut frames = Vec::new();
-        while !socket::receive(&socket, &mut frames)? {
+        while !socket.receive(&mut frames)? {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Err(ClientError::NoAnswer {
@@ -82,7 +83,7 @@ impl Requester {
                     keys: self.keys_hint(),
                 });
             }
-            socket::wait(&mut [socket.as_poll_item(PollEvents::POLLIN)], left)?;
+            socket::wait([&socket], left)?;
         }
         Ok(frames)
     }

@@ -5,7 +5,7 @@ use crate::feature::Feature;
 use crate::request::{PATIENCE, Requester};
 use ami_proto::config::Config;
 use ami_proto::endpoint::Endpoint;
-use ami_proto::socket::{self, Context, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Context, Inlet, Queue};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -98,7 +98,7 @@ impl Store {
         for prefix in prefixes {
             socket::send(&socket, [[b"\x01", prefix.as_bytes()].concat()])?;
         }
-        Ok(Subscription { socket, _context: context, frames: Vec::new() })
+        Ok(Subscription { socket: socket.into(), _context: context, frames: Vec::new() })
     }
 }
 
@@ -125,7 +125,7 @@ fn kind(value: &Value) -> &'static str {
 
 /// Features as they are published.
 pub struct Subscription {
-    socket: Socket,
+    socket: Inlet,
     // The socket lives in it.
     _context: Context,
     frames: Vec<Message>,
@@ -140,14 +140,14 @@ impl Subscription {
     pub fn next(&mut self, timeout: Duration) -> Result<Option<Feature>, ClientError> {
         let deadline = Instant::now() + timeout;
         loop {
-            if socket::receive(&self.socket, &mut self.frames)? {
+            if self.socket.receive(&mut self.frames)? {
                 return self.read().map(Some);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
                 return Ok(None);
             }
-            socket::wait(&mut [self.socket.as_poll_item(PollEvents::POLLIN)], left)?;
+            socket::wait([&self.socket], left)?;
         }
     }
 

@@ -12,7 +12,7 @@ use ami_proto::daemon::{Daemon, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::member_to_manager::Report;
 use ami_proto::metrics::Metrics;
-use ami_proto::socket::{self, Broadcast, Context, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Broadcast, Context, Inlet, Queue};
 use ami_proto::throttle::Throttle;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -78,9 +78,9 @@ fn tell(journal: &Journal, notes: &[String]) {
 
 struct Manager {
     context: Context,
-    commands: Socket,
+    commands: Inlet,
     graphs: Broadcast,
-    reports: Socket,
+    reports: Inlet,
     frames: Vec<Message>,
     state: State,
     journal: Journal,
@@ -157,19 +157,15 @@ impl Manager {
     }
 
     fn turn(&mut self) -> anyhow::Result<()> {
-        let mut items = [
-            self.commands.as_poll_item(PollEvents::POLLIN),
-            self.reports.as_poll_item(PollEvents::POLLIN),
-        ];
-        socket::wait(&mut items, TICK)?;
+        socket::wait([&self.commands, &self.reports, self.graphs.inlet()], TICK)?;
         for _ in 0..BATCH {
-            if !socket::receive(&self.reports, &mut self.frames)? {
+            if !self.reports.receive(&mut self.frames)? {
                 break;
             }
             self.report();
         }
         for _ in 0..BATCH {
-            if !socket::receive(&self.commands, &mut self.frames)? {
+            if !self.commands.receive(&mut self.frames)? {
                 break;
             }
             self.request();
@@ -315,7 +311,7 @@ impl Manager {
         let body = document.to_string().into_bytes();
         let frames = std::iter::once(client.identity.clone()).chain(delimiter).chain([body]);
         // Not sent: the client has gone, or does not read its answers.
-        let sent = socket::send(&self.commands, frames);
+        let sent = socket::send(self.commands.socket(), frames);
         self.unsent += u64::from(!matches!(sent, Ok(true)));
     }
 

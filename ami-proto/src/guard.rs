@@ -7,7 +7,7 @@
 use crate::keys::Role;
 use crate::metrics::Metrics;
 use crate::security::Allowed;
-use crate::socket::{self, PollEvents, Socket};
+use crate::socket::{self, Inlet, Socket};
 use crate::throttle::Throttle;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use std::collections::HashMap;
@@ -36,7 +36,7 @@ pub(crate) struct Guard {
 
 /// A socket's monitor.
 struct Watched {
-    monitor: Socket,
+    monitor: Inlet,
     endpoint: String,
     /// Addresses of connections by descriptor.
     peers: HashMap<u32, String>,
@@ -55,7 +55,7 @@ impl Guard {
         let stop = Arc::new(AtomicBool::new(false));
         metrics.set(REFUSED, 0.0);
         let mut watch = Watch {
-            zap,
+            zap: zap.into(),
             allowed: allowed.clone(),
             metrics,
             watched: Vec::new(),
@@ -84,7 +84,8 @@ impl Guard {
     /// Tells also of handshakes that fail inside libzmq.
     pub(crate) fn watch(&self, monitor: Socket, endpoint: &str) {
         let endpoint = endpoint.to_string();
-        let watched = Watched { monitor, endpoint, peers: HashMap::new(), failed: false };
+        let watched =
+            Watched { monitor: monitor.into(), endpoint, peers: HashMap::new(), failed: false };
         // It lives as long as this.
         let _ = self.watched.send(watched);
     }
@@ -109,7 +110,7 @@ pub(crate) const EVENTS: i32 = SocketEvent::ACCEPTED as i32
     | SocketEvent::HANDSHAKE_FAILED_PROTOCOL as i32;
 
 struct Watch {
-    zap: Socket,
+    zap: Inlet,
     allowed: Arc<Allowed>,
     metrics: Metrics,
     watched: Vec<Watched>,
@@ -131,17 +132,13 @@ impl Drop for Watch {
 impl Watch {
     fn turn(&mut self) -> Result<(), zmq::Error> {
         let monitors = self.watched.iter().map(|w| &w.monitor);
-        let mut items: Vec<_> = std::iter::once(&self.zap)
-            .chain(monitors)
-            .map(|s| s.as_poll_item(PollEvents::POLLIN))
-            .collect();
-        socket::wait(&mut items, TICK)?;
-        drop(items);
+        let inlets = std::iter::once(&self.zap).chain(monitors);
+        socket::wait_for_any(inlets, std::iter::empty(), TICK)?;
         let mut frames = Vec::new();
         // Addresses first: the connection of a refused peer is soon gone.
         let mut watched = std::mem::take(&mut self.watched);
         for each in &mut watched {
-            while socket::receive(&each.monitor, &mut frames)? {
+            while each.monitor.receive(&mut frames)? {
                 if let Some(address) = each.event(&frames, self.own.as_ref()) {
                     let reason = "no CURVE handshake: no key, or not this system's server key";
                     self.refuse(&each.endpoint, &address, "none shown", reason);
@@ -149,9 +146,9 @@ impl Watch {
             }
         }
         self.watched = watched;
-        while socket::receive(&self.zap, &mut frames)? {
+        while self.zap.receive(&mut frames)? {
             let answer = self.answer(&frames);
-            socket::send(&self.zap, answer)?;
+            socket::send(self.zap.socket(), answer)?;
         }
         Ok(())
     }

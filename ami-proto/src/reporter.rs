@@ -6,7 +6,7 @@ use crate::daemon::{Daemon, now_ns};
 use crate::endpoint::Endpoint;
 use crate::manager_to_members::Announce;
 use crate::member_to_manager::{NodeErrors, Prepared, Report, Role};
-use crate::socket::{self, Queue, Socket};
+use crate::socket::{self, Inlet, Queue, Socket};
 use ami_graph::schema::Schema;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 
 /// The two sockets to the manager, and what was said last.
 pub struct Reporter {
-    announcements: Socket,
+    announcements: Inlet,
     reports: Socket,
     report: Report,
     sent: Option<Instant>,
@@ -71,7 +71,7 @@ impl Reporter {
         // Reports of a stopped manager are worth nothing: an exit does not wait for them.
         let _ = reports.set_linger(0);
         Ok(Reporter {
-            announcements,
+            announcements: announcements.into(),
             reports,
             report,
             sent: None,
@@ -81,14 +81,14 @@ impl Reporter {
         })
     }
 
-    /// The socket to poll for announcements.
-    pub fn socket(&self) -> &Socket {
+    /// To wait for announcements.
+    pub fn inlet(&self) -> &Inlet {
         &self.announcements
     }
 
     /// The next announcement, with the graph set's JSON.
     pub fn announcement(&mut self) -> Option<(Announce, Vec<u8>)> {
-        while socket::receive(&self.announcements, &mut self.frames).ok()? {
+        while self.announcements.receive(&mut self.frames).ok()? {
             match &self.frames[..] {
                 [header, json] => match codec::decode(header) {
                     Ok(announce) => return Some((announce, json.to_vec())),

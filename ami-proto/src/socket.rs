@@ -6,13 +6,14 @@
 
 mod broadcast;
 mod context;
+mod inlet;
 
 use crate::keys::KeyError;
 pub use broadcast::Broadcast;
 pub use context::Context;
 use context::Insecure;
-use std::time::Duration;
-pub use zmq::{DONTWAIT, PollEvents, PollItem, SNDMORE, Socket};
+pub use inlet::{Inlet, wait, wait_for_any};
+pub use zmq::{DONTWAIT, SNDMORE, Socket};
 use zmq::{Message, SocketType};
 
 /// A socket that could not be made.
@@ -128,12 +129,12 @@ pub fn bind(
     queue: Queue,
     address: &str,
     what: &'static str,
-) -> Result<Socket, SocketError> {
+) -> Result<Inlet, SocketError> {
     let failed =
         |source| SocketError::Failed { verb: "make", address: address.into(), what, source };
     let socket = make(context, kind, queue).map_err(failed)?;
     bind_made(context, &socket, address, what)?;
-    Ok(socket)
+    Ok(socket.into())
 }
 
 fn bind_made(
@@ -190,26 +191,6 @@ fn insecure(
     }
 }
 
-/// Receives one multipart message into `frames` if one is there, without copying.
-///
-/// # Errors
-/// Those of ZeroMQ other than "nothing there".
-pub fn receive(socket: &Socket, frames: &mut Vec<Message>) -> Result<bool, zmq::Error> {
-    frames.clear();
-    loop {
-        let mut message = Message::new();
-        match socket.recv(&mut message, DONTWAIT) {
-            Ok(()) => frames.push(message),
-            Err(zmq::Error::EAGAIN | zmq::Error::EINTR) if frames.is_empty() => return Ok(false),
-            Err(zmq::Error::EINTR) => continue,
-            Err(error) => return Err(error),
-        }
-        if !socket.get_rcvmore()? {
-            return Ok(true);
-        }
-    }
-}
-
 /// Sends one multipart message without waiting; false when the queue is full (nothing was sent).
 ///
 /// # Errors
@@ -230,17 +211,4 @@ where
         }
     }
     Ok(true)
-}
-
-/// Waits until one of the items is ready or the time is over. A signal ends the wait early.
-///
-/// # Errors
-/// Those of ZeroMQ.
-pub fn wait(items: &mut [PollItem<'_>], timeout: Duration) -> Result<(), zmq::Error> {
-    // Rounded up, so that a wait for a part of a millisecond does not spin.
-    let milliseconds = timeout.as_micros().div_ceil(1000) as i64;
-    match zmq::poll(items, milliseconds) {
-        Ok(_) | Err(zmq::Error::EINTR) => Ok(()),
-        Err(error) => Err(error),
-    }
 }

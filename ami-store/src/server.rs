@@ -11,7 +11,7 @@ use ami_proto::endpoint::Endpoint;
 use ami_proto::later::Later;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
-use ami_proto::socket::{self, Broadcast, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Broadcast, Inlet, Queue};
 use ami_proto::throttle::Throttle;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -45,9 +45,9 @@ pub fn run(config: &Config, daemon: &mut Daemon) -> anyhow::Result<()> {
 
 struct Server {
     store: Store,
-    results: Socket,
+    results: Inlet,
     clients: Broadcast,
-    queries: Socket,
+    queries: Inlet,
     reporter: Reporter,
     frames: Vec<Message>,
     /// Bytes of results since the root was told last, and when that will be.
@@ -77,7 +77,7 @@ impl Server {
         socket::send(&results, [&[1u8][..]])?;
         Ok(Server {
             store: Store::new(config.store.history, config.store.history_bytes),
-            results,
+            results: results.into(),
             clients,
             queries: socket::bind(
                 context,
@@ -103,7 +103,7 @@ impl Server {
 
     fn turn(&mut self, daemon: &mut Daemon) -> anyhow::Result<()> {
         for _ in 0..256 {
-            if !socket::receive(&self.results, &mut self.frames)? {
+            if !self.results.receive(&mut self.frames)? {
                 break;
             }
             self.taken += self.frames.iter().map(|f| f.len() as u64).sum::<u64>();
@@ -115,7 +115,7 @@ impl Server {
         }
         self.repeat()?;
         for _ in 0..64 {
-            if !socket::receive(&self.queries, &mut self.frames)? {
+            if !self.queries.receive(&mut self.frames)? {
                 break;
             }
             self.on_query()?;
@@ -125,13 +125,11 @@ impl Server {
         self.report(daemon);
         daemon.beat();
         self.relieve(daemon)?;
-        let mut items =
-            [&self.results, self.clients.socket(), &self.queries, self.reporter.socket()]
-                .map(|s| s.as_poll_item(PollEvents::POLLIN));
         let tick = if self.answers.is_empty() { TICK } else { SOON };
         let tick = self.later.wait(Instant::now(), tick);
         let tick = self.repeats.wait(Instant::now()).map_or(tick, |wait| wait.min(tick));
-        Ok(socket::wait(&mut items, tick)?)
+        let inlets = [&self.results, self.clients.inlet(), &self.queries, self.reporter.inlet()];
+        Ok(socket::wait(inlets, tick)?)
     }
 
     /// The root sends no more than what is acknowledged makes room for: a small part of that waits.
@@ -145,7 +143,7 @@ impl Server {
         if self.later.due(now) {
             let taken = std::mem::take(&mut self.taken);
             let acknowledgement = [&[2u8][..], &taken.to_le_bytes()].concat();
-            socket::send(&self.results, [acknowledgement])?;
+            socket::send(self.results.socket(), [acknowledgement])?;
         }
         Ok(())
     }
@@ -252,8 +250,9 @@ impl Server {
 }
 
 /// Sends an answer, if its client takes it; one that is gone gets nothing.
-fn reply_to(queries: &Socket, reply: &mut Reply) -> Result<Sent, zmq::Error> {
+fn reply_to(queries: &Inlet, reply: &mut Reply) -> Result<Sent, zmq::Error> {
     let Some(client) = reply.first() else { return Ok(Sent::Done) };
+    let queries = queries.socket();
     // The address tells whether there is room; then the rest is given away without a copy.
     match queries.send(client, zmq::DONTWAIT | zmq::SNDMORE) {
         Ok(()) => socket::send(queries, reply.drain(1..)).map(|_| Sent::Done),

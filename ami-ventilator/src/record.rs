@@ -14,7 +14,7 @@ use ami_proto::config::Config;
 use ami_proto::daemon::{self, now_ns};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::metrics::Metrics;
-use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Inlet, Queue, Socket};
 use ami_proto::to_ventilator::{Purpose, ToVentilator};
 use ami_proto::transition::TransitionKind;
 use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage};
@@ -106,7 +106,7 @@ struct Seat {
 struct Recorder {
     path: PathBuf,
     endpoint: PathBuf,
-    intake: Socket,
+    intake: Inlet,
     ventilator: Socket,
     hello: Option<Instant>,
     seat: Option<Seat>,
@@ -178,7 +178,7 @@ impl Recorder {
         }
         let before = self.done;
         for _ in 0..64 {
-            if self.ended || !socket::receive(&self.intake, &mut self.frames)? {
+            if self.ended || !self.intake.receive(&mut self.frames)? {
                 break;
             }
             if let Some(header) = self.frames.first() {
@@ -189,8 +189,7 @@ impl Recorder {
         if self.done != before {
             self.credit()?;
         }
-        let mut items = [self.intake.as_poll_item(PollEvents::POLLIN)];
-        Ok(socket::wait(&mut items, Duration::from_millis(50))?)
+        Ok(socket::wait([&self.intake], Duration::from_millis(50))?)
     }
 
     fn follow(&mut self, message: LaneMessage) -> anyhow::Result<()> {

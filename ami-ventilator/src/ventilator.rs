@@ -21,7 +21,7 @@ use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
 use ami_proto::root_to_hosts::RootMessage;
-use ami_proto::socket::{self, PollEvents, PollItem, Queue, Socket};
+use ami_proto::socket::{self, Inlet, Queue, Socket};
 use ami_proto::to_root::ToRoot;
 use ami_proto::to_ventilator::ToVentilator;
 use ami_proto::ventilator_to_worker::LaneMessage;
@@ -83,10 +83,10 @@ struct Ventilator {
     processors: Option<Processors>,
     begun: Instant,
     seats: Seats,
-    intake: Socket,
+    intake: Inlet,
     collector: Socket,
     root: Socket,
-    decisions: Socket,
+    decisions: Inlet,
     reporter: Reporter,
     frames: Vec<Message>,
     watched: Instant,
@@ -133,7 +133,7 @@ impl Ventilator {
             )?,
             collector: connect(zmq::PUSH, Endpoint::Collector, "host collector")?,
             root: connect(zmq::PUSH, Endpoint::Root, "root collector")?,
-            decisions: connect(zmq::SUB, Endpoint::Decisions, "root's decisions")?,
+            decisions: connect(zmq::SUB, Endpoint::Decisions, "root's decisions")?.into(),
             reporter: Reporter::new(&context, config, daemon, Role::Ventilator, "ventilator")?,
             seats: Seats::new(context.clone(), config.ventilator.lanes, deadline),
             host,
@@ -168,23 +168,20 @@ impl Ventilator {
         self.report(daemon);
         daemon.beat();
         match step {
-            Step::Worked => Ok(()),
+            Step::Worked => self.wait(Duration::ZERO),
             Step::Idle(due) => self.wait(due.unwrap_or(WATCH).min(WATCH)),
             Step::Blocked(_) | Step::Ended => self.wait(WATCH),
         }
     }
 
     fn wait(&mut self, timeout: Duration) -> anyhow::Result<()> {
-        let mut items: Vec<PollItem<'_>> = [&self.intake, &self.decisions, self.reporter.socket()]
-            .map(|s| s.as_poll_item(PollEvents::POLLIN))
-            .into();
-        items.extend(self.seats.pidfds().map(|(_, fd)| PollItem::from_fd(fd, PollEvents::POLLIN)));
-        socket::wait(&mut items, timeout)?;
-        Ok(())
+        let inlets = [&self.intake, &self.decisions, self.reporter.inlet()];
+        let pidfds = self.seats.pidfds().map(|(_, fd)| fd);
+        Ok(socket::wait_for_any(inlets.into_iter(), pidfds, timeout)?)
     }
 
     fn receive(&mut self) -> anyhow::Result<()> {
-        while socket::receive(&self.intake, &mut self.frames)? {
+        while self.intake.receive(&mut self.frames)? {
             let header = self.frames.first().map(|f| codec::decode::<ToVentilator>(f));
             match header {
                 Some(Ok(message)) => self.on_intake(message),
@@ -192,7 +189,7 @@ impl Ventilator {
                 None => {}
             }
         }
-        while socket::receive(&self.decisions, &mut self.frames)? {
+        while self.decisions.receive(&mut self.frames)? {
             let header = self.frames.first().map(|f| codec::decode::<RootMessage>(f));
             match header {
                 Some(Ok(message)) => self.on_root(message),

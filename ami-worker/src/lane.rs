@@ -1,7 +1,7 @@
 //! A seat at the ventilator: the worker's own endpoint, the ring, the lane in it.
 
 use ami_proto::codec;
-use ami_proto::socket::{self, Queue, Socket};
+use ami_proto::socket::{self, Inlet, Queue};
 use ami_proto::to_ventilator::{Purpose, ToVentilator};
 use ami_shm::{LaneSlot, RingReader};
 use anyhow::Context;
@@ -14,7 +14,7 @@ pub struct Intake {
     endpoint: String,
     file: PathBuf,
     /// The stream.
-    pub socket: Socket,
+    pub inlet: Inlet,
 }
 
 impl Intake {
@@ -30,10 +30,10 @@ impl Intake {
     ) -> anyhow::Result<Intake> {
         let file = run_dir.join(format!("lane-{}-{life:x}", std::process::id()));
         let endpoint = format!("ipc://{}", file.display());
-        let socket =
+        let inlet =
             socket::bind(context, zmq::PULL, Queue::Protocol, &endpoint, "this worker's lane")
                 .with_context(|| format!("worker {name} cannot listen in {}", run_dir.display()))?;
-        Ok(Intake { endpoint, file, socket })
+        Ok(Intake { endpoint, file, inlet })
     }
 
     /// The message that asks for a lane.

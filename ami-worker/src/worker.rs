@@ -13,7 +13,7 @@ use ami_proto::foreign::Foreign;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
-use ami_proto::socket::{self, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Queue, Socket};
 use ami_proto::to_collector::ToCollector;
 use ami_proto::to_ventilator::ToVentilator;
 use ami_proto::ventilator_to_worker::LaneMessage;
@@ -129,7 +129,7 @@ impl Worker {
         let mut any = false;
         while !daemon.stopping()
             && started.elapsed() < TURN
-            && socket::receive(&self.intake.socket, &mut self.frames)?
+            && self.intake.inlet.receive(&mut self.frames)?
         {
             any = true;
             self.on_lane_message()?;
@@ -147,11 +147,7 @@ impl Worker {
         self.report(daemon);
         daemon.beat();
         let timeout = if self.seat.is_some() { Duration::from_millis(100) } else { HELLO };
-        let mut items = [
-            self.intake.socket.as_poll_item(PollEvents::POLLIN),
-            self.reporter.socket().as_poll_item(PollEvents::POLLIN),
-        ];
-        Ok(socket::wait(&mut items, timeout)?)
+        Ok(socket::wait([&self.intake.inlet, self.reporter.inlet()], timeout)?)
     }
 
     /// Whether the ventilator still lives and counts on this lane. Asked only once everything that

@@ -15,7 +15,7 @@ use ami_proto::config::Config;
 use ami_proto::cpu_latency;
 use ami_proto::daemon::now_ns;
 use ami_proto::endpoint::Endpoint;
-use ami_proto::socket::{self, Context, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Context, Queue, Socket};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use std::process::{Child, Stdio};
@@ -92,16 +92,16 @@ pub fn relay(kind: &str, from: &str, to: &str) -> Result<(), BenchError> {
     let outlet = if publishes {
         socket::bind(&context, zmq::PUB, QUEUE, to, "measurement")?
     } else {
-        socket::connect(&context, zmq::PUSH, QUEUE, to, "measurement")?
+        socket::connect(&context, zmq::PUSH, QUEUE, to, "measurement")?.into()
     };
     let mut frames: Vec<Message> = Vec::new();
     loop {
-        socket::wait(&mut [intake.as_poll_item(PollEvents::POLLIN)], PERIOD * 100)?;
-        while socket::receive(&intake, &mut frames)? {
+        socket::wait([&intake], PERIOD * 100)?;
+        while intake.receive(&mut frames)? {
             if publishes {
-                publish(&outlet, &frames)?;
+                publish(outlet.socket(), &frames)?;
             } else {
-                socket::send(&outlet, frames.drain(..))?;
+                socket::send(outlet.socket(), frames.drain(..))?;
             }
         }
     }

@@ -1,7 +1,7 @@
 //! What the machine can do at most, measured in the same run: so that a result is a ratio.
 
 use super::BenchError;
-use ami_proto::socket::{self, PollEvents, Queue};
+use ami_proto::socket::{self, Queue};
 use ami_shm::{RingConfig, RingReader, RingWriter};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde_json::{Map, Value, json};
@@ -154,21 +154,20 @@ fn zeromq() -> Result<f64, BenchError> {
     let other = context.clone();
     let sender = std::thread::spawn(move || -> Result<(), BenchError> {
         let push = socket::connect(&other, zmq::PUSH, queue, &address, "measurement")?;
+        push.set_sndtimeo(10_000)?;
         for _ in 0..MESSAGES {
-            while !socket::send(&push, [vec![7u8; 100]])? {
-                socket::wait(&mut [push.as_poll_item(PollEvents::POLLOUT)], ROUND)?;
-            }
+            push.send(vec![7u8; 100], 0)?;
         }
         Ok(())
     });
     let (mut frames, mut received, mut begun) = (Vec::new(), 0u64, None);
     let deadline = Instant::now() + Duration::from_secs(10);
     while received < MESSAGES && Instant::now() < deadline {
-        if socket::receive(&pull, &mut frames)? {
+        if pull.receive(&mut frames)? {
             begun.get_or_insert_with(Instant::now);
             received += 1;
         } else {
-            socket::wait(&mut [pull.as_poll_item(PollEvents::POLLIN)], ROUND)?;
+            socket::wait([&pull], ROUND)?;
         }
     }
     let seconds = begun.map_or(f64::INFINITY, |b| b.elapsed().as_secs_f64());

@@ -5,7 +5,7 @@ use ami_proto::config::Config;
 use ami_proto::daemon::now_ns;
 use ami_proto::endpoint::Endpoint;
 use ami_proto::metrics::Metrics;
-use ami_proto::socket::{self, Context, PollEvents, Queue, Socket};
+use ami_proto::socket::{self, Context, Inlet, Queue};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
@@ -42,7 +42,7 @@ type Head<'a> = (&'a [u8], &'a [u8]);
 
 /// A subscription to everything of the graph `bench`.
 struct Subscriber {
-    socket: Socket,
+    socket: Inlet,
     frames: Vec<Message>,
 }
 
@@ -53,12 +53,12 @@ impl Subscriber {
         let socket = socket::connect(context, zmq::XSUB, queue, &address, "store")?;
         socket.set_linger(0)?;
         socket::send(&socket, [b"\x01bench/".to_vec()])?;
-        Ok(Subscriber { socket, frames: Vec::new() })
+        Ok(Subscriber { socket: socket.into(), frames: Vec::new() })
     }
 
     /// The next message, if one is there.
     fn next(&mut self) -> Result<Option<Head<'_>>, BenchError> {
-        if !socket::receive(&self.socket, &mut self.frames)? {
+        if !self.socket.receive(&mut self.frames)? {
             return Ok(None);
         }
         Ok(match &self.frames[..] {
@@ -128,8 +128,7 @@ impl Watch {
             let _context = context;
             let mut made = BTreeMap::new();
             while !stopped.load(Ordering::Relaxed) {
-                let mut items = [subscriber.socket.as_poll_item(PollEvents::POLLIN)];
-                socket::wait(&mut items, Duration::from_millis(50))?;
+                socket::wait([&subscriber.socket], Duration::from_millis(50))?;
                 while let Some((topic, header)) = subscriber.next()? {
                     let now = now_ns();
                     let Ok(header) = serde_json::from_slice::<Value>(header) else { continue };
@@ -213,8 +212,8 @@ fn read(config: &Config, clients: usize, stop: &AtomicBool) -> Result<(u64, u64)
         subscribers?.into_iter().map(|s| (s, None)).collect();
     let (mut received, mut missed) = (0, 0);
     while !stop.load(Ordering::Relaxed) {
-        let sockets = subscribers.iter().map(|(s, _)| s.socket.as_poll_item(PollEvents::POLLIN));
-        socket::wait(&mut sockets.collect::<Vec<_>>(), Duration::from_millis(50))?;
+        let inlets = subscribers.iter().map(|(s, _)| &s.socket);
+        socket::wait_for_any(inlets, std::iter::empty(), Duration::from_millis(50))?;
         for (subscriber, newest) in &mut subscribers {
             let Some((b"bench/image", header)) = subscriber.next()? else { continue };
             let Ok(header) = serde_json::from_slice::<Value>(header) else { continue };

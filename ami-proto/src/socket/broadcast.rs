@@ -5,12 +5,12 @@
 //! the socket is closed with all that it keeps, and opened again a little later: honest peers come
 //! back by themselves and miss what was said meanwhile, as they do when they are slow.
 
-use super::{Context, Queue, SocketError, bind_made, make, receive, send};
+use super::{Context, Inlet, Queue, SocketError, bind_made, make, send};
 use crate::throttle::Throttle;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};
-use zmq::{Message, Socket};
+use zmq::Message;
 
 /// Bytes of all different topics that were subscribed to since the socket was opened; the peers of
 /// one system ask for far less, again and again.
@@ -53,7 +53,7 @@ pub struct Broadcast {
     queue: Queue,
     address: String,
     what: &'static str,
-    socket: Socket,
+    socket: Inlet,
     heard: Heard,
     /// When it is to be bound again; None while it is.
     opens: Option<Instant>,
@@ -83,7 +83,7 @@ impl Broadcast {
             what,
             source,
         })?;
-        bind_made(context, &socket, address, what)?;
+        bind_made(context, socket.socket(), address, what)?;
         Ok(Broadcast {
             context: context.clone(),
             queue,
@@ -96,8 +96,8 @@ impl Broadcast {
         })
     }
 
-    /// To poll. Another one after a [`receive`](Self::receive) or a [`limit`](Self::limit).
-    pub fn socket(&self) -> &Socket {
+    /// To wait for. Another one after a [`receive`](Self::receive) or a [`limit`](Self::limit).
+    pub fn inlet(&self) -> &Inlet {
         &self.socket
     }
 
@@ -110,20 +110,16 @@ impl Broadcast {
         I: IntoIterator,
         I::Item: Into<Message>,
     {
-        send(&self.socket, frames)
+        send(self.socket.socket(), frames)
     }
 
-    /// As [`receive`](super::receive): what peers say, to be called each turn until there is nothing.
+    /// As [`Inlet::receive`]: what peers say, to be called each turn until there is nothing.
     ///
     /// # Errors
     /// Those of ZeroMQ.
     pub fn receive(&mut self, frames: &mut Vec<Message>) -> Result<bool, zmq::Error> {
-        if self.opens.is_some() {
-            self.open();
-            frames.clear();
-            return Ok(false);
-        }
-        let there = receive(&self.socket, frames)?;
+        self.open();
+        let there = self.socket.receive(frames)?;
         match frames.first() {
             Some(frame) if !self.heard.bears(frame) => {
                 self.tell();
@@ -167,20 +163,21 @@ impl Broadcast {
             self.socket = unbound(&self.context, self.queue)?;
             return Ok(());
         }
-        let bound = self.socket.get_last_endpoint()?.unwrap_or_default();
-        self.socket.unbind(&bound)?;
+        let old = self.socket.socket();
+        let bound = old.get_last_endpoint()?.unwrap_or_default();
+        old.unbind(&bound)?;
         self.socket = unbound(&self.context, self.queue)?;
         self.heard = Heard::default();
         self.opens = Some(Instant::now() + PAUSE);
         Ok(())
     }
 
-    /// Opens again once the old socket is gone.
+    /// Opens again, if it is closed, once the old socket is gone.
     fn open(&mut self) {
-        if self.opens.is_some_and(|at| Instant::now() < at) {
+        if self.opens.is_none_or(|at| Instant::now() < at) {
             return;
         }
-        match bind_made(&self.context, &self.socket, &self.address, self.what) {
+        match bind_made(&self.context, self.socket.socket(), &self.address, self.what) {
             Ok(()) => self.opens = None,
             Err(error) => {
                 self.opens = Some(Instant::now() + PAUSE);
@@ -190,15 +187,16 @@ impl Broadcast {
     }
 }
 
-fn unbound(context: &Context, queue: Queue) -> Result<Socket, zmq::Error> {
+fn unbound(context: &Context, queue: Queue) -> Result<Inlet, zmq::Error> {
     let socket = make(context, zmq::XPUB, queue)?;
     // Every subscription is seen, also the second one of a topic.
     socket.set_xpub_verbose(true)?;
-    Ok(socket)
+    Ok(socket.into())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::wait;
     use super::*;
 
     #[test]
@@ -223,7 +221,8 @@ mod tests {
         let mut broadcast =
             Broadcast::bind(&context, Queue::Bounded(10), &address, "test").unwrap();
         let honest = super::super::connect(&context, zmq::SUB, Queue::Bounded(10), &address, "t");
-        let (honest, stranger) = (honest.unwrap(), zmq::Context::new().socket(zmq::XSUB).unwrap());
+        let (honest, stranger) =
+            (Inlet::from(honest.unwrap()), zmq::Context::new().socket(zmq::XSUB).unwrap());
         stranger.set_linger(0).unwrap();
         stranger.connect(&address).unwrap();
         let mut frames = Vec::new();
@@ -232,15 +231,15 @@ mod tests {
         while broadcast.opens.is_none() && Instant::now() < deadline {
             sent += 1;
             let _ = stranger.send(format!("\x01{sent:0>1000}").as_str(), zmq::DONTWAIT);
+            wait([broadcast.inlet()], Duration::ZERO).unwrap();
             while broadcast.receive(&mut frames).unwrap() {}
         }
         assert!(sent > 100 && broadcast.opens.is_some(), "{sent}");
         stranger.disconnect(&address).unwrap();
-        while honest.recv_bytes(zmq::DONTWAIT).is_err() && Instant::now() < deadline {
+        while !honest.receive(&mut frames).unwrap() && Instant::now() < deadline {
             while broadcast.receive(&mut frames).unwrap() {}
             broadcast.send(["word"]).unwrap();
-            let mut items = [honest.as_poll_item(zmq::POLLIN)];
-            super::super::wait(&mut items, Duration::from_millis(10)).unwrap();
+            wait([&honest, broadcast.inlet()], Duration::from_millis(10)).unwrap();
         }
         assert!(broadcast.opens.is_none() && Instant::now() < deadline);
     }
