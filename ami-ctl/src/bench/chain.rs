@@ -1,9 +1,10 @@
 //! What the way of a result takes with nothing to do on it: the limit of P4.
 //!
 //! From the ventilator by worker, host collector, root and store to a client are five hand-overs from
-//! process to process, each through the threads of two ZeroMQ contexts. Here four relays hand on a
-//! heartbeat's number as often as P4 has heartbeats, started as its system is; the last one publishes
-//! as many headers as the store does there, and the same client reads them.
+//! process to process, each through the threads of two ZeroMQ contexts. Here relays stand for these
+//! daemons, started as P4's system is. At the end of a heartbeat, as often as P4 has one, they hand on
+//! as many messages of about the same sizes, through sockets of the same kinds, and compute nothing; the
+//! same client reads them.
 
 use super::BenchError;
 use super::cases::Case;
@@ -15,14 +16,14 @@ use ami_proto::config::Config;
 use ami_proto::cpu_latency;
 use ami_proto::daemon::now_ns;
 use ami_proto::endpoint::Endpoint;
-use ami_proto::socket::{self, Context, Queue, Socket};
+use ami_proto::socket::{self, Context, Inlet, Queue};
+use clap::ValueEnum;
 use rustix::process::{Signal, set_parent_process_death_signal};
 use serde_json::{Value, json};
 use std::process::{Child, Stdio};
 use std::time::Duration;
 use zmq::Message;
 
-const RELAYS: usize = 4;
 /// Enough for a 99th percentile.
 const HEARTBEATS: u64 = 500;
 const PERIOD: Duration = Duration::from_millis(10);
@@ -31,6 +32,35 @@ const START: Duration = Duration::from_millis(500);
 const QUEUE: Queue = Queue::Bounded(1000);
 /// A header of the store has some hundred bytes.
 const FILL: usize = 400;
+/// Bytes of a frame between daemons: a manifest, or the states of a few scalars.
+const FRAME: usize = 200;
+
+/// Whom a relay stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Stage {
+    /// Gets a unit and the flush, hands on a partial.
+    Worker,
+    /// Gets the manifest and a partial, hands on a flush.
+    Host,
+    /// Gets a flush, publishes features.
+    Root,
+    /// Publishes each feature.
+    Store,
+}
+
+impl Stage {
+    /// Messages of a heartbeat that come before something is handed on.
+    fn waits_for(self) -> usize {
+        match self {
+            Stage::Worker | Stage::Host => 2,
+            Stage::Root | Stage::Store => 1,
+        }
+    }
+
+    fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_string())
+    }
+}
 
 /// Time from the first process to the client, with the launcher and client of this case.
 ///
@@ -42,19 +72,27 @@ pub fn latency(case: &Case) -> Result<Latencies, BenchError> {
     let run_dir = assignment("instance.run_dir", &dir.path.display().to_string());
     let config = Config::load(None, &[run_dir])?;
     let observer = Observer::start(&config, case.python)?;
-    let address = |n: usize| format!("ipc://{}", dir.path.join(format!("relay-{n}")).display());
-    let _relays = (0..RELAYS)
-        .map(|n| match n + 1 {
-            RELAYS => Relay::start(case, "pub", &address(n), &Endpoint::Store.bind(&config)),
-            next => Relay::start(case, "push", &address(n), &address(next)),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+    let address = |name: &str| format!("ipc://{}", dir.path.join(name).display());
+    let [worker, host, root, results] = ["worker", "host", "root", "results"].map(address);
+    let relay = |stage, from: &str, to: &str| Relay::start(case, stage, from, to);
+    let _relays = [
+        relay(Stage::Worker, &worker, &host)?,
+        relay(Stage::Host, &host, &root)?,
+        relay(Stage::Root, &root, &results)?,
+        relay(Stage::Store, &results, &Endpoint::Store.bind(&config))?,
+    ];
     let context = Context::ipc();
-    let first = socket::connect(&context, zmq::PUSH, QUEUE, &address(0), "measurement")?;
+    let connect =
+        |address: &str| socket::connect(&context, zmq::PUSH, QUEUE, address, "measurement");
+    let (worker, host) = (connect(&worker)?, connect(&host)?);
     std::thread::sleep(START);
     for heartbeat in 0..HEARTBEATS {
         std::thread::sleep(PERIOD);
-        socket::send(&first, [heartbeat, now_ns()].map(|n| n.to_le_bytes().to_vec()))?;
+        let mut message = [heartbeat, now_ns()].map(u64::to_le_bytes).concat();
+        message.resize(FRAME, 0);
+        for socket in [&worker, &worker, &host] {
+            socket::send(socket, [&message[..]])?;
+        }
     }
     std::thread::sleep(PERIOD);
     Ok(Latencies::of(&observer.stop()?))
@@ -64,9 +102,9 @@ pub fn latency(case: &Case) -> Result<Latencies, BenchError> {
 struct Relay(Child);
 
 impl Relay {
-    fn start(case: &Case, kind: &str, from: &str, to: &str) -> Result<Relay, BenchError> {
+    fn start(case: &Case, stage: Stage, from: &str, to: &str) -> Result<Relay, BenchError> {
         let mut command = system::own(case)?;
-        command.args(["bench", "--relay", kind, from, to]).stdin(Stdio::null());
+        command.args(["bench", "--relay", &stage.name(), from, to]).stdin(Stdio::null());
         Ok(Relay(command.spawn().map_err(|e| BenchError::started(case, e))?))
     }
 }
@@ -78,47 +116,60 @@ impl Drop for Relay {
     }
 }
 
-/// Takes heartbeats at an address and hands them on to another, or publishes them there, until its
-/// process is killed.
+/// Takes heartbeats at an address and hands them on to another, until its process is killed.
 ///
 /// # Errors
 /// When its sockets cannot be made.
-pub fn relay(kind: &str, from: &str, to: &str) -> Result<(), BenchError> {
+pub fn relay(stage: Stage, from: &str, to: &str) -> Result<(), BenchError> {
     // Best effort: the parent kills it where it can.
     let _ = set_parent_process_death_signal(Some(Signal::KILL));
     let context = Context::ipc();
-    let intake = socket::bind(&context, zmq::PULL, QUEUE, from, "measurement")?;
-    let publishes = kind == "pub";
-    let outlet = if publishes {
-        socket::bind(&context, zmq::PUB, QUEUE, to, "measurement")?
-    } else {
-        socket::connect(&context, zmq::PUSH, QUEUE, to, "measurement")?.into()
+    let intake = match stage {
+        Stage::Store => socket::connect(&context, zmq::SUB, QUEUE, from, "measurement")?.into(),
+        _ => socket::bind(&context, zmq::PULL, QUEUE, from, "measurement")?,
     };
-    let mut frames: Vec<Message> = Vec::new();
+    let outlet = match stage {
+        Stage::Root | Stage::Store => socket::bind(&context, zmq::PUB, QUEUE, to, "measurement")?,
+        _ => socket::connect(&context, zmq::PUSH, QUEUE, to, "measurement")?.into(),
+    };
+    let (mut frames, mut came): (Vec<Message>, usize) = (Vec::new(), 0);
     loop {
         socket::wait([&intake], PERIOD * 100)?;
         while intake.receive(&mut frames)? {
-            if publishes {
-                publish(outlet.socket(), &frames)?;
-            } else {
-                socket::send(outlet.socket(), frames.drain(..))?;
+            came += 1;
+            if came % stage.waits_for() == 0 {
+                hand_on(stage, &outlet, &mut frames)?;
             }
         }
     }
 }
 
-/// What the store says of a heartbeat of P4.
-fn publish(outlet: &Socket, frames: &[Message]) -> Result<(), BenchError> {
-    let number = |frame: &Message| frame[..].try_into().map_or(0, u64::from_le_bytes);
-    let numbers: Vec<u64> = frames.iter().map(number).collect();
-    let [heartbeat, made] = numbers[..] else { return Ok(()) };
+fn hand_on(stage: Stage, outlet: &Inlet, frames: &mut Vec<Message>) -> Result<(), BenchError> {
+    match (stage, frames.first()) {
+        (Stage::Root, Some(first)) => publish(outlet, first)?,
+        (Stage::Store, _) => {
+            socket::send(outlet.socket(), frames.drain(..))?;
+        }
+        (_, Some(first)) => {
+            socket::send(outlet.socket(), [&first[..], &[0; FRAME]])?;
+        }
+        (_, None) => {}
+    }
+    Ok(())
+}
+
+/// What the root says of a heartbeat of P4.
+fn publish(outlet: &Inlet, message: &[u8]) -> Result<(), BenchError> {
+    let mut numbers = message.chunks_exact(8).filter_map(|n| n.try_into().ok());
+    let (Some(heartbeat), Some(made)) = (numbers.next(), numbers.next()) else { return Ok(()) };
+    let (heartbeat, made) = (u64::from_le_bytes(heartbeat), u64::from_le_bytes(made));
     let header = |values: Value| {
         json!({"heartbeat": heartbeat, "window_events": heartbeat, "complete": true,
                "values": {"value": values}, "fill": " ".repeat(FILL)})
     };
     for (topic, value) in [("clock", made), ("n", 0), ("mean", 0), ("@heartbeat", 0)] {
         let message = [format!("bench/{topic}"), header(value.into()).to_string()];
-        socket::send(outlet, message.map(String::into_bytes))?;
+        socket::send(outlet.socket(), message.map(String::into_bytes))?;
     }
     Ok(())
 }

@@ -15,6 +15,7 @@ import zmq
 
 
 def main():
+    decode = json.JSONDecoder().raw_decode  # As `ami_client` does: `json.loads` does more first.
     socket = zmq.Context().socket(zmq.SUB)
     socket.setsockopt(zmq.LINGER, 0)
     socket.setsockopt(zmq.RECONNECT_IVL, 20)
@@ -31,7 +32,7 @@ def main():
             topic, header, *_ = receive(socket)
         except zmq.Again:
             continue
-        header = json.loads(header.bytes)
+        header, _ = decode(header.bytes.decode())
         now = time.time_ns()
         heartbeat = header["heartbeat"]
         if topic.bytes == b"bench/n":

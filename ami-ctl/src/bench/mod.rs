@@ -21,6 +21,7 @@ mod tree;
 mod usage;
 
 use cases::Case;
+use clap::ValueEnum;
 pub use error::BenchError;
 use frames::{FrameLimits, Image};
 use goals::Goal;
@@ -47,7 +48,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     table: Option<PathBuf>,
     /// What the limit of P4 is measured with: this process hands on from an address to another
-    #[arg(long, hide = true, num_args = 3, value_names = ["KIND", "FROM", "TO"])]
+    #[arg(long, hide = true, num_args = 3, value_names = ["STAGE", "FROM", "TO"])]
     relay: Option<Vec<String>>,
 }
 
@@ -57,8 +58,10 @@ pub struct Args {
 /// When there is no such case, the system does not run, or an event is lost.
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let json = globals.json;
-    if let Some([kind, from, to]) = args.relay.as_deref() {
-        chain::relay(kind, from, to)?;
+    if let Some([stage, from, to]) = args.relay.as_deref() {
+        let stage = chain::Stage::from_str(stage, true)
+            .map_err(|e| Failure::usage(format!("no relay: {e}"), "see `ami-ctl bench --help`"))?;
+        chain::relay(stage, from, to)?;
         return Ok(ExitCode::SUCCESS);
     }
     if args.case.as_deref() == Some("tree") {

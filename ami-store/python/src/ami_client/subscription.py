@@ -15,6 +15,10 @@ from .keys import Keys
 from .request import connect
 
 
+#: `json.loads` looks first for an encoding and for blanks around the document, which takes longer than reading a
+#: header in a client that has just been woken.
+_decode = json.JSONDecoder().raw_decode
+
 #: Milliseconds, as ZeroMQ counts them, in an int: 24 days.
 _LONGEST = 2**31 - 1
 
@@ -59,7 +63,7 @@ class Subscription:
             if len(frames) < 2:
                 raise AmiError(f"message {topic!r} without a header", "is it ami's address?")
             try:
-                header = json.loads(frames[1].bytes)
+                header = _object(frames[1].bytes)
             except ValueError as error:
                 raise AmiError(f"the header of {topic!r} is not JSON: {error}", "is it ami's address?") from error
             # The last value is sent to all who have the topic whenever anybody subscribes to it. A
@@ -103,6 +107,15 @@ class Subscription:
     def __del__(self) -> None:
         if hasattr(self, "_socket"):
             self._socket.close(linger=0)
+
+
+def _object(text: bytes) -> Dict[str, Any]:
+    """A JSON object; ValueError when it is something else."""
+    document = text.decode()
+    header, end = _decode(document)
+    if end != len(document) or not isinstance(header, dict):
+        raise ValueError("not one object")
+    return header
 
 
 def _is_prefix(topic: str) -> bool:
