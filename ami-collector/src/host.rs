@@ -1,8 +1,8 @@
 //! The host collector's loop: partials and manifests in, flushes out.
 
 use crate::host_builder::{Effect, Forward, HostBuilder, Limits};
+use crate::states::{self, States};
 use crate::told::{Kind, Name, Told};
-use ami_graph::partial::Partial;
 use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns};
@@ -163,17 +163,8 @@ impl Host {
         let now = now_ns();
         match message {
             ToCollector::Partial { epoch, flush, version: _, units } => {
-                let frames: Vec<&[u8]> = self.frames.iter().skip(2).map(|f| &f[..]).collect();
-                match self.frames.get(1).map(|h| Partial::decode(h, &frames)) {
-                    Some(Ok(partial)) => self.builder.partial(epoch, flush, &units, partial, now),
-                    other => {
-                        self.builder.counts.rejected += 1;
-                        let reason = other.map_or("no state".into(), |r| {
-                            r.err().map_or(String::new(), |e| e.to_string())
-                        });
-                        tracing::warn!(reason, "partial rejected");
-                    }
-                }
+                let states = States::Came(self.frames.iter().skip(1).map(|f| f.to_vec()).collect());
+                self.builder.partial(epoch, flush, &units, states, now);
             }
             ToCollector::Epoch { epoch, host: _, decided } => {
                 self.epoch = self.epoch.max(Some(epoch));
@@ -265,9 +256,16 @@ impl Host {
             merged: forward.merged,
             units: forward.units,
         });
-        let (states, arrays) = forward.partial.encode();
-        let frames: Vec<Vec<u8>> = [header, states].into_iter().chain(arrays).collect();
+        let read = matches!(forward.states, States::Merged(_));
+        let frames: Vec<Vec<u8>> =
+            std::iter::once(header).chain(forward.states.into_frames()).collect();
         socket::send(&self.root, frames.iter().map(Vec::as_slice))?;
+        // Only now: the root waits, and does not take what it cannot read.
+        if !read && let Err(error) = states::read(&frames[1..]) {
+            tracing::warn!(%error, "partial rejected");
+            self.builder.unreadable(epoch, flush);
+            return Ok(());
+        }
         self.forwarded.insert((epoch, flush), frames);
         Ok(())
     }

@@ -11,7 +11,7 @@
 mod epoch;
 
 use crate::host_builder::epoch::{Entry, Epoch};
-use ami_graph::partial::Partial;
+use crate::states::{States, Unfit};
 use ami_proto::ids::Progress;
 use ami_proto::to_collector::Manifest;
 use std::collections::BTreeMap;
@@ -25,8 +25,8 @@ pub struct Forward {
     pub merged: u64,
     /// Units merged, of those made.
     pub units: (u32, u32),
-    /// Their state.
-    pub partial: Partial,
+    /// Their states.
+    pub states: States,
 }
 
 /// What is to be done outside.
@@ -174,9 +174,10 @@ impl HostBuilder {
         epoch: u64,
         flush: u64,
         units: &[(u64, u32)],
-        partial: Partial,
+        states: impl Into<States>,
         now_ns: u64,
     ) {
+        let states = states.into();
         let known = self.known(epoch);
         let Some(life) = self.epochs.get_mut(&epoch).filter(|l| known && !l.is_past(flush)) else {
             self.counts.outdated += 1;
@@ -193,12 +194,12 @@ impl HostBuilder {
             return;
         }
         let next = life.is_next(flush);
-        if !self.room(partial.bytes(), next) {
+        if !self.room(states.bytes(), next) {
             self.counts.refused += 1;
             self.remember_refused(epoch, flush, units);
             return;
         }
-        self.merge(epoch, flush, units, partial, now_ns);
+        self.merge(epoch, flush, units, states, now_ns);
     }
 
     /// Asked for again as soon as there is room; before its manifest is here, after a time.
@@ -209,24 +210,20 @@ impl HostBuilder {
         }
     }
 
-    fn merge(
-        &mut self,
-        epoch: u64,
-        flush: u64,
-        units: &[(u64, u32)],
-        partial: Partial,
-        now_ns: u64,
-    ) {
+    fn merge(&mut self, epoch: u64, flush: u64, units: &[(u64, u32)], states: States, now_ns: u64) {
         let Some(life) = self.epochs.get_mut(&epoch) else { return };
         let entry = life.entry(flush, now_ns);
         self.bytes -= entry.bytes;
-        if entry.partial.merge(partial).is_ok() {
-            entry.covered.extend(units.iter().copied());
-        } else {
-            self.counts.rejected += 1;
-            // What was merged so far may be half of it: begin anew.
-            entry.clear();
-            self.effects.push(Effect::Need(epoch, flush, Vec::new()));
+        match entry.states.add(states) {
+            Ok(()) => entry.covered.extend(units.iter().copied()),
+            Err(unfit) => {
+                tracing::warn!(?unfit, "partial rejected");
+                self.counts.rejected += 1;
+                if let Unfit::All(_) = unfit {
+                    entry.clear();
+                    self.effects.push(Effect::Need(epoch, flush, Vec::new()));
+                }
+            }
         }
         entry.weigh();
         self.bytes += entry.bytes;
@@ -310,9 +307,24 @@ impl HostBuilder {
         self.counts.events += merged;
         let units = (manifest.units.len() as u32, made);
         // Its bytes stay counted: they are held encoded now.
-        let partial = std::mem::take(&mut entry.partial);
+        let states = std::mem::take(&mut entry.states);
         (entry.forwarded, entry.since_ns) = (true, now_ns);
-        self.effects.push(Effect::Forward(Box::new(Forward { manifest, merged, units, partial })));
+        self.effects.push(Effect::Forward(Box::new(Forward { manifest, merged, units, states })));
+    }
+
+    /// What was forwarded as it came cannot be read, not by the root either: its units are asked for again.
+    pub fn unreadable(&mut self, epoch: u64, flush: u64) {
+        let entry = self.epochs.get_mut(&epoch).and_then(|e| e.flushes.get_mut(&flush));
+        let Some(entry) = entry.filter(|e| e.forwarded) else { return };
+        let events: u64 = entry.covered.values().map(|e| u64::from(*e)).sum();
+        self.counts.rejected += 1;
+        self.counts.flushes -= 1;
+        self.counts.events -= events;
+        self.bytes -= entry.bytes;
+        entry.forwarded = false;
+        entry.clear();
+        entry.weigh();
+        self.bytes += entry.bytes;
     }
 
     /// The root decided the flushes below `flushes`; those below `durable` need not be held. An

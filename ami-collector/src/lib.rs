@@ -22,6 +22,7 @@ mod root;
 pub mod root_builder;
 mod saver;
 pub mod state_file;
+pub mod states;
 mod told;
 mod versions;
 

@@ -3,6 +3,7 @@
 use crate::frames::Ready;
 use ami_graph::published::{Published, ScalarOrText, Truth};
 use ami_graph::value::{Array, Scalar};
+use ami_proto::socket::Frame;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -30,10 +31,10 @@ impl Deref for Part {
     }
 }
 
-impl From<Part> for zmq::Message {
-    fn from(part: Part) -> zmq::Message {
-        match part {
-            Part::Text(text) => text.into(),
+impl Frame for Part {
+    fn into_message(self) -> zmq::Message {
+        match self {
+            Part::Text(text) => text.into_message(),
             Part::Array(array) => array.bytes().into(),
         }
     }

@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 /// Longest message of a report, in bytes.
 const MAX_MESSAGE: usize = 200;
 
+/// About what the header says of a state.
+const SLOT_BYTES: usize = 128;
+
 /// First byte of an encoded partial; changes with the layout.
 const LAYOUT: u8 = 2;
 
@@ -96,6 +99,7 @@ impl Partial {
     /// As a small header and large frames; large states are given away without a copy.
     pub fn encode(self) -> (Vec<u8>, Vec<Vec<u8>>) {
         let mut writer = Writer::default();
+        writer.header.reserve(self.slots.len() * SLOT_BYTES);
         writer.u8(LAYOUT);
         writer.u32(self.slots.len() as u32);
         for (key, slot) in self.slots {

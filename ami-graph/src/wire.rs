@@ -73,7 +73,10 @@ impl Writer {
 
     /// Numbers that stay where they are: copied.
     pub fn slice<T: Pod>(&mut self, numbers: &[T]) {
-        self.bytes(bytemuck::cast_slice::<T, u8>(numbers).to_vec());
+        let bytes = bytemuck::cast_slice::<T, u8>(numbers);
+        if !self.small(bytes) {
+            self.bytes(bytes.to_vec());
+        }
     }
 
     /// Numbers that are given away: large ones are not copied.
@@ -83,13 +86,20 @@ impl Writer {
 
     /// Bytes, in the header or as a frame. The top bit of the length says which.
     pub fn bytes(&mut self, bytes: Vec<u8>) {
-        if bytes.len() < FRAME_BYTES {
-            self.u64(bytes.len() as u64);
-            self.header.extend_from_slice(&bytes);
-        } else {
+        if !self.small(&bytes) {
             self.u64(bytes.len() as u64 | 1 << 63);
             self.frames.push(bytes);
         }
+    }
+
+    /// Puts few bytes into the header.
+    fn small(&mut self, bytes: &[u8]) -> bool {
+        let small = bytes.len() < FRAME_BYTES;
+        if small {
+            self.u64(bytes.len() as u64);
+            self.header.extend_from_slice(bytes);
+        }
+        small
     }
 
     /// An element type, as its place in [`DType::ALL`].

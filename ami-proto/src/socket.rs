@@ -191,6 +191,39 @@ fn insecure(
     }
 }
 
+/// Smaller frames are copied: to have libzmq's thread give memory back costs more.
+const SMALL: usize = 2048;
+
+/// What can be sent as a frame.
+pub trait Frame {
+    /// The frame; large ones are given away without a copy.
+    fn into_message(self) -> Message;
+}
+
+impl Frame for Message {
+    fn into_message(self) -> Message {
+        self
+    }
+}
+
+impl Frame for &[u8] {
+    fn into_message(self) -> Message {
+        self.into()
+    }
+}
+
+impl Frame for &str {
+    fn into_message(self) -> Message {
+        self.into()
+    }
+}
+
+impl Frame for Vec<u8> {
+    fn into_message(self) -> Message {
+        if self.len() < SMALL { self.as_slice().into() } else { self.into() }
+    }
+}
+
 /// Sends one multipart message without waiting; false when the queue is full (nothing was sent).
 ///
 /// # Errors
@@ -198,13 +231,12 @@ fn insecure(
 pub fn send<I>(socket: &Socket, frames: I) -> Result<bool, zmq::Error>
 where
     I: IntoIterator,
-    I::Item: Into<Message>,
+    I::Item: Frame,
 {
     let mut frames = frames.into_iter().peekable();
     while let Some(frame) = frames.next() {
         let more = if frames.peek().is_some() { SNDMORE } else { 0 };
-        let message: Message = frame.into();
-        match socket.send(message, more | DONTWAIT) {
+        match socket.send(frame.into_message(), more | DONTWAIT) {
             Ok(()) => {}
             Err(zmq::Error::EAGAIN) => return Ok(false),
             Err(error) => return Err(error),

@@ -2,7 +2,7 @@
 //! decided, what is held.
 
 use super::{Effect, Limits};
-use ami_graph::partial::Partial;
+use crate::states::States;
 use ami_proto::ids::{Progress, Taken};
 use ami_proto::to_collector::Manifest;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +15,7 @@ const UNIT_BYTES: usize = 64;
 #[derive(Debug, Clone, Default)]
 pub struct Entry {
     pub manifest: Option<Manifest>,
-    pub partial: Partial,
+    pub states: States,
     /// Events by unit covered.
     pub covered: BTreeMap<u64, u32>,
     /// Reason by unit given up.
@@ -37,7 +37,7 @@ impl Entry {
 
     /// Begins anew.
     pub fn clear(&mut self) {
-        self.partial = Partial::default();
+        self.states = States::None;
         self.covered.clear();
     }
 
@@ -60,7 +60,7 @@ impl Entry {
     /// Accounts for what it holds now.
     pub fn weigh(&mut self) {
         let units = self.manifest.as_ref().map_or(self.covered.len(), |m| m.units.len());
-        self.bytes = self.partial.bytes() + ENTRY_BYTES + units * UNIT_BYTES;
+        self.bytes = self.states.bytes() + ENTRY_BYTES + units * UNIT_BYTES;
     }
 }
 

@@ -1,6 +1,7 @@
 //! Laws of the host builder.
 
 use super::*;
+use ami_graph::partial::{NodeReport, Partial};
 use ami_proto::ids::{Conditions, Key, Taken};
 
 fn manifest(flush: u64, units: &[(u64, u32)]) -> Manifest {
@@ -257,4 +258,66 @@ fn an_unknown_old_epoch_makes_nothing_and_many_epochs_are_bounded() {
         builder.partial(epoch, 0, &[(0, 1)], Partial::default(), 0);
     }
     assert_eq!(builder.bases().len(), EPOCHS);
+}
+
+/// As it comes from a worker whose node failed for so many events.
+fn came(errors: u64) -> States {
+    let mut partial = Partial::default();
+    partial.reports.push(NodeReport::new(3, errors, "failed", 0));
+    States::Came(States::Merged(partial).into_frames())
+}
+
+/// What the root reads in a flush.
+fn errors(forward: Forward) -> u64 {
+    let partial = crate::states::read(&forward.states.into_frames()).unwrap();
+    partial.reports.iter().map(|r| r.errors).sum()
+}
+
+#[test]
+fn one_partial_is_handed_on_as_it_came_and_several_are_merged() {
+    let mut builder = builder();
+    builder.manifest(manifest(0, &[(0, 10), (1, 10)]), 0);
+    builder.partial(1, 0, &[(0, 10), (1, 10)], came(5), 0);
+    let forward = forwards(&mut builder).remove(0);
+    assert!(matches!(forward.states, States::Came(_)));
+    assert_eq!(errors(forward), 5);
+    builder.manifest(manifest(1, &[(2, 10), (3, 10)]), 0);
+    builder.partial(1, 1, &[(3, 10)], came(1), 0);
+    builder.partial(1, 1, &[(2, 10)], came(2), 0);
+    assert_eq!(errors(forwards(&mut builder).remove(0)), 3);
+}
+
+#[test]
+fn what_was_forwarded_and_cannot_be_read_is_asked_for_again() {
+    let mut builder = builder();
+    builder.manifest(manifest(0, &[(0, 10)]), 0);
+    builder.partial(1, 0, &[(0, 10)], States::Came(vec![b"garbage".to_vec()]), 0);
+    assert_eq!((forwards(&mut builder).len(), builder.counts.events), (1, 10));
+    builder.unreadable(1, 0);
+    assert_eq!((builder.counts.rejected, builder.counts.flushes, builder.counts.events), (1, 0, 0));
+    builder.tick(100);
+    assert!(matches!(&builder.effects()[..], [Effect::Need(1, 0, units)] if units == &[0]));
+    builder.partial(1, 0, &[(0, 10)], came(5), 100);
+    assert_eq!(errors(forwards(&mut builder).remove(0)), 5);
+    builder.decided(1, 5, (1, 1), 100);
+    assert_eq!((builder.pending(), builder.bytes()), (0, 0));
+}
+
+#[test]
+fn a_partial_that_cannot_be_read_spoils_what_it_came_to_only_if_it_was_first() {
+    let garbage = || States::Came(vec![b"garbage".to_vec()]);
+    let mut builder = builder();
+    builder.manifest(manifest(0, &[(0, 10), (1, 10)]), 0);
+    builder.partial(1, 0, &[(0, 10)], came(1), 0);
+    builder.partial(1, 0, &[(1, 10)], garbage(), 0);
+    assert_eq!(builder.counts.rejected, 1);
+    builder.partial(1, 0, &[(1, 10)], came(2), 0);
+    assert_eq!(errors(forwards(&mut builder).remove(0)), 3);
+    builder.manifest(manifest(1, &[(2, 10), (3, 10)]), 0);
+    builder.partial(1, 1, &[(2, 10)], garbage(), 0);
+    builder.partial(1, 1, &[(3, 10)], came(1), 0);
+    assert_eq!(builder.counts.rejected, 2);
+    assert!(matches!(&builder.effects()[..], [Effect::Need(1, 1, all)] if all.is_empty()));
+    builder.partial(1, 1, &[(2, 10), (3, 10)], came(4), 0);
+    assert_eq!(errors(forwards(&mut builder).remove(0)), 4);
 }

@@ -5,7 +5,7 @@
 //! the socket is closed with all that it keeps, and opened again a little later: honest peers come
 //! back by themselves and miss what was said meanwhile, as they do when they are slow.
 
-use super::{Context, Inlet, Queue, SocketError, bind_made, make, send};
+use super::{Context, Frame, Inlet, Queue, SocketError, bind_made, make, send};
 use crate::throttle::Throttle;
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -108,7 +108,7 @@ impl Broadcast {
     pub fn send<I>(&self, frames: I) -> Result<bool, zmq::Error>
     where
         I: IntoIterator,
-        I::Item: Into<Message>,
+        I::Item: Frame,
     {
         send(self.socket.socket(), frames)
     }

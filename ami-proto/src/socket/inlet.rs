@@ -48,22 +48,24 @@ impl Inlet {
         if !self.may_have.get() {
             return Ok(false);
         }
-        loop {
+        let mut more = true;
+        while more {
             let mut message = Message::new();
             match self.socket.recv(&mut message, DONTWAIT) {
-                Ok(()) => frames.push(message),
+                Ok(()) => {
+                    more = message.get_more();
+                    frames.push(message);
+                }
                 Err(zmq::Error::EAGAIN) if frames.is_empty() => {
                     self.may_have.set(false);
                     return Ok(false);
                 }
                 Err(zmq::Error::EINTR) if frames.is_empty() => return Ok(false),
-                Err(zmq::Error::EINTR) => continue,
+                Err(zmq::Error::EINTR) => {}
                 Err(error) => return Err(error),
             }
-            if !self.socket.get_rcvmore()? {
-                return Ok(true);
-            }
         }
+        Ok(true)
     }
 
     fn item(&self) -> PollItem<'static> {
