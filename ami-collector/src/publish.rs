@@ -284,9 +284,14 @@ fn message(topic: &str, header: Vec<u8>) -> Frames {
     vec![Part::Text(topic.into()), Part::Text(header)]
 }
 
+/// About what a header takes.
+const HEADER_BYTES: usize = 1024;
+
 /// Keys here are texts, so that nothing can fail.
 fn json(header: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(header).expect("a header is writable as JSON")
+    let mut text = Vec::with_capacity(HEADER_BYTES);
+    serde_json::to_writer(&mut text, header).expect("a header is writable as JSON");
+    text
 }
 
 #[cfg(test)]

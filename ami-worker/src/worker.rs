@@ -10,6 +10,7 @@ use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns, pin};
 use ami_proto::endpoint::Endpoint;
 use ami_proto::foreign::Foreign;
+use ami_proto::later::Later;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::Role;
 use ami_proto::reporter::Reporter;
@@ -21,8 +22,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zmq::Message;
 
-/// Credit is returned after so many units, or when idle: a message per unit would cost more than
-/// the unit.
+/// Credit is returned after so many units, or half of what the ventilator gives, or a moment later when
+/// idle: a message per unit would cost more than the unit.
 const CREDIT_BATCH: u64 = 4;
 
 /// A lane that always has more is left after this time, to answer and report to the manager.
@@ -65,6 +66,8 @@ struct Worker {
     credited: u64,
     flushed: u64,
     credited_flush: u64,
+    credit_batch: u64,
+    later: Later,
     busy: Duration,
     since: Instant,
     frames: Vec<Message>,
@@ -113,6 +116,8 @@ impl Worker {
             credited: 0,
             flushed: 0,
             credited_flush: 0,
+            credit_batch: (config.ventilator.credits as u64 / 2).clamp(1, CREDIT_BATCH),
+            later: Later::default(),
             busy: Duration::ZERO,
             since: Instant::now(),
             frames: Vec::new(),
@@ -142,11 +147,12 @@ impl Worker {
             self.heard = Instant::now();
             self.check_seat()?;
         }
-        self.give_credit()?;
+        self.owe_credit()?;
         self.announcements();
         self.report(daemon);
         daemon.beat();
         let timeout = if self.seat.is_some() { Duration::from_millis(100) } else { HELLO };
+        let timeout = self.later.wait(Instant::now(), timeout);
         Ok(socket::wait([&self.intake.inlet, self.reporter.inlet()], timeout)?)
     }
 
@@ -197,7 +203,7 @@ impl Worker {
                     seat.enter();
                     self.work.unit(&seat.ring, &seat.slot, &mut self.plans, unit)?;
                 }
-                if self.work.done - self.credited >= CREDIT_BATCH {
+                if self.work.done - self.credited >= self.credit_batch {
                     self.give_credit()?;
                 }
             }
@@ -301,6 +307,15 @@ impl Worker {
         self.work = Work::default();
         self.plans = Plans::new(self.limits.clone());
         (self.credited, self.flushed, self.credited_flush) = (0, 0, 0);
+    }
+
+    /// The ventilator has more credit left than this: it does not wait.
+    fn owe_credit(&mut self) -> anyhow::Result<()> {
+        let now = Instant::now();
+        if self.credited != self.work.done || self.credited_flush != self.flushed {
+            self.later.note(now);
+        }
+        if self.later.due(now) { self.give_credit() } else { Ok(()) }
     }
 
     fn give_credit(&mut self) -> anyhow::Result<()> {
