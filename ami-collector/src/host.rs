@@ -163,7 +163,7 @@ impl Host {
         let now = now_ns();
         match message {
             ToCollector::Partial { epoch, flush, version: _, units } => {
-                let states = States::Came(self.frames.iter().skip(1).map(|f| f.to_vec()).collect());
+                let states = States::Came(self.frames.drain(1..).map(|f| f.to_vec()).collect());
                 self.builder.partial(epoch, flush, &units, states, now);
             }
             ToCollector::Epoch { epoch, host: _, decided } => {

@@ -1,9 +1,9 @@
 //! A socket that is received from, and the wait for several of them.
 //!
-//! libzmq makes system calls to say of a socket that nothing is there (three for each, and `zmq_poll`
-//! asks each twice), which costs a daemon with four of them more than its own work per heartbeat. Only
-//! the descriptor of a socket has to be asked: it is readable when libzmq has something to do for a
-//! socket of which all was received (the manual's ZMQ_FD, "edge-triggered").
+//! libzmq looks by system calls whether a socket has something, and `zmq_poll` lets it look at each socket
+//! before the wait and after it: sixty calls of a root for one heartbeat. Of a socket of which all was
+//! received only the descriptor has to be asked: it is readable once libzmq has something to do for it
+//! (ZMQ_FD in the manual of `zmq_getsockopt`).
 
 use std::cell::Cell;
 use std::os::fd::{AsRawFd, RawFd};

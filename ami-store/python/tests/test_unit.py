@@ -204,6 +204,15 @@ def test_a_subscription_drops_repetitions_only(fake):
     assert list(subscription) == [], "closed with the store"
 
 
+def test_a_header_that_is_not_one_object_is_an_error(fake):
+    for garbage in (b"", b"[1]", b"{} {}", b"{", b"\xff"):
+        server, directory = fake(lambda _: [b"[]"])
+        server.publish = [[b"g/a", garbage]]
+        with Store(directory) as store:
+            with pytest.raises(AmiError, match="'g/a' is not JSON"):
+                store.subscribe("g/a").next(timeout=30)
+
+
 def test_what_the_manager_is_asked(fake, tmp_path):
     server, directory = fake(lambda _: [dump({"versions": [], "graphs": [], "sources": []})])
     path = tmp_path / "g.json"
