@@ -79,7 +79,7 @@ fn member(config: &Config, stop: Arc<AtomicBool>) -> JoinHandle<Vec<(Announce, u
             if reporter.due() {
                 reporter.send(&daemon);
             }
-            std::thread::sleep(Duration::from_millis(5));
+            socket::wait([reporter.inlet()], Duration::from_millis(5)).unwrap();
         }
         seen
     })

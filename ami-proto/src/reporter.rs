@@ -86,7 +86,7 @@ impl Reporter {
         &self.announcements
     }
 
-    /// The next announcement, with the graph set's JSON.
+    /// The next announcement of those that were there at the last wait, with the graph set's JSON.
     pub fn announcement(&mut self) -> Option<(Announce, Vec<u8>)> {
         while self.announcements.receive(&mut self.frames).ok()? {
             match &self.frames[..] {
