@@ -219,9 +219,13 @@ impl HostBuilder {
             Err(unfit) => {
                 tracing::warn!(?unfit, "partial rejected");
                 self.counts.rejected += 1;
-                if let Unfit::All(_) = unfit {
-                    entry.clear();
-                    self.effects.push(Effect::Need(epoch, flush, Vec::new()));
+                match unfit {
+                    Unfit::New(_) => {}
+                    Unfit::Held(_) => entry.covered = units.iter().copied().collect(),
+                    Unfit::All(_) => {
+                        entry.clear();
+                        self.effects.push(Effect::Need(epoch, flush, Vec::new()));
+                    }
                 }
             }
         }

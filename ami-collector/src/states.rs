@@ -22,7 +22,9 @@ pub enum States {
 pub enum Unfit {
     /// The new ones, which cannot be read.
     New(String),
-    /// All: those held cannot be read, or they do not belong together. What was merged is half of it.
+    /// Those held, which cannot be read; the new ones have taken their place.
+    Held(String),
+    /// All: they do not belong together. What was merged is half of it.
     All(String),
 }
 
@@ -52,7 +54,13 @@ impl States {
             return Ok(());
         }
         let other = other.read().map_err(Unfit::New)?;
-        let mut merged = std::mem::take(self).read().map_err(Unfit::All)?;
+        let mut merged = match std::mem::take(self).read() {
+            Ok(held) => held,
+            Err(reason) => {
+                *self = States::Merged(other);
+                return Err(Unfit::Held(reason));
+            }
+        };
         merged.merge(other).map_err(|e| Unfit::All(e.to_string()))?;
         *self = States::Merged(merged);
         Ok(())

@@ -372,6 +372,8 @@ impl Worker {
     }
 
     fn leave(&mut self) {
+        // What is done need not be done again.
+        let _ = self.give_credit();
         if let Some(seat) = &self.seat {
             let _ = self.bye(seat.epoch, seat.lane, seat.generation);
         }

@@ -59,8 +59,9 @@ pub struct Args {
 pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let json = globals.json;
     if let Some([stage, from, to]) = args.relay.as_deref() {
-        let stage = chain::Stage::from_str(stage, true)
-            .map_err(|e| Failure::usage(format!("no relay: {e}"), "see `ami-ctl bench --help`"))?;
+        let stage = chain::Stage::from_str(stage, true).map_err(|e| {
+            Failure::usage(format!("no relay: {e}"), "one of worker, host, root, store")
+        })?;
         chain::relay(stage, from, to)?;
         return Ok(ExitCode::SUCCESS);
     }
