@@ -5,7 +5,6 @@
 
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -32,6 +31,12 @@ while True:
     time.sleep(0.05)
 "#;
 
+/// Copies a program by another process: a copy of our own may be open for writing in a child that
+/// a test beside this one forks just then, and what is open for writing cannot be run ("text file busy").
+fn install(from: &Path, to: &Path) {
+    assert!(Command::new("install").args([from, to]).status().unwrap().success());
+}
+
 /// A directory with `ami-ctl` and fake daemons beside it.
 struct Stage {
     dir: tempfile::TempDir,
@@ -40,11 +45,11 @@ struct Stage {
 impl Stage {
     fn new() -> Stage {
         let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
-        std::fs::copy(env!("CARGO_BIN_EXE_ami-ctl"), dir.path().join("ami-ctl")).unwrap();
+        install(Path::new(env!("CARGO_BIN_EXE_ami-ctl")), &dir.path().join("ami-ctl"));
+        let script = dir.path().join("daemon.py");
+        std::fs::write(&script, DAEMON).unwrap();
         for name in ["ami-ventilator", "ami-worker", "ami-collector", "ami-manager", "ami-store"] {
-            let path = dir.path().join(name);
-            std::fs::write(&path, DAEMON).unwrap();
-            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+            install(&script, &dir.path().join(name));
         }
         Stage { dir }
     }

@@ -294,7 +294,9 @@ fn another_user_is_told_what_to_do() {
     let writer = RingWriter::create(&dir.join("ring"), 1, &config()).unwrap();
     // The other user may not be able to reach the build directory.
     let program = dir.join("test");
-    std::fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
+    // By another process: what a child forked beside us has open for writing cannot be run.
+    let this = std::env::current_exe().unwrap();
+    assert!(Command::new("install").args([&this, &program]).status().unwrap().success());
     let mut command = Command::new(&program);
     command.args(["--exact", "role_nobody", "--nocapture"]).env(RING, writer.path());
     match command.uid(65534).gid(65534).current_dir("/").output() {

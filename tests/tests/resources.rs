@@ -83,10 +83,9 @@ fn as_nobody(name: &str, dir: &Path) -> Option<Command> {
         return None;
     }
     let copy = dir.join(name);
-    std::fs::copy(bin(name), &copy).unwrap();
-    for path in [dir, &copy] {
-        std::fs::set_permissions(path, PermissionsExt::from_mode(0o755)).unwrap();
-    }
+    // By another process: what a child forked beside us has open for writing cannot be run.
+    assert!(Command::new("install").args([&bin(name), &copy]).status().unwrap().success());
+    std::fs::set_permissions(dir, PermissionsExt::from_mode(0o755)).unwrap();
     let mut command = Command::new("setpriv");
     command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(copy);
     command.args(["--set", "metrics.port=-1"]);
