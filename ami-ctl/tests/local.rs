@@ -9,7 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// Says that it is ready, and appends its program's name to `$ORDER.up` then, to `$ORDER` when it is stopped.
+/// Appends its program's name to `$ORDER.up` before it says that it is ready (who hears that may kill
+/// it at once), to `$ORDER` when it is stopped.
 const DAEMON: &str = r#"#!/usr/bin/env python3
 import os, signal, socket, sys, time
 name = os.path.basename(sys.argv[0])
@@ -25,8 +26,8 @@ if os.environ.get("REFUSE") == name:
     print("INFO starting", "ERROR no such source", sep="\n", file=sys.stderr)
     sys.exit(2)
 notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-notify.sendto(b"READY=1\nSTATUS=up", os.environ["NOTIFY_SOCKET"])
 note(os.environ["ORDER"] + ".up")
+notify.sendto(b"READY=1\nSTATUS=up", os.environ["NOTIFY_SOCKET"])
 while True:
     time.sleep(0.05)
 "#;
