@@ -3,6 +3,7 @@
 use crate::environment;
 use crate::failure::Failure;
 use crate::supervisor::Exit;
+use ami_proto::memory::KEEP_FREED;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::os::unix::net::UnixDatagram;
@@ -88,8 +89,10 @@ impl Process {
         self.log_start = log.metadata()?.len();
         // What a former life said is not this one's readiness.
         while self.notify.recv(&mut [0; 512]).is_ok() {}
+        let (allocator, keep_freed) = KEEP_FREED;
         let child = Command::new(&self.launch.binary)
             .args(&self.launch.arguments)
+            .env(allocator, std::env::var_os(allocator).unwrap_or_else(|| keep_freed.into()))
             .env("AMI_EXIT_WITH_PARENT", "1")
             .env("NOTIFY_SOCKET", &self.notify_path)
             .env_remove("WATCHDOG_USEC")

@@ -11,6 +11,7 @@ pub mod random;
 pub mod shows;
 
 use ami_proto::endpoint::Endpoint;
+use ami_proto::memory::KEEP_FREED;
 use client::{Feature, Subscriber, request};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -169,6 +170,7 @@ impl System {
         }
         let child = child
             .env("AMI_EXIT_WITH_PARENT", "1")
+            .env(KEEP_FREED.0, KEEP_FREED.1)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
