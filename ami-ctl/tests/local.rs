@@ -22,6 +22,7 @@ def stop(*_):
     os._exit(0)
 signal.signal(signal.SIGTERM, stop)
 assert os.environ["AMI_EXIT_WITH_PARENT"] == "1"
+assert "trim_threshold" in os.environ["GLIBC_TUNABLES"]
 if os.environ.get("REFUSE") == name:
     print("INFO starting", "ERROR no such source", sep="\n", file=sys.stderr)
     sys.exit(2)
@@ -72,6 +73,7 @@ impl Stage {
             .args(arguments)
             .env("ORDER", self.order())
             .env_remove("AMI_RUN_DIR")
+            .env_remove("GLIBC_TUNABLES")
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         command
