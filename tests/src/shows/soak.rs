@@ -2,7 +2,6 @@
 
 use super::{Report, memory, mib};
 use crate::{System, until_within};
-use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -37,17 +36,6 @@ fn least(system: &System) -> Vec<(String, u64)> {
     least
 }
 
-/// Makes all queues as long as a pause makes them that the system itself does not: daemons keep the memory
-/// ([`KEEP_FREED`](ami_proto::memory::KEEP_FREED)), so a pause that came later would be taken for growth.
-fn pause_each(system: &System) {
-    for member in system.members() {
-        system.signal(&member, Signal::STOP);
-        std::thread::sleep(Duration::from_millis(200));
-        system.signal(&member, Signal::CONT);
-        std::thread::sleep(Duration::from_millis(200));
-    }
-}
-
 /// Runs so many heartbeats, so many per second; `slack` is what memory may grow beside 2 % after the first
 /// tenth, bytes.
 pub fn run(heartbeats: u64, pace: u64, slack: u64) -> Report {
@@ -69,18 +57,16 @@ pub fn run(heartbeats: u64, pace: u64, slack: u64) -> Report {
     // Seldom, a hundred times in all: requests, each over a connection of its own, are no part of what is
     // measured, and the allocator of who answers takes two thousand of them to settle.
     let pause = Duration::from_millis(10 * events / pace);
-    let reach = |events: u64| {
+    let reached = |events: u64| {
         until_within(most, "progress", || {
             std::thread::sleep(pause);
             (system.metric("root", "ami_events_total")? >= events as f64).then_some(())
         });
-    };
-    reach(events / 100);
-    pause_each(&system);
-    let [before, half, after] = [events / 10, events / 2, events].map(|events| {
-        reach(events);
         least(&system)
-    });
+    };
+    let before = reached(events / 10);
+    let half = reached(events / 2);
+    let after = reached(events);
     let seconds = start.elapsed().as_secs_f64();
     let mut report =
         Report::with_head(&["daemon", "after a tenth, MiB", "after half", "at the end", "growth"]);
