@@ -74,6 +74,7 @@ pub mod params;
 pub mod partial;
 pub mod plan;
 mod planner;
+#[path = "root/published.rs"]
 pub mod published;
 pub mod root;
 mod rows;

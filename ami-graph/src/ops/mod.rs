@@ -16,6 +16,7 @@ mod count;
 mod covariance;
 mod edge;
 mod ewma;
+#[path = "flow/expr.rs"]
 mod expr;
 mod extreme;
 mod fit_line;
