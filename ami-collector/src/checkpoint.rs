@@ -12,7 +12,7 @@
 
 use crate::frames::{Ready, Saved};
 use crate::root_builder::RootBuilder;
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use ami_proto::codec;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -1,6 +1,6 @@
 //! The fields of all hosts, by which the root plans. Pure.
 
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use std::collections::HashSet;
 
 /// Each name once, as the first host has it that has it; a name that is an alias of an earlier
@@ -23,8 +23,8 @@ pub fn of_all<'a>(hosts: impl Iterator<Item = &'a Schema>) -> Schema {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ami_graph::schema::{Field, Kind};
-    use ami_graph::value::DType;
+    use ami_graph::data::schema::{Field, Kind};
+    use ami_graph::data::value::DType;
 
     fn schema(fields: &[(&str, DType, &[&str])]) -> Schema {
         let field = |&(name, dtype, aliases): &(&str, DType, &[&str])| Field {

@@ -1,7 +1,7 @@
 //! Heartbeats of all hosts: what belongs together, who has contributed, when one is due. Pure.
 
-use ami_graph::partial::Partial;
-use ami_graph::published::Truth;
+use ami_graph::data::frame::Truth;
+use ami_graph::wire::partial::Partial;
 use ami_proto::ventilator_to_worker::StepValues;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};

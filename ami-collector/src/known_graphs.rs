@@ -1,7 +1,7 @@
 //! Graph sets that the root knows, by version. Bounded: those learnt first are forgotten first, and asked
 //! for again when a flush needs one. So neither many edits nor forged sets can keep a real one out. Pure.
 
-use ami_graph::spec::GraphSet;
+use ami_graph::graph::spec::GraphSet;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! Result messages: topic, JSON header, one raw buffer per array, as clients get them.
 
 use crate::frames::Ready;
-use ami_graph::published::{Published, ScalarOrText, Truth};
-use ami_graph::value::{Array, Scalar};
+use ami_graph::data::frame::Truth;
+use ami_graph::data::value::{Array, Scalar};
+use ami_graph::root::published::{Published, ScalarOrText};
 use ami_proto::socket::Frame;
 use serde::{Serialize, Serializer};
 use std::collections::{BTreeMap, BTreeSet};

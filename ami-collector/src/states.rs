@@ -3,7 +3,7 @@
 //! Most flushes are the work of one worker. To read their states and to write them again would be most
 //! of what a host collector does before the root has them.
 
-use ami_graph::partial::Partial;
+use ami_graph::wire::partial::Partial;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, Default)]

@@ -1,6 +1,6 @@
 //! Arrays of features: numbers out of raw buffers, `.npy` files.
 
-use ami_graph::value::DType;
+use ami_graph::data::value::DType;
 use std::io::Write;
 
 /// One array of a feature: name, type, shape, and the bytes as they came.

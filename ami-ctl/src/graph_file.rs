@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use ami_graph::error::SpecError;
-use ami_graph::spec::{GraphSpec, MAX_TEXT};
+use ami_graph::graph::spec::{GraphSpec, MAX_TEXT};
 use serde_json::Value;
 use std::io::Read;
 use std::path::Path;

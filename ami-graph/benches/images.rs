@@ -3,13 +3,13 @@
 //!
 //! `cargo bench -p ami-graph --bench images`; an iteration is an image, an item a pixel.
 
-use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
-use ami_graph::limits::Limits;
+use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::{Array, DType};
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::spec::{GraphSet, GraphSpec};
-use ami_graph::value::{Array, DType};
+use ami_graph::plan::limits::Limits;
+use ami_graph::worker::WorkerStage;
 use divan::Bencher;
 use divan::counter::ItemsCount;
 use std::sync::{Arc, LazyLock};

@@ -2,13 +2,13 @@
 //!
 //! `cargo bench -p ami-graph --bench plan`; an iteration is the whole graph.
 
-use ami_graph::limits::Limits;
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::DType;
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
+use ami_graph::plan::limits::Limits;
 use ami_graph::root::RootStage;
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::spec::{GraphSet, GraphSpec};
-use ami_graph::value::DType;
+use ami_graph::worker::WorkerStage;
 use serde_json::{Map, json};
 use std::sync::Arc;
 

@@ -2,13 +2,13 @@
 //!
 //! `cargo bench -p ami-graph --bench stage`; an iteration is a unit, 4096 events or 4 frames.
 
-use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
-use ami_graph::limits::Limits;
+use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::DType;
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::spec::{GraphSet, GraphSpec};
-use ami_graph::value::DType;
+use ami_graph::plan::limits::Limits;
+use ami_graph::worker::WorkerStage;
 use divan::Bencher;
 use divan::counter::{BytesCount, ItemsCount};
 use std::sync::{Arc, LazyLock};

@@ -6,14 +6,33 @@
 //!                      **ami-graph** (engine of both)
 //! ```
 //!
-//! A graph is JSON ([`spec`]). A [`Plan`](plan::Plan) cuts it in two: what is computed from events
-//! runs on workers ([`run`]), what is computed from results runs at the root ([`root`]), and
-//! [`Partial`](partial::Partial)s carry merged states from the one to the other.
+//! A graph is JSON ([`graph::spec`]). A [`Plan`](plan::Plan) cuts it in two: what is computed from events
+//! runs on workers ([`worker`]), what is computed from results runs at the root ([`root`]), and
+//! [`Partial`](wire::partial::Partial)s carry merged states from the one to the other.
+//!
+//! Wings, from the ground up; imports go down only (`tests/tests/architecture.rs`):
+//!
+//! | wing | what |
+//! |---|---|
+//! | [`data`] | what flows: values, types, batches of events in columns |
+//! | [`expr`] | the expression language |
+//! | `merge` | states that merge: sums, moments, bins, values by key |
+//! | [`op`] | what an operation is |
+//! | [`ops`] | the table of operations and the operations, in families |
+//! | [`graph`] | what people write, and its checks |
+//! | [`plan`] | the cut into stages, costs, identity |
+//! | [`wire`] | partials and their bytes |
+//! | [`worker`], [`root`] | the two stages |
 //!
 //! ```
-//! use ami_graph::batch::{Batch, Column};
-//! use ami_graph::{limits::Limits, plan::Plan, root::*, run::WorkerStage, spec::*, value::*};
-//! use ami_graph::schema::{Field, Kind, Schema};
+//! use ami_graph::data::batch::{Batch, Column};
+//! use ami_graph::plan::limits::Limits;
+//! use ami_graph::plan::Plan;
+//! use ami_graph::root::*;
+//! use ami_graph::worker::WorkerStage;
+//! use ami_graph::graph::spec::*;
+//! use ami_graph::data::value::*;
+//! use ami_graph::data::schema::{Field, Kind, Schema};
 //! use std::sync::Arc;
 //!
 //! let spec = GraphSpec::parse(r#"{"name": "g", "nodes": {"m": {"op": "mean", "in": "x"}}}"#)?;
@@ -35,63 +54,14 @@
 //! # Ok::<(), ami_graph::error::SpecError>(())
 //! ```
 
-pub mod access;
-mod accumulate;
-pub mod bands;
-mod base64;
-pub mod batch;
-mod buckets;
-mod buffer;
-mod cast;
-mod cell;
-mod cells;
-pub mod column;
-mod comatrix;
-mod comoments;
-mod compensated;
-mod cost;
-mod decay;
-mod detector;
-mod dyadic;
-mod each;
+pub mod data;
 pub mod error;
 pub mod expr;
-pub mod files;
-mod graph;
-mod grid;
-mod identity;
-pub mod inputs;
-mod items;
-mod json_schema;
-mod keyed;
-mod ledger;
-pub mod limits;
-pub mod lists;
-mod moments;
+pub mod graph;
+mod merge;
+pub mod op;
 pub mod ops;
-mod pairs;
-pub mod params;
-pub mod partial;
 pub mod plan;
-mod planner;
-#[path = "root/published.rs"]
-pub mod published;
 pub mod root;
-mod rows;
-pub mod run;
-pub mod schema;
-mod signature;
-mod slicing;
-mod slot;
-pub mod spec;
-mod stage;
-pub mod state;
-mod statistic;
-mod tally;
-mod total;
-pub mod types;
-pub mod value;
-mod view;
-pub mod window;
-mod windowed;
 pub mod wire;
+pub mod worker;

@@ -4,9 +4,9 @@
 
 mod support;
 
-use ami_graph::partial::Partial;
 use ami_graph::plan::Plan;
 use ami_graph::root::{Published, RootStage};
+use ami_graph::wire::partial::Partial;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use support::*;

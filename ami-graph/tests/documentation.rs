@@ -4,11 +4,12 @@
 
 mod support;
 
-use ami_graph::files::{Files, MARK};
-use ami_graph::ops::{Class, OPS, markdown};
-use ami_graph::schema::Schema;
-use ami_graph::spec::GraphSpec;
-use ami_graph::value::DType;
+use ami_graph::data::files::{Files, MARK};
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::DType;
+use ami_graph::graph::spec::GraphSpec;
+use ami_graph::op::doc::Class;
+use ami_graph::ops::{OPS, markdown};
 use serde_json::{Value as Json, json};
 use support::*;
 

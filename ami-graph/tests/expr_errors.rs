@@ -3,11 +3,13 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use ami_graph::batch::{ArrayRef, Column, Dims};
-use ami_graph::column::{EventErrors, OwnedColumn};
-use ami_graph::expr::{Expr, Labels, MAX_DEPTH};
-use ami_graph::types::Type;
-use ami_graph::value::{DType, Scalar, Value};
+use ami_graph::data::batch::{ArrayRef, Column, Dims};
+use ami_graph::data::owned_column::{EventErrors, OwnedColumn};
+use ami_graph::data::schema::Labels;
+use ami_graph::data::types::Type;
+use ami_graph::data::value::{DType, Scalar, Value};
+use ami_graph::expr::Expr;
+use ami_graph::expr::error::MAX_DEPTH;
 
 fn inputs() -> Vec<(String, Type)> {
     [

@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use ami_graph::batch::{ArrayRef, Column, Dims};
-use ami_graph::column::{EventErrors, OwnedColumn};
+use ami_graph::data::batch::{ArrayRef, Column, Dims};
+use ami_graph::data::owned_column::{EventErrors, OwnedColumn};
+use ami_graph::data::types::Type;
+use ami_graph::data::value::DType;
 use ami_graph::expr::{Expr, FUNCTIONS};
-use ami_graph::types::Type;
-use ami_graph::value::DType;
 use proptest::prelude::*;
 
 /// One event: x, k and a trace; each may be absent.

@@ -3,11 +3,11 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use ami_graph::batch::{ArrayRef, Column, Dims};
-use ami_graph::column::{EventErrors, OwnedColumn};
+use ami_graph::data::batch::{ArrayRef, Column, Dims};
+use ami_graph::data::owned_column::{EventErrors, OwnedColumn};
+use ami_graph::data::types::Type;
+use ami_graph::data::value::{Array, DType, Scalar, Value};
 use ami_graph::expr::Expr;
-use ami_graph::types::Type;
-use ami_graph::value::{Array, DType, Scalar, Value};
 use serde_json::Value as Json;
 use std::collections::HashMap;
 

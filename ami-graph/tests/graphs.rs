@@ -4,16 +4,17 @@
 
 mod support;
 
-use ami_graph::limits::Limits;
-use ami_graph::ops::{Class, Form, OPS, ops_json};
-use ami_graph::partial::Partial;
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::{DType, Scalar, Value};
+use ami_graph::graph::spec::{GraphSet, GraphSpec, VersionedGraph};
+use ami_graph::op::doc::{Class, Form};
+use ami_graph::ops::{OPS, ops_json};
+use ami_graph::plan::described::Stage;
+use ami_graph::plan::limits::Limits;
 use ami_graph::plan::{Plan, check};
-use ami_graph::published::Stage;
 use ami_graph::root::RootStage;
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::Schema;
-use ami_graph::spec::{GraphSet, GraphSpec, VersionedGraph};
-use ami_graph::value::{DType, Scalar, Value};
+use ami_graph::wire::partial::Partial;
+use ami_graph::worker::WorkerStage;
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -554,7 +555,7 @@ fn costs_are_measured_with_the_clock_given() {
 
 #[test]
 fn held_fields_are_constant_columns() {
-    use ami_graph::batch::{Batch, Column};
+    use ami_graph::data::batch::{Batch, Column};
     let mut schema = Schema::default();
     schema.fields.push(field("motor", DType::F64, None, 0));
     schema.fields.push(field("x", DType::I32, None, 0));
@@ -598,16 +599,16 @@ fn sums_of_integers_are_exact_beyond_their_type() {
         schema,
     );
     let big = [u64::MAX, u64::MAX, u64::MAX - 1];
-    let image = ami_graph::value::Array::from_elements(&[2], &[u64::MAX, 1]);
+    let image = ami_graph::data::value::Array::from_elements(&[2], &[u64::MAX, 1]);
     let images = vec![Some(image); 3];
     let close = |n: usize| {
         let mut worker = WorkerStage::new(plan.clone());
-        worker.absorb(&ami_graph::batch::Batch {
+        worker.absorb(&ami_graph::data::batch::Batch {
             host: 0,
             first_sequence: 0,
             timestamps: &[1, 2, 3][..n],
             columns: vec![
-                ami_graph::batch::Column::Scalars {
+                ami_graph::data::batch::Column::Scalars {
                     dtype: DType::U64,
                     data: bytemuck::cast_slice(&big[..n]),
                     present: None,

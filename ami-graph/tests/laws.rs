@@ -6,12 +6,13 @@
 
 mod support;
 
-use ami_graph::ops::{Class, OPS};
-use ami_graph::partial::Partial;
+use ami_graph::data::value::{DType, Value};
+use ami_graph::op::doc::Class;
+use ami_graph::ops::OPS;
 use ami_graph::plan::Plan;
 use ami_graph::root::{Published, RootStage};
-use ami_graph::run::WorkerStage;
-use ami_graph::value::{DType, Value};
+use ami_graph::wire::partial::Partial;
+use ami_graph::worker::WorkerStage;
 use proptest::prelude::*;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;

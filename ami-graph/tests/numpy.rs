@@ -4,13 +4,14 @@
 
 mod support;
 
-use ami_graph::batch::{Batch, Column};
-use ami_graph::files::Files;
-use ami_graph::ops::{Class, OPS};
+use ami_graph::data::batch::{Batch, Column};
+use ami_graph::data::files::Files;
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::{Array, DType, Value};
+use ami_graph::op::doc::Class;
+use ami_graph::ops::OPS;
 use ami_graph::root::RootStage;
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::Schema;
-use ami_graph::value::{Array, DType, Value};
+use ami_graph::worker::WorkerStage;
 use serde_json::{Value as Json, json};
 use std::collections::BTreeSet;
 use support::*;

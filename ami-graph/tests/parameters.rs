@@ -4,8 +4,9 @@
 
 mod support;
 
-use ami_graph::files::Files;
-use ami_graph::ops::{OPS, OpDoc, ParamDoc};
+use ami_graph::data::files::Files;
+use ami_graph::op::doc::{OpDoc, ParamDoc};
+use ami_graph::ops::OPS;
 use serde_json::{Value as Json, json};
 use support::*;
 

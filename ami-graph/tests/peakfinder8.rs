@@ -4,12 +4,12 @@
 
 mod support;
 
-use ami_graph::batch::{Batch, Column};
-use ami_graph::files::Files;
+use ami_graph::data::batch::{Batch, Column};
+use ami_graph::data::files::Files;
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::{Array, DType};
 use ami_graph::root::{Published, RootStage};
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::Schema;
-use ami_graph::value::{Array, DType};
+use ami_graph::worker::WorkerStage;
 use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;

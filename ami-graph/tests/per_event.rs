@@ -4,12 +4,13 @@
 
 mod support;
 
-use ami_graph::batch::{Batch, Column};
-use ami_graph::ops::{Class, Form, OPS};
+use ami_graph::data::batch::{Batch, Column};
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::{Array, DType, Value};
+use ami_graph::op::doc::{Class, Form};
+use ami_graph::ops::OPS;
 use ami_graph::root::{Published, RootStage};
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::Schema;
-use ami_graph::value::{Array, DType, Value};
+use ami_graph::worker::WorkerStage;
 use serde_json::{Value as Json, json};
 use support::*;
 
@@ -307,7 +308,7 @@ fn arrays_texts_and_constants_are_routed_too() {
     let all = routed(node, &["value"], &events);
     assert_eq!(all[0], [[0.5; 6], [2.0; 6]].concat());
     let mut schema = schema();
-    schema.fields.push(field("state", ami_graph::value::DType::Str, None, 0));
+    schema.fields.push(field("state", ami_graph::data::value::DType::Str, None, 0));
     let graph = json!({"name": "g", "nodes": {"n": {"op": "select",
         "in": {"s": "state"}, "cases": [{"when": "s == 'on'", "out": {"value": "s"}}]}}});
     let plan = plan_with(&graph.to_string(), schema);
@@ -315,7 +316,7 @@ fn arrays_texts_and_constants_are_routed_too() {
     let texts = Column::Strings(vec![Some("on"), Some("off"), None]);
     let mut columns = vec![Column::Absent; 4];
     columns.push(texts);
-    let mut worker = ami_graph::run::WorkerStage::new(plan.clone());
+    let mut worker = ami_graph::worker::WorkerStage::new(plan.clone());
     worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &[1, 2, 3], columns });
     let published = RootStage::new(plan).close(&frame(1, 3), worker.take());
     assert_eq!(output(&published, "g/n", "value"), Value::Str("on".into()));

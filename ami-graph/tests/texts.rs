@@ -4,12 +4,12 @@
 
 mod support;
 
-use ami_graph::batch::{Batch, Column};
+use ami_graph::data::batch::{Batch, Column};
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::{Array, DType, Value};
 use ami_graph::plan::Plan;
 use ami_graph::root::{Published, RootStage};
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::Schema;
-use ami_graph::value::{Array, DType, Value};
+use ami_graph::worker::WorkerStage;
 use serde_json::{Value as Json, json};
 use std::sync::Arc;
 use support::*;
@@ -62,7 +62,7 @@ fn published(nodes: Json, workers: usize) -> Vec<Published> {
 }
 
 fn close(plan: &Arc<Plan>, stages: Vec<WorkerStage>) -> Vec<Published> {
-    let mut merged = ami_graph::partial::Partial::empty();
+    let mut merged = ami_graph::wire::partial::Partial::empty();
     for mut stage in stages.into_iter().rev() {
         merged.merge(carried(stage.take())).unwrap();
     }

@@ -5,11 +5,11 @@
 
 mod support;
 
-use ami_graph::batch::Batch;
+use ami_graph::data::batch::Batch;
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::{Array, DType};
 use ami_graph::root::RootStage;
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::Schema;
-use ami_graph::value::{Array, DType};
+use ami_graph::worker::WorkerStage;
 use support::*;
 
 const SAMPLES: usize = 200;

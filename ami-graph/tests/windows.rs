@@ -4,9 +4,9 @@
 
 mod support;
 
-use ami_graph::partial::Partial;
 use ami_graph::plan::Plan;
 use ami_graph::root::{Frame, Published, RootStage, Truth};
+use ami_graph::wire::partial::Partial;
 use proptest::prelude::*;
 use serde_json::json;
 use std::sync::Arc;

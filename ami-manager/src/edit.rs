@@ -9,9 +9,9 @@ use crate::commands::{refusal, short};
 use crate::files;
 use crate::history::{Entry, History, utc};
 use crate::validate::{Strictness, World};
+use ami_graph::data::files::Files;
 use ami_graph::error::{SpecError, nearest};
-use ami_graph::files::Files;
-use ami_graph::spec::{GraphSet, GraphSpec, VersionedGraph};
+use ami_graph::graph::spec::{GraphSet, GraphSpec, VersionedGraph};
 use ami_proto::ctl_to_manager::{Command, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -6,9 +6,9 @@
 //! the bytes it names; without it the file is read anew.
 
 use crate::validate::World;
+use ami_graph::data::files::{Files, MARK};
 use ami_graph::error::{Fault, SpecError};
-use ami_graph::files::{Files, MARK};
-use ami_graph::spec::GraphSpec;
+use ami_graph::graph::spec::GraphSpec;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;

@@ -1,6 +1,6 @@
 //! Who changed what, when: every version of every graph, and the graph set that follows from it.
 
-use ami_graph::spec::{GraphSet, VersionedGraph};
+use ami_graph::graph::spec::{GraphSet, VersionedGraph};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Who is there: the last report of every member, and what follows from it.
 
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use ami_proto::member_to_manager::{Report, Role};
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,10 +1,10 @@
 //! Whether a graph set can run: asked of the engine, for every schema that a host has on offer.
 
+use ami_graph::data::schema::Schema;
 use ami_graph::error::SpecError;
-use ami_graph::limits::Limits;
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
+use ami_graph::plan::limits::Limits;
 use ami_graph::plan::{self, Plan};
-use ami_graph::schema::Schema;
-use ami_graph::spec::{GraphSet, GraphSpec};
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};

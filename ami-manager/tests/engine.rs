@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use ami_graph::limits::Limits;
-use ami_graph::schema::Schema;
-use ami_graph::spec::{GraphSet, GraphSpec};
+use ami_graph::data::schema::Schema;
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
+use ami_graph::plan::limits::Limits;
 use ami_manager::validate::{Engine, Strictness, Verdict, World, verdict};
 use std::sync::Arc;
 

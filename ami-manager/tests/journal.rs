@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use ami_graph::spec::{GraphSpec, VersionedGraph};
+use ami_graph::graph::spec::{GraphSpec, VersionedGraph};
 use ami_manager::history::{Entry, History, Record};
 use ami_manager::journal::{Journal, JournalError, line};
 use std::collections::BTreeMap;

@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+use ami_graph::data::schema::Schema;
 use ami_graph::error::SpecError;
-use ami_graph::schema::Schema;
-use ami_graph::spec::{GraphSet, GraphSpec};
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_manager::history::{History, Record};
 use ami_manager::state::{Client, Effect, Input, JournalHealth, Start, State};
 use ami_manager::validate::World;

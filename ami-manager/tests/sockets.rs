@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-use ami_graph::spec::GraphSet;
+use ami_graph::graph::spec::GraphSet;
 use ami_manager::run;
 use ami_proto::codec;
 use ami_proto::config::Config;

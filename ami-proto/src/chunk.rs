@@ -20,7 +20,7 @@ pub use placed::{HeapArena, Placed};
 pub use view::{ChunkError, ChunkView, Spans};
 pub use writer::{ChunkWriter, Sealed, Staging};
 
-use ami_graph::value::{DType, MAX_RANK};
+use ami_graph::data::value::{DType, MAX_RANK};
 
 /// Where chunks put their bytes: the ring, or memory in tests.
 pub trait Arena {

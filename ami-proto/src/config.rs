@@ -231,10 +231,10 @@ impl Config {
 
     /// What a graph set may take; the same for every member, so that they agree. A quarter of a
     /// member's memory: beside a state there are its copies on the way and while they are merged.
-    pub fn limits(&self) -> ami_graph::limits::Limits {
+    pub fn limits(&self) -> ami_graph::plan::limits::Limits {
         let members = [self.worker.memory_max, self.collector.memory_max, self.root.memory_max];
         let least = members.into_iter().min().unwrap_or(u64::MAX);
-        ami_graph::limits::Limits {
+        ami_graph::plan::limits::Limits {
             state_bytes: self.manager.state_bytes.min(least / 4),
             period_ns: self.period_ns(),
             ..Default::default()

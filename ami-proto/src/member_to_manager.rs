@@ -1,7 +1,7 @@
 //! Every member → manager: PUSH of reports, once a second and when something changed. A manager
 //! that does not read costs nothing: reports are dropped then.
 
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use serde::{Deserialize, Serialize};
 
 /// What a daemon is.

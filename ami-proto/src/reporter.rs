@@ -7,7 +7,7 @@ use crate::endpoint::Endpoint;
 use crate::manager_to_members::Announce;
 use crate::member_to_manager::{NodeErrors, Prepared, Report, Role};
 use crate::socket::{self, Inlet, Queue, Socket};
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use std::time::{Duration, Instant};
 
 /// How often a member reports when nothing changes.

@@ -2,7 +2,7 @@
 
 use crate::ids::{Conditions, Key, Progress, Taken};
 use crate::ventilator_to_worker::Context;
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -3,7 +3,7 @@
 use crate::ids::Progress;
 use crate::to_collector::Manifest;
 use crate::ventilator_to_worker::Context;
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use serde::{Deserialize, Serialize};
 
 /// One message to the root.

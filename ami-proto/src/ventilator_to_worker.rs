@@ -4,8 +4,8 @@
 use crate::chunk::Placed;
 use crate::ids::{Conditions, Key};
 use crate::transition::TransitionKind;
-use ami_graph::schema::{Held, Schema};
-use ami_graph::value::Value;
+use ami_graph::data::schema::{Held, Schema};
+use ami_graph::data::value::Value;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -1,8 +1,8 @@
 //! Golden frames: the bytes of one message of each kind, as recorded. When one differs, the protocol
 //! has changed: raise `PROTOCOL_VERSION`, run with `AMI_RECORD_GOLDEN=1` and look at the difference.
 
-use ami_graph::schema::{Field, Held, Kind, Schema};
-use ami_graph::value::{DType, Scalar, Value};
+use ami_graph::data::schema::{Field, Held, Kind, Schema};
+use ami_graph::data::value::{DType, Scalar, Value};
 use ami_proto::codec::{self, PROTOCOL_VERSION};
 use ami_proto::ids::{Conditions, Key, Progress, Taken};
 use ami_proto::manager_to_members::{Announce, Phase};

@@ -6,7 +6,7 @@
 //! watermark is forgotten, nothing else ever is.
 
 use crate::quarantine::Poisonous;
-use ami_graph::schema::{Held, Schema};
+use ami_graph::data::schema::{Held, Schema};
 use ami_proto::chunk::Sealed;
 use ami_proto::ids::{Conditions, Key, Progress, Taken};
 use ami_proto::to_collector::{Manifest, ToCollector};

@@ -6,7 +6,7 @@
 //! Both are written before what they speak of is handed on, so an event that neither counts was
 //! seen by nobody, and the next life takes it again.
 
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use ami_proto::codec;
 use ami_proto::ids::Progress;
 use ami_proto::to_collector::Manifest;

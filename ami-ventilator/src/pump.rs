@@ -13,7 +13,7 @@ use crate::flow::Flow;
 use crate::source::{Next, Source};
 use crate::thin::Thinner;
 use crate::timeline::{Place, Timeline};
-use ami_graph::schema::{Held, Schema};
+use ami_graph::data::schema::{Held, Schema};
 use ami_proto::chunk::Staging;
 use ami_proto::ids::{Conditions, Key};
 use ami_proto::transition::TransitionKind;

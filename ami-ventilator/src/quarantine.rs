@@ -3,7 +3,7 @@
 use crate::source::Transition;
 use crate::sources::url::Epoch;
 use crate::sources::xtc2::Xtc2Writer;
-use ami_graph::schema::{Held, Schema};
+use ami_graph::data::schema::{Held, Schema};
 use ami_proto::chunk::ChunkView;
 use ami_proto::transition::TransitionKind;
 use ami_proto::ventilator_to_worker::{Context, Descriptor};

@@ -7,7 +7,7 @@
 use crate::source::Transition;
 use crate::sources::url::Epoch;
 use crate::sources::xtc2::Xtc2Writer;
-use ami_graph::schema::{Held, Schema};
+use ami_graph::data::schema::{Held, Schema};
 use ami_proto::chunk::ChunkView;
 use ami_proto::codec;
 use ami_proto::config::Config;
@@ -248,7 +248,7 @@ impl Recorder {
             self.begun = true;
             self.written.clear();
         }
-        let new = |(k, v): &(&u32, &ami_graph::value::Value)| self.written.get(k) != Some(v);
+        let new = |(k, v): &(&u32, &ami_graph::data::value::Value)| self.written.get(k) != Some(v);
         let held: Vec<_> = context.held.iter().filter(new).map(|(k, v)| (*k, v.clone())).collect();
         let run = (kind == TransitionKind::BeginRun).then_some(context.conditions.run);
         self.written.extend(held.iter().cloned());

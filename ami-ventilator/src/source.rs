@@ -3,8 +3,8 @@
 //! A source says what comes next without taking it; the ventilator decides (is the time sane, does a
 //! heartbeat end here, is there room) and only then has the source write events into the open chunk.
 
-use ami_graph::schema::Schema;
-use ami_graph::value::Value;
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::Value;
 use ami_proto::chunk::ChunkWriter;
 use ami_proto::transition::TransitionKind;
 use std::sync::Arc;

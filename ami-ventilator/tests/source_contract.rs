@@ -4,9 +4,9 @@
 // A failed unwrap is a failed test, also in a helper.
 #![allow(clippy::unwrap_used)]
 
-use ami_graph::batch::Column;
-use ami_graph::schema::{Field, Held, Kind, Schema};
-use ami_graph::value::{DType, Scalar, Value};
+use ami_graph::data::batch::Column;
+use ami_graph::data::schema::{Field, Held, Kind, Schema};
+use ami_graph::data::value::{DType, Scalar, Value};
 use ami_proto::chunk::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
 use ami_proto::transition::TransitionKind;
 use ami_ventilator::source::{Next, Source, Transition, Written};

@@ -4,11 +4,11 @@
 
 use crate::plans::Plans;
 use crate::work::Work;
-use ami_graph::limits::Limits;
+use ami_graph::data::schema::{Field, Held, Kind, Schema};
+use ami_graph::data::value::DType;
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
-use ami_graph::schema::{Field, Held, Kind, Schema};
-use ami_graph::spec::{GraphSet, GraphSpec};
-use ami_graph::value::DType;
+use ami_graph::plan::limits::Limits;
 use ami_proto::chunk::{Arena, ChunkWriter, Staging};
 use ami_proto::codec;
 use ami_proto::ids::Conditions;

@@ -1,9 +1,9 @@
 //! What a lane was told: schemas, graphs, contexts; and the plans compiled from them.
 
-use ami_graph::limits::Limits;
+use ami_graph::data::schema::{Held, Schema};
+use ami_graph::graph::spec::GraphSet;
 use ami_graph::plan::Plan;
-use ami_graph::schema::{Held, Schema};
-use ami_graph::spec::GraphSet;
+use ami_graph::plan::limits::Limits;
 use ami_proto::ids::Conditions;
 use ami_proto::ventilator_to_worker::Context;
 use std::collections::BTreeMap;

@@ -2,10 +2,10 @@
 //! their own.
 
 use crate::plans::{Plans, Seen};
-use ami_graph::lists::Lists;
-use ami_graph::partial::Partial;
+use ami_graph::data::reused_lists::Lists;
 use ami_graph::plan::Plan;
-use ami_graph::run::WorkerStage;
+use ami_graph::wire::partial::Partial;
+use ami_graph::worker::WorkerStage;
 use ami_proto::chunk::ChunkView;
 use ami_proto::ventilator_to_worker::Descriptor;
 use ami_shm::{LaneSlot, RingReader};

@@ -3,8 +3,8 @@
 use crate::lane::{Intake, Seat};
 use crate::plans::Plans;
 use crate::work::{Done, Work, WorkError};
-use ami_graph::limits::Limits;
-use ami_graph::spec::GraphSet;
+use ami_graph::graph::spec::GraphSet;
+use ami_graph::plan::limits::Limits;
 use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::daemon::{Daemon, now_ns, pin};

@@ -6,17 +6,17 @@ mod samples;
 use crate::chaos::garbage;
 use ami_collector::checkpoint;
 use ami_collector::state_file::StateFile;
+use ami_graph::data::bytes;
+use ami_graph::data::frame::Frame;
+use ami_graph::data::types::Type;
+use ami_graph::data::value::DType;
 use ami_graph::expr::Expr;
-use ami_graph::limits::Limits;
-use ami_graph::partial::Partial;
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
-use ami_graph::published::Frame;
+use ami_graph::plan::limits::Limits;
 use ami_graph::root::RootStage;
-use ami_graph::run::WorkerStage;
-use ami_graph::spec::{GraphSet, GraphSpec};
-use ami_graph::types::Type;
-use ami_graph::value::DType;
-use ami_graph::wire;
+use ami_graph::wire::partial::Partial;
+use ami_graph::worker::WorkerStage;
 use ami_proto::chunk::{ChunkView, Spans};
 use ami_proto::codec;
 use ami_proto::config::Config;
@@ -113,7 +113,7 @@ fn message<T: DeserializeOwned>(bytes: &[u8], _dir: &Path) -> bool {
 
 /// What can be decoded is merged with a good one and published, as collectors do.
 fn partial(bytes: &[u8], _dir: &Path) -> bool {
-    let Ok((header, frames)) = wire::split(bytes) else { return false };
+    let Ok((header, frames)) = bytes::split(bytes) else { return false };
     let Ok(damaged) = Partial::decode(header, &frames) else { return false };
     let plan = samples::plan();
     let mut worker = WorkerStage::new(plan.clone());

@@ -32,6 +32,165 @@ fn no_process_depends_on_a_process() {
     }
 }
 
+/// The wings of ami-graph, from the ground up, and what each may name besides itself and errors.
+const WINGS: [(&str, &[&str]); 10] = [
+    ("data", &[]),
+    ("expr", &["data"]),
+    ("merge", &["data"]),
+    ("op", &["data", "merge"]),
+    ("ops", &["data", "expr", "merge", "op"]),
+    ("graph", &["data", "expr", "op", "ops"]),
+    ("plan", &["data", "expr", "graph", "op", "ops"]),
+    ("wire", &["data", "expr", "graph", "op", "ops", "plan"]),
+    ("worker", &["data", "expr", "graph", "op", "ops", "plan", "wire"]),
+    ("root", &["data", "expr", "graph", "op", "ops", "plan", "wire"]),
+];
+
+/// The same within `expr`.
+const EXPR: [(&str, &[&str]); 4] = [
+    ("arithmetic", &[]),
+    ("syntax", &["arithmetic"]),
+    ("check", &["arithmetic", "syntax"]),
+    ("run", &["arithmetic", "check"]),
+];
+
+/// The same for the families of `ops`: they know their own and what all share, never the table.
+const FAMILIES: [(&str, &[&str]); 5] = [
+    ("flow", &["expression"]),
+    ("array", &["expression"]),
+    ("detector", &[]),
+    ("signal", &[]),
+    ("over_events", &[]),
+];
+
+/// Code without comments and without tests.
+fn code(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    let text = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+/// Modules that code names right behind `prefix`, in paths and in lists of a `use`.
+fn named_behind<'a>(code: &'a str, prefix: &str) -> Vec<&'a str> {
+    let word = |text: &'a str| {
+        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+        &text[..end]
+    };
+    let mut names = Vec::new();
+    for (at, _) in code.match_indices(prefix) {
+        let boundary = code[..at].chars().next_back();
+        if boundary.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':') {
+            continue;
+        }
+        let rest = &code[at + prefix.len()..];
+        match rest.strip_prefix('{') {
+            None => names.push(word(rest)),
+            Some(list) => {
+                let mut depth = 0;
+                let mut begins = true;
+                for (i, c) in list.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => begins = true,
+                        c if begins && !c.is_whitespace() => {
+                            names.push(word(&list[i..]));
+                            begins = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    names
+}
+
+/// What in `files` of `part` names parts of `parts` that it may not name.
+fn upward(
+    part: &str,
+    may: &[&str],
+    parts: &[&str],
+    prefix: &str,
+    files: &[(PathBuf, String)],
+) -> Vec<String> {
+    let forbidden = |name: &&str| *name != part && parts.contains(name) && !may.contains(name);
+    let mut found = Vec::new();
+    for (path, code) in files {
+        for name in named_behind(code, prefix).into_iter().filter(forbidden) {
+            found.push(format!("{}: {part} must not name {prefix}{name}", path.display()));
+        }
+    }
+    found
+}
+
+fn read(dir: &Path) -> Vec<(PathBuf, String)> {
+    let mut files = Vec::new();
+    sources(dir, &mut files);
+    files.into_iter().map(|file| (file.clone(), code(&file))).collect()
+}
+
+/// Every import in the folders of a table that goes up.
+fn violations(dir: &Path, prefix: &str, table: &[(&str, &[&str])], more: &[&str]) -> Vec<String> {
+    let parts: Vec<&str> =
+        table.iter().map(|(part, _)| *part).chain(more.iter().copied()).collect();
+    let of = |(part, may): &(&str, &[&str])| {
+        let files = read(&dir.join(part));
+        assert!(!files.is_empty(), "there is no {}", dir.join(part).display());
+        upward(part, may, &parts, prefix, &files)
+    };
+    table.iter().flat_map(of).collect()
+}
+
+#[test]
+fn imports_of_the_engine_go_down() {
+    let src = root().join("ami-graph/src");
+    let mut found = violations(&src, "crate::", &WINGS, &[]);
+    found.extend(violations(&src.join("expr"), "crate::expr::", &EXPR, &[]));
+    let table = ["OPS", "find", "ops_json", "markdown", "json", "expression"];
+    found.extend(violations(&src.join("ops"), "crate::ops::", &FAMILIES, &table));
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+/// The test above looks at paths that begin with `crate::`; so nothing may climb by `super`.
+#[test]
+fn nothing_in_the_engine_climbs_out_of_its_folder_by_super() {
+    for (path, code) in read(&root().join("ami-graph/src")) {
+        assert!(!code.contains("super::super"), "{}: name it from `crate::`", path.display());
+        let climbs = path.ends_with("mod.rs") && code.contains("super::");
+        assert!(!climbs, "{}: name it from `crate::`", path.display());
+    }
+}
+
+#[test]
+fn wings_stay_small() {
+    let src = root().join("ami-graph/src");
+    let entries = |dir: &Path| std::fs::read_dir(dir).unwrap().count();
+    assert!(entries(&src) <= 12, "ami-graph/src has {} entries", entries(&src));
+    for (wing, _) in WINGS {
+        let files = entries(&src.join(wing));
+        assert!(files <= 16, "{wing} has {files} files beside each other");
+    }
+}
+
+/// The tests above see what they are to see.
+#[test]
+fn an_import_that_goes_up_is_found() {
+    let seen = |code: &str| {
+        let files = [(PathBuf::from("x.rs"), code.to_owned())];
+        upward("data", &[], &["data", "plan", "ops"], "crate::", &files).len()
+    };
+    assert_eq!(seen("use crate::data::value::Value;\nuse crate::error::Fault;"), 0);
+    assert_eq!(seen("use crate::plan::Plan;"), 1);
+    assert_eq!(seen("let x = crate::ops::find(name);"), 1);
+    assert_eq!(
+        seen("use crate::{\n    data::{value::Value, types::Type},\n    plan::Plan,\n    ops,\n};"),
+        2
+    );
+    assert_eq!(seen("other_crate::plan(x)"), 0);
+}
+
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap().flatten() {
         let path = entry.path();

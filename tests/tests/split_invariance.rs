@@ -2,7 +2,8 @@
 //! content, gives the same with 1, 2, 3 and 7 workers, however the events are cut into units, and
 //! while workers stand still and die.
 
-use ami_graph::ops::{Class, OPS};
+use ami_graph::op::doc::Class;
+use ami_graph::ops::OPS;
 use ami_tests::client::Feature;
 use ami_tests::{System, client};
 use rustix::process::Signal;

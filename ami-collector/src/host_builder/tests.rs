@@ -1,7 +1,7 @@
 //! Laws of the host builder.
 
 use super::*;
-use ami_graph::partial::{NodeReport, Partial};
+use ami_graph::wire::partial::{NodeReport, Partial};
 use ami_proto::ids::{Conditions, Key, Taken};
 
 fn manifest(flush: u64, units: &[(u64, u32)]) -> Manifest {

@@ -1,8 +1,8 @@
 //! What the root reports: numbers, nodes, state.
 
 use super::Root;
-use ami_graph::partial::NodeReport;
 use ami_graph::plan::Plan;
+use ami_graph::wire::partial::NodeReport;
 use ami_proto::daemon::Daemon;
 use ami_proto::member_to_manager::NodeErrors;
 use ami_proto::metrics::Metrics;

@@ -1,7 +1,7 @@
 //! What is measured: sources, graphs, numbers of workers, clients and events.
 
 use super::frames::Image;
-use ami_graph::value::DType;
+use ami_graph::data::value::DType;
 
 /// One run of the whole system.
 #[derive(Debug, Clone)]

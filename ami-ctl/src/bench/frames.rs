@@ -3,12 +3,12 @@
 use super::BenchError;
 use super::cases::Case;
 use super::limits::{LARGE, ROUND, ROUNDS, opened, ring};
-use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
+use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::DType;
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::spec::{GraphSet, GraphSpec};
-use ami_graph::value::DType;
+use ami_graph::worker::WorkerStage;
 use ami_shm::RingWriter;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -215,7 +215,7 @@ fn plan(case: &Case, image: Image) -> Arc<Plan> {
         field("bench:raw:clock", DType::U64, &[]),
     ];
     let graphs = GraphSpec::parse(case.graph).map(GraphSet::of).unwrap_or_default();
-    let limits = ami_graph::limits::Limits::default();
+    let limits = ami_graph::plan::limits::Limits::default();
     Arc::new(Plan::new(Arc::new(graphs), Arc::new(Schema { fields }), &limits))
 }
 

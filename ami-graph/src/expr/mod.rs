@@ -6,11 +6,11 @@
 //! ```
 //!
 //! ```
-//! use ami_graph::batch::Column;
-//! use ami_graph::column::{EventErrors, OwnedColumn};
+//! use ami_graph::data::batch::Column;
+//! use ami_graph::data::owned_column::{EventErrors, OwnedColumn};
 //! use ami_graph::expr::Expr;
-//! use ami_graph::types::Type;
-//! use ami_graph::value::DType;
+//! use ami_graph::data::types::Type;
+//! use ami_graph::data::value::DType;
 //!
 //! let expr = Expr::parse("a * 2 + 1").unwrap();
 //! let mut program = expr.compile(&[("a".into(), Type::scalar(DType::F64))]).unwrap();
@@ -35,48 +35,24 @@
 //! - Text is only compared; index arrays and masks as indices are not there.
 //! - `pi` and `e` are constants and cannot be input names.
 
-mod array;
-mod ast;
-mod calls;
+mod arithmetic;
 mod check;
-mod code;
-mod exec;
-mod functions;
-mod fused;
-mod index;
-mod ir;
-mod kernel;
-mod lex;
-mod number;
-mod operators;
-mod parse;
-mod program;
-mod promote;
-mod real;
-mod reduce;
-mod shape;
-mod slots;
-mod sums;
+pub mod error;
+mod run;
+mod syntax;
 
-pub use functions::{FUNCTIONS, Function};
-pub use program::Program;
-pub(crate) use promote::promote;
+pub(crate) use arithmetic::promote::promote;
+pub use run::program::Program;
+pub use syntax::functions::{FUNCTIONS, Function};
 
-use crate::types::Type;
-use crate::value::DType;
-use program::{Declared, Mode};
-use std::collections::BTreeMap;
-use std::fmt;
-
-/// Longest text of an expression, in bytes.
-pub const MAX_TEXT: usize = 64 * 1024;
-/// Deepest nesting of brackets, calls and the like.
-pub const MAX_DEPTH: usize = 64;
-/// Largest array an expression makes, in bytes.
-pub const MAX_BYTES: usize = 256 << 20;
-
-/// Codes of an enumeration by label, as in [`Field::labels`](crate::schema::Field::labels).
-pub type Labels = BTreeMap<String, i64>;
+use crate::data::schema::Labels;
+use crate::data::types::Type;
+use crate::data::value::DType;
+use check::ir;
+use error::ExprError;
+use run::code;
+use run::program::{Declared, Mode};
+use syntax::{ast, parse};
 
 /// An expression as written: parsed, its names known, its types not yet.
 #[derive(Debug, Clone)]
@@ -131,29 +107,3 @@ impl Expr {
         })
     }
 }
-
-/// A mistake in an expression: where, what, and what would help.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExprError {
-    /// Character of the text, counted from 1.
-    pub column: usize,
-    /// What is wrong.
-    pub message: String,
-    /// What to write instead; may be empty.
-    pub hint: String,
-}
-
-impl ExprError {
-    fn new(column: usize, message: impl Into<String>, hint: impl Into<String>) -> ExprError {
-        ExprError { column, message: message.into(), hint: hint.into() }
-    }
-}
-
-impl fmt::Display for ExprError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "column {}: {}", self.column, self.message)?;
-        if self.hint.is_empty() { Ok(()) } else { write!(f, "; {}", self.hint) }
-    }
-}
-
-impl std::error::Error for ExprError {}

@@ -1,7 +1,8 @@
 //! The table of operations as a page of documentation, `docs/operations.md`.
 
-use super::{Class, Form, OPS, OpDoc, ParamDoc};
 use crate::expr::FUNCTIONS;
+use crate::op::doc::{Class, Form, OpDoc, ParamDoc};
+use crate::ops::OPS;
 use std::fmt::Write;
 
 const HEAD: &str = "# Operations
@@ -94,7 +95,7 @@ fn inputs(form: Form) -> String {
         Form::Values => "one or more values; a map names the outputs".to_owned(),
         Form::Named => "values, by the names that the expressions use".to_owned(),
         Form::Fixed(inputs) => {
-            let one = |input: &super::InputDoc| {
+            let one = |input: &crate::op::doc::InputDoc| {
                 let optional = if input.required { "" } else { ", optional" };
                 format!("`{}` ({}{optional})", input.name, input.doc)
             };

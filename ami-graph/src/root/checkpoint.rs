@@ -1,11 +1,11 @@
 //! The root stage as bytes and back: windows, truth, reports, the newest values.
 
-use super::RootStage;
+use crate::data::bytes::{Reader, Writer, split};
 use crate::error::DecodeError;
-use crate::partial::{Partial, read_reports, write_reports};
 use crate::plan::{Plan, Planned};
-use crate::windowed::Windowed;
-use crate::wire::{Reader, Writer, split};
+use crate::root::RootStage;
+use crate::root::windowed::Windowed;
+use crate::wire::partial::{Partial, read_reports, write_reports};
 use std::sync::Arc;
 
 /// First byte of a checkpoint; changes with the layout.

@@ -1,11 +1,11 @@
 //! Data of heartbeats that were published without them.
 
-use super::{RootStage, is_value};
-use crate::ledger::place;
-use crate::partial::{NodeReport, Partial};
+use crate::data::frame::Frame;
 use crate::plan::Plan;
-use crate::published::Frame;
-use crate::stage::Flow;
+use crate::plan::stages::Flow;
+use crate::root::ledger::place;
+use crate::root::{RootStage, is_value};
+use crate::wire::partial::{NodeReport, Partial};
 
 impl RootStage {
     /// Data of a heartbeat that was published already: they join the accumulations in which it

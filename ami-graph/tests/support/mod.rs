@@ -1,16 +1,16 @@
 //! What the engine's tests share: a small source with every kind of field, and ways to run a graph.
 #![allow(dead_code)] // each test file uses its part
 
-use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
-use ami_graph::files::Files;
-use ami_graph::limits::Limits;
-use ami_graph::partial::Partial;
+use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
+use ami_graph::data::files::Files;
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::{Array, DType, Scalar, Value};
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
+use ami_graph::plan::limits::Limits;
 use ami_graph::root::{Frame, Published, RootStage, ScalarOrText, Truth};
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::spec::{GraphSet, GraphSpec};
-use ami_graph::value::{Array, DType, Scalar, Value};
+use ami_graph::wire::partial::Partial;
+use ami_graph::worker::WorkerStage;
 use std::sync::Arc;
 
 /// Length of a heartbeat, ns.
@@ -217,7 +217,7 @@ pub fn numbers(value: &Value) -> Vec<f64> {
         Value::Str(_) => panic!("text"),
         Value::Array(a) => {
             let size = a.dtype().size();
-            let one = |b| ami_graph::wire::scalar_from_bytes(a.dtype(), b).as_f64();
+            let one = |b| ami_graph::data::bytes::scalar_from_bytes(a.dtype(), b).as_f64();
             a.bytes().chunks_exact(size).map(one).collect()
         }
     }

@@ -1,6 +1,6 @@
 //! What differs between two versions of a graph.
 
-use ami_graph::spec::GraphSpec;
+use ami_graph::graph::spec::GraphSpec;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;

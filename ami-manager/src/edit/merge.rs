@@ -2,7 +2,7 @@
 
 use crate::commands::{refusal, short};
 use ami_graph::error::nearest;
-use ami_graph::spec::{GraphSpec, NodeSpec};
+use ami_graph::graph::spec::{GraphSpec, NodeSpec};
 use ami_proto::ctl_to_manager::Refusal;
 use serde_json::{Map, Value};
 

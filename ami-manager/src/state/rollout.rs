@@ -6,7 +6,7 @@ use crate::edit::{assemble, faulty};
 use crate::history::{Entry, Record};
 use crate::members::Member;
 use crate::validate::verdict;
-use ami_graph::spec::{GraphSet, VersionedGraph};
+use ami_graph::graph::spec::{GraphSet, VersionedGraph};
 use ami_proto::ctl_to_manager::{Edit, Refusal};
 use ami_proto::manager_to_members::{Announce, Phase};
 use ami_proto::member_to_manager::Role;

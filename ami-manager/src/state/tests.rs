@@ -6,10 +6,10 @@ mod rollout;
 
 use super::rollout::GRACE_NS;
 use super::*;
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::DType;
 use ami_graph::error::SpecError;
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::spec::GraphSpec;
-use ami_graph::value::DType;
+use ami_graph::graph::spec::GraphSpec;
 use ami_proto::manager_to_members::Phase;
 use ami_proto::member_to_manager::{Prepared, Role};
 use serde_json::json;

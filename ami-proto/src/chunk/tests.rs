@@ -1,9 +1,9 @@
 //! A chunk read back is what was written, also when events are taken back; damage is an error.
 
 use super::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
-use ami_graph::batch::Column;
-use ami_graph::schema::{Field, Held, Kind, Schema};
-use ami_graph::value::DType;
+use ami_graph::data::batch::Column;
+use ami_graph::data::schema::{Field, Held, Kind, Schema};
+use ami_graph::data::value::DType;
 use std::collections::BTreeMap;
 
 fn field(name: &str, dtype: DType, rank: usize) -> Field {

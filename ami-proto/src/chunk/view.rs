@@ -4,10 +4,10 @@ use super::{
     ABSENT, ABSENT_TEXT, ALIGN, ARRAY_ENTRY, ARRAYS, ENTRY, HEADER, MAGIC, SCALARS, SPARSE,
     STRINGS, TEXT_ENTRY, align, dtype_of,
 };
-use ami_graph::batch::{ArrayRef, Batch, Column, Dims};
-use ami_graph::lists::Lists;
-use ami_graph::schema::{Held, Schema};
-use ami_graph::value::{DType, MAX_RANK};
+use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
+use ami_graph::data::reused_lists::Lists;
+use ami_graph::data::schema::{Held, Schema};
+use ami_graph::data::value::{DType, MAX_RANK};
 
 /// The bytes are not a chunk of this schema.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,9 +4,9 @@ use super::stage::Stage;
 use super::{
     ARRAY_ENTRY, ARRAYS, Arena, ENTRY, Full, HEADER, MAGIC, SCALARS, SPARSE, STRINGS, align, code,
 };
-use ami_graph::batch::Dims;
-use ami_graph::schema::{Kind, Schema};
-use ami_graph::value::{DType, Element};
+use ami_graph::data::batch::Dims;
+use ami_graph::data::schema::{Kind, Schema};
+use ami_graph::data::value::{DType, Element};
 
 /// Memory for the open chunk's columns, kept from chunk to chunk.
 #[derive(Debug, Default)]

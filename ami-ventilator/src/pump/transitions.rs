@@ -2,8 +2,8 @@
 
 use super::{Pump, Step};
 use crate::source::Transition;
-use ami_graph::schema::Schema;
-use ami_graph::value::Value;
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::Value;
 use ami_proto::chunk::Staging;
 use ami_proto::transition::TransitionKind;
 use ami_proto::ventilator_to_worker::StepValues;

@@ -2,7 +2,7 @@
 
 use super::{Pump, Step};
 use crate::watchdog::Seen;
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use ami_proto::ids::Conditions;
 use std::sync::Arc;
 

@@ -7,8 +7,8 @@
 use super::brackets::{Brackets, plain};
 use super::timed::Timed;
 use crate::source::{Next, Source, Transition, Written};
-use ami_graph::schema::Schema;
-use ami_graph::value::Value;
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::Value;
 use ami_proto::chunk::ChunkWriter;
 use ami_proto::transition::TransitionKind;
 use anyhow::Context;

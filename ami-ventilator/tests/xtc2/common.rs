@@ -1,8 +1,8 @@
 //! Reads a source to its end into plain values.
 
-use ami_graph::batch::{Batch, Column};
-use ami_graph::schema::{Held, Schema};
-use ami_graph::value::{Array, DType, Scalar, Value};
+use ami_graph::data::batch::{Batch, Column};
+use ami_graph::data::schema::{Held, Schema};
+use ami_graph::data::value::{Array, DType, Scalar, Value};
 pub use ami_proto::chunk::HeapArena;
 use ami_proto::chunk::{ChunkView, ChunkWriter, Sealed, Staging};
 use ami_ventilator::source::{Next, Source, Transition, Written};

@@ -1,8 +1,8 @@
 //! Streams and chunks are joined, and everything that the dumps hold comes out of the source.
 
 use super::common::{Replay, data, dump, open, replay, sum};
-use ami_graph::schema::Kind;
-use ami_graph::value::{Scalar, Value};
+use ami_graph::data::schema::Kind;
+use ami_graph::data::value::{Scalar, Value};
 use ami_proto::transition::TransitionKind;
 use ami_ventilator::source::Source;
 use std::collections::{BTreeMap, BTreeSet};
@@ -162,7 +162,7 @@ fn steps_of_two_streams() {
     assert_eq!(replay.transitions.len(), 11);
     assert_eq!(
         held(&replay, TransitionKind::BeginStep, 1, "motor1").dtype(),
-        ami_graph::value::DType::F64
+        ami_graph::data::value::DType::F64
     );
     assert_eq!(replay.count("transitions_missing_in_stream"), 0);
     let andor = replay.schema.find("andor:raw:calib").unwrap();
@@ -180,7 +180,7 @@ fn real_detectors() {
     let gain = held(&jungfrau, TransitionKind::BeginStep, 1, "jungfrau:config:user.gainMode");
     let gain_field = jungfrau.schema.find("jungfrau:config:user.gainMode").unwrap();
     assert_eq!(jungfrau.schema.fields[gain_field].labels.len(), 5);
-    assert_eq!(gain.dtype(), ami_graph::value::DType::I32);
+    assert_eq!(gain.dtype(), ami_graph::data::value::DType::I32);
     let small = "fakesteps__smalldata__xpptut15-r0014-s000-c000.smd.jsonl";
     let path = root.join("fakesteps/smalldata/xpptut15-r0014-s000-c000.smd.xtc2");
     check_sums(&root, &[path], &[small]);

@@ -1,8 +1,8 @@
 //! A recording replays to the same schema and values, whole or cut.
 
 use super::common::{HeapArena, Replay, data, files, open, replay, with_batch};
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::value::{Array, DType, Scalar, Value};
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::{Array, DType, Scalar, Value};
 use ami_proto::chunk::{ChunkWriter, Staging};
 use ami_proto::transition::TransitionKind;
 use ami_ventilator::source::Transition;

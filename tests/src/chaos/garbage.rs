@@ -2,7 +2,7 @@
 //! Forged ones have a right checksum all the same, so that they are decoded.
 
 use crate::random::Random;
-use ami_graph::schema::Schema;
+use ami_graph::data::schema::Schema;
 use ami_proto::codec::{self, encode};
 use ami_proto::ids::{Conditions, Key, Progress, Taken};
 use ami_proto::manager_to_members::{Announce, Phase};
@@ -237,7 +237,7 @@ pub fn to_collector() -> Vec<Frames> {
         version: 1,
         units: vec![(7, 256), (8, 256)],
     };
-    let (states, arrays) = ami_graph::partial::Partial::empty().encode();
+    let (states, arrays) = ami_graph::wire::partial::Partial::empty().encode();
     let dropped =
         ToCollector::Dropped { epoch: EPOCH, flush: 5, unit: 7, reason: "overload".into() };
     let epoch = ToCollector::Epoch { epoch: EPOCH, host: HOST.into(), decided: progress() };
@@ -255,7 +255,7 @@ pub fn to_collector() -> Vec<Frames> {
 /// What the root understands.
 pub fn to_root() -> Vec<Frames> {
     let host = || HOST.to_string();
-    let (states, arrays) = ami_graph::partial::Partial::empty().encode();
+    let (states, arrays) = ami_graph::wire::partial::Partial::empty().encode();
     let forward = ToRoot::Forward {
         host: host(),
         base: progress(),

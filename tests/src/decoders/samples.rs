@@ -3,15 +3,15 @@
 use crate::chaos::{Options, garbage, stream};
 use ami_collector::checkpoint::{self, Header, Image};
 use ami_collector::root_builder::Mark;
-use ami_graph::batch::{Batch, Column};
-use ami_graph::limits::Limits;
+use ami_graph::data::batch::{Batch, Column};
+use ami_graph::data::frame::Frame;
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::DType;
+use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
-use ami_graph::published::Frame;
+use ami_graph::plan::limits::Limits;
 use ami_graph::root::RootStage;
-use ami_graph::run::WorkerStage;
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::spec::{GraphSet, GraphSpec};
-use ami_graph::value::DType;
+use ami_graph::worker::WorkerStage;
 use ami_proto::chunk::{Arena, ChunkWriter, Staging};
 use ami_proto::codec::{self, encode};
 use ami_proto::ids::Progress;
@@ -82,7 +82,7 @@ pub fn partials() -> Vec<Vec<u8>> {
     let mut worker = WorkerStage::new(plan());
     with_batch(|batch| worker.absorb(batch));
     let (header, frames) = worker.take().encode();
-    // As `ami_graph::wire::split` takes it apart.
+    // As `ami_graph::data::bytes::split` takes it apart.
     let number = |n: usize| (n as u64).to_le_bytes();
     let mut bytes = number(header.len()).to_vec();
     bytes.extend((frames.len() as u32).to_le_bytes());

@@ -3,8 +3,8 @@
 
 use ami_collector::host_builder::{self, HostBuilder};
 use ami_collector::root_builder::{Mark, RootBuilder};
-use ami_graph::partial::Partial;
-use ami_graph::schema::{Held, Schema};
+use ami_graph::data::schema::{Held, Schema};
+use ami_graph::wire::partial::Partial;
 use ami_proto::chunk::Sealed;
 use ami_proto::ids::{Conditions, Key, Progress};
 use ami_proto::to_collector::{Manifest, ToCollector};

@@ -143,7 +143,7 @@ pub fn run(graph: &Graph, system: &System) -> anyhow::Result<ExitCode> {
         Graph::Diff { graph, from, to } => show::diff(system, graph, *from, *to),
         Graph::History { graph } => show::history(system, graph),
         Graph::Schema => {
-            crate::print::json(&ami_graph::spec::GraphSpec::json_schema())?;
+            crate::print::json(&ami_graph::graph::spec::GraphSpec::json_schema())?;
             Ok(ExitCode::SUCCESS)
         }
         Graph::Validate { files } => validate::run(system, files),

@@ -8,7 +8,7 @@ use super::math::bell;
 use super::random::Stream;
 use super::scalar::{Names, Sample, Scalars, with_type};
 use super::trace::encode;
-use ami_graph::value::DType;
+use ami_graph::data::value::DType;
 use ami_proto::chunk::{ChunkWriter, Full};
 use anyhow::ensure;
 

@@ -1,6 +1,6 @@
 //! The kinds of simulated fields and held variables, with their parameters, as written in TOML.
 
-use ami_graph::value::DType;
+use ami_graph::data::value::DType;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use std::collections::BTreeMap;

@@ -22,7 +22,7 @@ pub use timeline::Timeline;
 use super::brackets::plain;
 use super::timed::Timed;
 use crate::source::{Next, Source, Transition, Written};
-use ami_graph::value::DType;
+use ami_graph::data::value::DType;
 use ami_proto::chunk::{ChunkWriter, Full};
 use ami_proto::transition::TransitionKind;
 use model::{Make, Row};

@@ -4,7 +4,7 @@ use super::kinds;
 use super::math::{bell, step};
 use super::random::Stream;
 use super::scalar::{Names, Sample, Scalars, with_type};
-use ami_graph::value::DType;
+use ami_graph::data::value::DType;
 use anyhow::ensure;
 
 /// Longest trace, elements.

@@ -4,7 +4,7 @@
 use super::counts::Counts;
 use super::dgram::{CONFIGURE, Header};
 use super::names::{Datum, FieldType, Names, Table, text_of};
-use ami_graph::value::DType;
+use ami_graph::data::value::DType;
 use serde::Serialize;
 use serde_json::Value;
 use std::convert::Infallible;

@@ -5,9 +5,9 @@ use super::held::text;
 use super::names::Datum;
 use super::schema::{Plan, Route, Stack};
 use super::stream::Stream;
-use ami_graph::batch::Dims;
-use ami_graph::schema::Kind;
-use ami_graph::value::{DType, MAX_RANK};
+use ami_graph::data::batch::Dims;
+use ami_graph::data::schema::Kind;
+use ami_graph::data::value::{DType, MAX_RANK};
 use ami_proto::chunk::{ChunkWriter, Full};
 
 /// Where a segment's value lies until all segments of its stack are known.

@@ -5,9 +5,9 @@ use super::counts::{Count, Counts};
 use super::file::{DgramFile, Peek};
 use super::names::{Datum, FieldType, Table, text_of};
 use super::schema::{Labels, Plan, Route, Stack, enum_key, enum_name};
-use ami_graph::batch::Dims;
-use ami_graph::schema::{Held, Kind, Schema};
-use ami_graph::value::{Array, DType, Scalar, Value};
+use ami_graph::data::batch::Dims;
+use ami_graph::data::schema::{Held, Kind, Schema};
+use ami_graph::data::value::{Array, DType, Scalar, Value};
 use std::convert::Infallible;
 
 /// Datagrams behind Configure that are searched for the codes of enumerations.

@@ -2,8 +2,8 @@
 
 use super::counts::{Count, Counts};
 use super::dgram::{CONFIGURE, Header, Item, ShapesData, XTC, Xtc, u32_at, walk};
-use ami_graph::batch::Dims;
-use ami_graph::value::{DType, MAX_RANK};
+use ami_graph::data::batch::Dims;
+use ami_graph::data::value::{DType, MAX_RANK};
 use std::collections::HashMap;
 use std::convert::Infallible;
 

@@ -7,8 +7,8 @@
 
 use super::counts::{Count, Counts};
 use super::names::{FieldType, Names, Table};
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::value::{DType, MAX_RANK};
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::{DType, MAX_RANK};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 

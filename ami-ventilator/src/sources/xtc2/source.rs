@@ -10,7 +10,7 @@ use super::stream::{Head, Stream};
 use super::{Epoch, Xtc2Options};
 use crate::source::{Next, Source, Transition, Written};
 use crate::sources::timed::Timed;
-use ami_graph::schema::Held;
+use ami_graph::data::schema::Held;
 use ami_proto::chunk::ChunkWriter;
 use ami_proto::transition::TransitionKind;
 use anyhow::bail;

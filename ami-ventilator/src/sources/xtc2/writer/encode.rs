@@ -3,7 +3,7 @@
 use super::super::dgram::{DATA, NAMES, SHAPES, SHAPES_DATA};
 use super::super::held::put_scalar;
 use super::super::names::{Names, TEXT};
-use ami_graph::value::{DType, MAX_RANK, Value};
+use ami_graph::data::value::{DType, MAX_RANK, Value};
 use std::borrow::Cow;
 
 /// One value, ready to be written.

@@ -5,8 +5,8 @@ use super::super::dgram::{NAMES, Xtc};
 use super::super::names::{FieldType, Name, Names, TEXT, Table, encoded_len};
 use super::super::schema::{Codes, Labels, plan};
 use super::super::{INFO, PLAIN, counts::Counts};
-use ami_graph::schema::{Field, Kind, Schema};
-use ami_graph::value::DType;
+use ami_graph::data::schema::{Field, Kind, Schema};
+use ami_graph::data::value::DType;
 use anyhow::bail;
 use std::collections::{HashMap, HashSet};
 

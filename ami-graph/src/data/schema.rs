@@ -1,0 +1,61 @@
+//! Schema: the names and types of the fields that a source has on offer.
+
+use crate::data::value::{DType, Value};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where a field's value comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// Part of an event; may be absent in any event.
+    Event,
+    /// Set by a transition (scan, EPICS, run information) and held until the next one that sets it.
+    Held,
+}
+
+/// One field on offer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Field {
+    /// `detector:alg:field`, or the variable's own name.
+    pub name: String,
+    /// Other names that mean the same field.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Element type.
+    pub dtype: DType,
+    /// Number of dimensions; 0 is a scalar.
+    pub rank: usize,
+    /// Axis lengths where they are the same in every event; None where they vary or are unknown.
+    #[serde(default)]
+    pub shape: Option<Vec<usize>>,
+    /// Per event, or held.
+    pub kind: Kind,
+    /// Codes of an enumeration by label; empty for every other field.
+    #[serde(default)]
+    pub labels: BTreeMap<String, i64>,
+}
+
+/// All fields on offer between two Configures. A field's place in `fields` is its index
+/// everywhere: in chunks, contexts and batches.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Schema {
+    /// The fields.
+    pub fields: Vec<Field>,
+}
+
+impl Schema {
+    /// Index of the field with this name or alias. Names go before aliases.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.fields
+            .iter()
+            .position(|f| f.name == name)
+            .or_else(|| self.fields.iter().position(|f| f.aliases.iter().any(|a| a == name)))
+    }
+}
+
+/// Held values by field index; a field not in it is absent until a transition sets it.
+pub type Held = BTreeMap<u32, Value>;
+
+/// Codes of an enumeration by label, as in [`Field::labels`](Field::labels).
+pub type Labels = BTreeMap<String, i64>;

@@ -1,0 +1,6 @@
+//! From text to a tree.
+
+pub(in crate::expr) mod ast;
+pub(in crate::expr) mod functions;
+pub(in crate::expr) mod lex;
+pub(in crate::expr) mod parse;

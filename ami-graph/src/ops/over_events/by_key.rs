@@ -1,0 +1,374 @@
+//! `by_key` and `scan`: a statistic for each exact key, or for each step of a scan.
+
+use crate::data::bytes::{Reader, Writer};
+use crate::data::feed::Feed;
+use crate::data::frame::Frame;
+use crate::data::schema::Labels;
+use crate::data::types::Type;
+use crate::data::value::{DType, MAX_RANK, Scalar, Value};
+use crate::error::{DecodeError, Fault};
+use crate::merge::keyed::{self, Key, Keyed, each_key, rank};
+use crate::op::checks::numbers_only;
+use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
+use crate::op::kind::{OpKind, Prepared};
+use crate::op::parameters::Args;
+use crate::op::reduction::{Outputs, Reduction, State, same};
+use crate::op::signature::Sense;
+use crate::op::signature::Signature;
+use crate::ops::over_events::key_statistic::{self, STAT, Stat, StatCell, axes_of};
+use crate::ops::over_events::keys;
+use crate::ops::over_events::keys::LIMIT;
+
+const VALUE: InputDoc =
+    InputDoc { name: "value", doc: "scalar, or array of one shape", required: true };
+const KEYS: OutputDoc =
+    OutputDoc { name: "keys", doc: "[keys], element type of the key; int64 for text" };
+const COUNT: OutputDoc = OutputDoc { name: "count", doc: "int64 [keys]: events" };
+const OVERFLOWED: OutputDoc =
+    OutputDoc { name: "overflowed", doc: "int64 scalar: events whose key did not stay" };
+const STATISTIC: OutputDoc =
+    OutputDoc { name: "mean", doc: "float64 [keys, shape of the value…]; named as `stat`" };
+const SEM: OutputDoc =
+    OutputDoc { name: "sem", doc: "float64, as mean; only with `stat` \"mean\"" };
+const LABELS: OutputDoc =
+    OutputDoc { name: "labels", doc: "text: JSON list; only of texts and enumerations" };
+
+static BY_KEY_DOC: OpDoc = OpDoc {
+    name: "by_key",
+    summary: "mean (or another statistic) of a value for each exact key",
+    text: "Keys are exact values, sorted; NaN is one key, the last, and so are the two zeros. Of \
+           each key the mean, sem = std(ddof = 1) / sqrt(n) (NaN for fewer than two), and number \
+           of events; or the sum, min, max or std (ddof = 0), in float64; of arrays element by \
+           element. Beyond `limit` different keys the smallest stay, the same ones for any split, \
+           and `overflowed` counts the events of the others. Texts are keys, too: `labels` lists \
+           them as JSON, in the order of bytes, and `keys` numbers them 0, 1, …; for an \
+           enumeration `keys` are its codes and `labels` their labels. Memory is limit × (24 \
+           bytes per element of the value; 16 for sum, 8 for min and max): give a limit for \
+           images.",
+    example: r#"{"op": "by_key", "in": {"key": "flag", "value": "image"}, "limit": 2}"#,
+    class: Class::Reduction,
+    form: Form::Fixed(&[InputDoc { name: "key", doc: "scalar or text", required: true }, VALUE]),
+    with: false,
+    params: &[LIMIT, STAT],
+    outputs: &[KEYS, STATISTIC, SEM, COUNT, OVERFLOWED, LABELS],
+};
+
+static SCAN_DOC: OpDoc = OpDoc {
+    name: "scan",
+    summary: "mean (or another statistic) of a value at each step of a scan",
+    text: "As `by_key`; the key is what BeginStep set: the variable named in `by`, else \
+           `step_value`, else the only one that is a number, else the number of the step. Steps \
+           with the same value join. `keys` is float64, or numbers 0, 1, … with `labels` when \
+           the values are text.",
+    example: r#"{"op": "scan", "in": "scalar"}"#,
+    class: Class::Reduction,
+    form: Form::Fixed(&[VALUE]),
+    with: false,
+    params: &[
+        LIMIT,
+        STAT,
+        ParamDoc {
+            name: "by",
+            kind: "text",
+            default: "none",
+            unit: "",
+            range: "name of a variable that BeginStep sets, in full or its last part",
+            doc: "which of the step's values is the key",
+        },
+    ],
+    outputs: &[KEYS, STATISTIC, SEM, COUNT, OVERFLOWED, LABELS],
+};
+
+/// The op `by_key`.
+pub struct ByKey;
+/// The op `scan`.
+pub struct Scan;
+
+impl OpKind for ByKey {
+    fn doc(&self) -> &'static OpDoc {
+        &BY_KEY_DOC
+    }
+
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let (limit, stat) = (keys::limit(args)?, Stat::read(args)?);
+        Ok(prepared(Sorting { limit, stat, by: None }))
+    }
+
+    fn decode(
+        &self,
+        signature: &Signature,
+        reader: &mut Reader<'_>,
+    ) -> Result<Box<dyn State>, DecodeError> {
+        let state = decode(signature, reader)?;
+        let keys = signature.first().map(|(dtype, _)| *dtype);
+        if signature.len() != 2 || keys != Some(state.keyed.dtype) || state.step.is_some() {
+            return Err(DecodeError::invalid("state of by_key", format_args!("{keys:?}")));
+        }
+        Ok(Box::new(state))
+    }
+}
+
+impl OpKind for Scan {
+    fn doc(&self) -> &'static OpDoc {
+        &SCAN_DOC
+    }
+
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let (limit, stat) = (keys::limit(args)?, Stat::read(args)?);
+        let by = match args.get("by") {
+            Some(_) => args.text("by", "the name of a variable that BeginStep sets")?,
+            None => "",
+        };
+        Ok(prepared(Sorting { limit, stat, by: Some(by.to_owned()) }))
+    }
+
+    fn decode(
+        &self,
+        signature: &Signature,
+        reader: &mut Reader<'_>,
+    ) -> Result<Box<dyn State>, DecodeError> {
+        let state = decode(signature, reader)?;
+        if signature.len() != 1 || state.step.is_none() {
+            return Err(DecodeError::invalid("signature of a scan", signature.len()));
+        }
+        Ok(Box::new(state))
+    }
+}
+
+fn prepared(sorting: Sorting) -> Prepared {
+    let mut outputs = vec!["keys", sorting.stat.name()];
+    if sorting.stat == Stat::Mean {
+        outputs.push("sem");
+    }
+    outputs.extend(["count", "overflowed", "labels"]);
+    Prepared::reduction(&outputs, sorting)
+}
+
+fn decode(signature: &Signature, reader: &mut Reader<'_>) -> Result<Groups, DecodeError> {
+    let stat = Stat::decode(reader)?;
+    let axes = axes_of(signature);
+    let keyed = Keyed::decode(reader, |reader| StatCell::decode(stat, &axes, reader))?;
+    let step = match reader.bool("scan")? {
+        false => None,
+        true => {
+            let by = reader.text("variable of a scan")?.to_owned();
+            let open = StatCell::decode(stat, &axes, reader)?;
+            Some(Step { by, open, problem: reader.text("scan")?.to_owned() })
+        }
+    };
+    Ok(Groups { stat, axes, keyed, step })
+}
+
+#[derive(Debug)]
+struct Sorting {
+    limit: usize,
+    stat: Stat,
+    /// For `scan`: the variable asked for, may be empty.
+    by: Option<String>,
+}
+
+impl Reduction for Sorting {
+    fn op(&self) -> &'static str {
+        if self.by.is_some() { SCAN_DOC.name } else { BY_KEY_DOC.name }
+    }
+
+    fn sense(&self, input: usize) -> Sense {
+        if input == 0 && self.by.is_none() { Sense::Types } else { Sense::Shapes }
+    }
+
+    fn start(&self, signature: &Signature) -> Box<dyn State> {
+        let axes = axes_of(signature);
+        let open = || StatCell::new(self.stat, key_statistic::width(&axes));
+        let step = self.by.clone().map(|by| Step { by, open: open(), problem: String::new() });
+        let dtype = if step.is_some() { DType::F64 } else { signature[0].0 };
+        Box::new(Groups { stat: self.stat, keyed: Keyed::new(dtype, self.limit), axes, step })
+    }
+
+    fn size(&self, inputs: &Signature) -> u64 {
+        let cell = key_statistic::size(self.stat, &axes_of(inputs));
+        let keys = if self.by.is_some() { DType::Str } else { inputs[0].0 };
+        keyed::size(self.limit, keys, cell).saturating_add(cell)
+    }
+
+    fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
+        let (keys, value) = match inputs {
+            [key, value] => {
+                keys::scalar_only("key", key)?;
+                (keys::type_of(key), value)
+            }
+            [value] => (Type::array(DType::F64, 1), value),
+            _ => return Err(Fault::of("in", "one or two inputs are taken", "")),
+        };
+        numbers_only(std::slice::from_ref(value), &["value"])?;
+        if value.rank.is_some_and(|rank| rank >= MAX_RANK) {
+            let reason = format!("the value is {value}, and an axis of keys is added");
+            return Err(Fault::of("in", reason, "reduce it first, for example by `array_stat`"));
+        }
+        let statistic = Type { dtype: DType::F64, rank: value.rank.map(|r| r + 1), shape: None };
+        let mut types = vec![keys, statistic.clone()];
+        if self.stat == Stat::Mean {
+            types.push(statistic);
+        }
+        let overflowed = Type::scalar(DType::I64);
+        types.extend([Type::array(DType::I64, 1), overflowed, Type::scalar(DType::Str)]);
+        Ok(types)
+    }
+
+    fn label(&self, labels: &[Labels], outputs: &mut Outputs) {
+        if self.by.is_none() {
+            keys::dress(labels.first(), outputs);
+        }
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Groups {
+    stat: Stat,
+    /// Shape of a value.
+    axes: Vec<u32>,
+    keyed: Keyed<StatCell>,
+    /// Some for `scan`.
+    step: Option<Step>,
+}
+
+/// A scan's values before their key is known: only the root sees what BeginStep set.
+#[derive(Debug, Clone)]
+struct Step {
+    by: String,
+    open: StatCell,
+    /// Why there are no keys; empty while all is well. Of several the greatest.
+    problem: String,
+}
+
+impl Step {
+    /// The key of a heartbeat, all of which is in one step.
+    fn key(&self, frame: &Frame) -> Result<Key, String> {
+        let values = &frame.step_values;
+        let named = |wanted: &str| {
+            let last = |name: &str| name.rsplit([':', '.']).next() == Some(wanted);
+            values.get(wanted).or_else(|| values.iter().find(|(n, _)| last(n)).map(|(_, v)| v))
+        };
+        let only_number = || {
+            let mut numbers = values.values().filter(|v| matches!(v, Value::Scalar(_)));
+            numbers.next().filter(|_| numbers.next().is_none())
+        };
+        let value = match self.by.as_str() {
+            "" => named("step_value").or_else(only_number),
+            by => {
+                let known: Vec<&str> = values.keys().map(String::as_str).collect();
+                let missing = || format!("BeginStep sets no {by:?}; it sets: {}", known.join(", "));
+                Some(named(by).ok_or_else(missing)?)
+            }
+        };
+        let number = |x: f64| Key::Number(rank(Scalar::F64(x)));
+        match value {
+            Some(Value::Scalar(scalar)) => Ok(number(scalar.as_f64())),
+            Some(Value::Str(text)) => Ok(Key::text(text)),
+            Some(Value::Array(_)) => Err("the step's value is an array, not a key".to_owned()),
+            None => Ok(number(f64::from(frame.step))),
+        }
+    }
+
+    fn note(&mut self, problem: &str) {
+        if problem > self.problem.as_str() {
+            problem.clone_into(&mut self.problem);
+        }
+    }
+}
+
+impl State for Groups {
+    fn absorb(&mut self, feed: &mut Feed<'_>) {
+        let Groups { stat, axes, keyed, step } = self;
+        match (feed.columns, step) {
+            (&[value], Some(step)) => step.open.absorb_all(value, feed),
+            (&[key, value], None) => {
+                let width = key_statistic::width(axes);
+                let scratch = &mut *feed.scratch;
+                let scalars = each_key(key, feed.mask, |key, events| {
+                    let new = || StatCell::new(*stat, width);
+                    if let Some(cell) = keyed.at(key, events.len() as u64, new) {
+                        cell.absorb(value, events, scratch);
+                    }
+                });
+                if !scalars {
+                    feed.errors.record(|| "the key is not a scalar".to_owned());
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn enter(&mut self, frame: &Frame, _: u64) {
+        use crate::merge::keyed::Cell;
+        let Some(step) = &mut self.step else { return };
+        if step.open.events() == 0 {
+            return;
+        }
+        let fresh = StatCell::new(self.stat, key_statistic::width(&self.axes));
+        let cell = std::mem::replace(&mut step.open, fresh);
+        match step.key(frame) {
+            Ok(key) => {
+                let text = matches!(key, Key::Text(_));
+                self.keyed.dtype = if text { DType::Str } else { DType::F64 };
+                self.keyed.add(key, cell);
+            }
+            Err(problem) => step.note(&problem),
+        }
+    }
+
+    fn merge(&mut self, other: Box<dyn State>) -> bool {
+        use crate::merge::keyed::Cell;
+        let Some(mut other) = same::<Groups>(other) else { return false };
+        if self.stat != other.stat || self.axes != other.axes {
+            return false;
+        }
+        if let (Some(mine), Some(theirs)) = (&mut self.step, &mut other.step) {
+            if mine.by != theirs.by {
+                return false;
+            }
+            mine.note(&theirs.problem);
+            mine.open.merge(theirs.open.clone());
+            // What has no keys yet has no type of keys either.
+            if self.keyed.len() == 0 {
+                self.keyed.dtype = other.keyed.dtype;
+            } else if other.keyed.len() == 0 {
+                other.keyed.dtype = self.keyed.dtype;
+            }
+            if self.keyed.dtype != other.keyed.dtype {
+                mine.note("steps have numbers as well as texts as their values; choose by `by`");
+                return true;
+            }
+        }
+        self.keyed.merge(other.keyed)
+    }
+
+    fn finish(&self) -> Result<Outputs, String> {
+        if let Some(step) = self.step.as_ref().filter(|step| !step.problem.is_empty()) {
+            return Err(step.problem.clone());
+        }
+        let mut outputs = vec![Some(self.keyed.keys())];
+        outputs.extend(key_statistic::stacked(self.stat, &self.axes, self.keyed.cells()));
+        outputs.extend([Some(self.keyed.overflowed()), self.keyed.labels()]);
+        Ok(outputs)
+    }
+
+    fn encode(self: Box<Self>, writer: &mut Writer) {
+        self.stat.encode(writer);
+        self.keyed.encode(writer, StatCell::encode);
+        writer.bool(self.step.is_some());
+        if let Some(step) = self.step {
+            writer.text(&step.by);
+            step.open.encode(writer);
+            writer.text(&step.problem);
+        }
+    }
+
+    fn clone_box(&self) -> Box<dyn State> {
+        Box::new(self.clone())
+    }
+
+    fn bytes(&self) -> usize {
+        use crate::merge::keyed::Cell;
+        128 + self.keyed.bytes() + self.step.as_ref().map_or(0, |step| step.open.bytes())
+    }
+}

@@ -1,0 +1,331 @@
+//! `profile`: the mean of one quantity in bins of another.
+
+use crate::data::batch::Column;
+use crate::data::bytes::{Reader, Writer};
+use crate::data::column_views::{as_f64, selected};
+use crate::data::feed::Feed;
+use crate::data::raw_buffer::Buffer;
+use crate::data::types::Type;
+use crate::data::value::{Array, DType, MAX_RANK, Scalar, Value};
+use crate::error::{DecodeError, Fault};
+use crate::merge::compensated::{Compensated, corrected};
+use crate::merge::grid::{Fall, Grid};
+use crate::merge::moments::{Moments, add_row, merge_rows, sem};
+use crate::op::checks::numbers_only;
+use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc};
+use crate::op::kind::{OpKind, Prepared};
+use crate::op::parameters::Args;
+use crate::op::reduction::{Outputs, Reduction, State, same};
+use crate::op::signature::Sense;
+use crate::op::signature::Signature;
+use crate::ops::over_events::bins;
+use crate::ops::over_events::bins::{BINS, range_doc};
+use crate::ops::over_events::side_by_side::scalars;
+
+static DOC: OpDoc = OpDoc {
+    name: "profile",
+    summary: "mean and error of a value in bins of a key",
+    text: "Each event goes into the bin of its key: a bin holds its left edge, the last one both. \
+           mean, sem = std(ddof = 1) / sqrt(n), and count per bin; of an array value, element by \
+           element: mean has the shape [bins, …]. The mean of an empty bin is NaN, as is the sem \
+           of fewer than two events. Events whose key is outside the range, or NaN, are counted \
+           in `outside`. A bin's label is its centre.",
+    example: r#"{"op": "profile", "in": {"key": "scalar", "value": "flag"}, "bins": 50, "range": [-1, 4]}"#,
+    class: Class::Reduction,
+    form: Form::Fixed(&[
+        InputDoc { name: "key", doc: "scalar", required: true },
+        InputDoc { name: "value", doc: "scalar, or array of one shape", required: true },
+    ]),
+    with: false,
+    params: &[BINS, range_doc("[low, high]", "")],
+    outputs: &[
+        OutputDoc { name: "edges", doc: "float64 [bins + 1]" },
+        OutputDoc { name: "mean", doc: "float64 [bins, shape of the value…]" },
+        OutputDoc { name: "sem", doc: "float64, as mean" },
+        OutputDoc { name: "count", doc: "int64 [bins]" },
+        OutputDoc { name: "outside", doc: "int64 scalar: events outside the bins" },
+    ],
+};
+
+/// The op.
+pub struct Profile;
+
+impl OpKind for Profile {
+    fn doc(&self) -> &'static OpDoc {
+        &DOC
+    }
+
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let grid = bins::grid(args)?;
+        Ok(Prepared::reduction(&["edges", "mean", "sem", "count", "outside"], Sorting(grid)))
+    }
+
+    fn decode(
+        &self,
+        signature: &Signature,
+        reader: &mut Reader<'_>,
+    ) -> Result<Box<dyn State>, DecodeError> {
+        let [_, (_, axes)] = signature.as_slice() else {
+            return Err(DecodeError::invalid("signature of a profile", signature.len()));
+        };
+        let shape: Vec<usize> = axes.iter().map(|&a| a as usize).collect();
+        let grid = Grid::decode(reader)?;
+        let width: usize = shape.iter().product();
+        let bad = || DecodeError::invalid("shape of a profile", format_args!("{shape:?}"));
+        let cells = width.checked_mul(grid.bins()).ok_or_else(bad)?;
+        let counts = reader.buffer::<u64>(grid.bins(), "profile")?.to_vec();
+        let outside = reader.u64("profile")?;
+        let mut next = || reader.buffer(cells, "profile");
+        let (sums, lost, m2) = (next()?, next()?, next()?);
+        Ok(Box::new(Bins {
+            grid,
+            shape,
+            width,
+            counts,
+            outside,
+            sums,
+            lost,
+            m2,
+            batch: Vec::new(),
+            places: Vec::new(),
+            means: Vec::new(),
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Sorting(Grid);
+
+impl Reduction for Sorting {
+    fn op(&self) -> &'static str {
+        DOC.name
+    }
+
+    fn sense(&self, input: usize) -> Sense {
+        if input == 1 { Sense::Shapes } else { Sense::Nothing }
+    }
+
+    fn start(&self, signature: &Signature) -> Box<dyn State> {
+        let shape: Vec<usize> = signature[1].1.iter().map(|&a| a as usize).collect();
+        let width: usize = shape.iter().product();
+        let cells = width * self.0.bins();
+        Box::new(Bins {
+            grid: self.0.clone(),
+            shape,
+            width,
+            counts: vec![0; self.0.bins()],
+            outside: 0,
+            sums: Buffer::zeros(cells),
+            lost: Buffer::zeros(cells),
+            m2: Buffer::zeros(cells),
+            batch: Vec::new(),
+            places: Vec::new(),
+            means: Vec::new(),
+        })
+    }
+
+    fn size(&self, inputs: &Signature) -> u64 {
+        let bins = self.0.bins() as u64;
+        let width = inputs[1].1.iter().fold(24u64, |n, &a| n.saturating_mul(u64::from(a)));
+        bins.saturating_mul(width.saturating_add(56)).saturating_add(128)
+    }
+
+    fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
+        numbers_only(inputs, &["key", "value"])?;
+        if inputs[0].rank.is_some_and(|rank| rank > 0) {
+            let reason = format!("the key is {}, not a scalar", inputs[0]);
+            return Err(Fault::of("in", reason, "name a scalar, or reduce it by `array_stat`"));
+        }
+        if inputs[1].rank.is_some_and(|rank| rank >= MAX_RANK) {
+            let reason = format!("the value is {}, and an axis of bins is added", inputs[1]);
+            return Err(Fault::of("in", reason, "reduce it first, for example by `array_stat`"));
+        }
+        let bins = self.0.bins();
+        let mean = Type {
+            dtype: DType::F64,
+            rank: inputs[1].rank.map(|rank| rank + 1),
+            shape: inputs[1].shape.as_ref().map(|s| [&[bins], s.as_slice()].concat()),
+        };
+        Ok(vec![
+            Type::shaped(DType::F64, &[bins + 1]),
+            mean.clone(),
+            mean,
+            Type::shaped(DType::I64, &[bins]),
+            Type::scalar(DType::I64),
+        ])
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Bins {
+    grid: Grid,
+    /// Of a value.
+    shape: Vec<usize>,
+    width: usize,
+    counts: Vec<u64>,
+    outside: u64,
+    /// Bins × width each.
+    sums: Buffer<f64>,
+    lost: Buffer<f64>,
+    m2: Buffer<f64>,
+    /// Moments of one batch by bin, all zero between batches.
+    batch: Vec<Moments>,
+    /// Of one batch: bins by event, and means by bin.
+    places: Vec<Option<usize>>,
+    means: Vec<f64>,
+}
+
+impl Bins {
+    fn bin(&mut self, key: f64) -> Option<usize> {
+        match self.grid.fall(key) {
+            Fall::Bin(bin) => Some(bin),
+            Fall::Below | Fall::Above | Fall::Nan => {
+                self.outside += 1;
+                None
+            }
+        }
+    }
+
+    /// Scalars of a batch, in two passes: sums by bin, then squared deviations from their means.
+    fn absorb_scalars(&mut self, keys: &[f64], values: &[f64]) {
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.resize(self.grid.bins(), Moments::default());
+        let mut places = std::mem::take(&mut self.places);
+        places.clear();
+        places.extend(keys.iter().map(|&key| self.bin(key)));
+        for (place, &x) in places.iter().zip(values) {
+            if let Some(bin) = *place {
+                batch[bin].n += 1;
+                batch[bin].sum.add(x);
+            }
+        }
+        self.means.clear();
+        self.means.extend(batch.iter().map(|m| m.sum.value() / m.n as f64));
+        for (place, &x) in places.iter().zip(values) {
+            if let Some(bin) = *place {
+                let deviation = x - self.means[bin];
+                batch[bin].m2 += deviation * deviation;
+            }
+        }
+        for (bin, moments) in batch.iter_mut().enumerate().filter(|(_, m)| m.n > 0) {
+            let mut mine = Moments {
+                n: self.counts[bin],
+                sum: Compensated { sum: self.sums[bin], lost: self.lost[bin] },
+                m2: self.m2[bin],
+            };
+            mine.merge(std::mem::take(moments));
+            (self.counts[bin], self.m2[bin]) = (mine.n, mine.m2);
+            (self.sums[bin], self.lost[bin]) = (mine.sum.sum, mine.sum.lost);
+        }
+        (self.batch, self.places) = (batch, places);
+    }
+
+    fn absorb_arrays<'a>(
+        &mut self,
+        keys: &[f64],
+        rows: impl Iterator<Item = &'a [u8]>,
+        dtype: DType,
+        scratch: &mut Vec<f64>,
+    ) {
+        for (&key, row) in keys.iter().zip(rows) {
+            let Some(bin) = self.bin(key) else { continue };
+            let row = as_f64(dtype, row, scratch);
+            let cells = bin * self.width..(bin + 1) * self.width;
+            add_row(
+                self.counts[bin],
+                row,
+                &mut self.sums[cells.clone()],
+                &mut self.lost[cells.clone()],
+                &mut self.m2[cells],
+            );
+            self.counts[bin] += 1;
+        }
+    }
+
+    fn cells(&self, of: impl Fn(u64, usize) -> f64) -> Option<Value> {
+        let count = |i: usize| self.counts[i.checked_div(self.width).unwrap_or(0)];
+        let numbers: Vec<f64> = (0..self.sums.len()).map(|i| of(count(i), i)).collect();
+        let shape = [&[self.grid.bins()], self.shape.as_slice()].concat();
+        Some(Value::Array(Array::from_elements(&shape, &numbers)))
+    }
+}
+
+impl State for Bins {
+    fn absorb(&mut self, feed: &mut Feed<'_>) {
+        let &[key, value] = feed.columns else { return };
+        feed.numbers.clear();
+        scalars(key, feed.mask, feed.numbers);
+        let keys = &feed.numbers[..];
+        if keys.len() != feed.present {
+            feed.errors.record(|| "the key is not a scalar".to_owned());
+            return;
+        }
+        match value {
+            Column::Arrays { dtype, items } => {
+                let rows = selected(feed.mask, items.len())
+                    .filter_map(|i| items[i].as_ref().map(|item| item.data));
+                self.absorb_arrays(keys, rows, *dtype, feed.scratch);
+            }
+            value => {
+                scalars(value, feed.mask, feed.numbers);
+                let (keys, values) = feed.numbers.split_at(feed.present);
+                self.absorb_scalars(keys, values);
+            }
+        }
+    }
+
+    fn merge(&mut self, other: Box<dyn State>) -> bool {
+        let Some(other) = same::<Bins>(other) else { return false };
+        if self.grid != other.grid || self.shape != other.shape {
+            return false;
+        }
+        for bin in 0..self.grid.bins() {
+            let cells = bin * self.width..(bin + 1) * self.width;
+            merge_rows(
+                (self.counts[bin], other.counts[bin]),
+                (
+                    &mut self.sums[cells.clone()],
+                    &mut self.lost[cells.clone()],
+                    &mut self.m2[cells.clone()],
+                ),
+                (&other.sums[cells.clone()], &other.lost[cells.clone()], &other.m2[cells]),
+            );
+            self.counts[bin] = self.counts[bin].saturating_add(other.counts[bin]);
+        }
+        self.outside = self.outside.saturating_add(other.outside);
+        true
+    }
+
+    fn finish(&self) -> Result<Outputs, String> {
+        let edges = self.grid.edges();
+        let counts: Vec<i64> = self.counts.iter().map(|&n| n as i64).collect();
+        let mean = |n: u64, i: usize| match n {
+            0 => f64::NAN,
+            n => corrected(self.sums[i], self.lost[i]) / n as f64,
+        };
+        Ok(vec![
+            Some(Value::Array(Array::from_elements(&[edges.len()], edges))),
+            self.cells(mean),
+            self.cells(|n, i| sem(n, self.m2[i])),
+            Some(Value::Array(Array::from_elements(&[counts.len()], &counts))),
+            Some(Value::Scalar(Scalar::I64(self.outside as i64))),
+        ])
+    }
+
+    fn encode(self: Box<Self>, writer: &mut Writer) {
+        self.grid.encode(writer);
+        writer.slice(&self.counts);
+        writer.u64(self.outside);
+        for buffer in [self.sums, self.lost, self.m2] {
+            writer.buffer(buffer);
+        }
+    }
+
+    fn clone_box(&self) -> Box<dyn State> {
+        Box::new(self.clone())
+    }
+
+    fn bytes(&self) -> usize {
+        128 + self.sums.len() * 24 + self.counts.len() * 56
+    }
+}
