@@ -6,6 +6,7 @@
 pub(crate) mod checks;
 pub mod doc;
 pub(crate) mod event_by_event;
+pub(crate) mod fill;
 pub mod kind;
 pub mod parameters;
 pub mod per_event;

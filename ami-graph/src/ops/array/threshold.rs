@@ -9,6 +9,7 @@ use crate::data::value::Scalar;
 use crate::error::Fault;
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
+use crate::op::fill;
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
@@ -44,14 +45,7 @@ static DOC: OpDoc = OpDoc {
             range: "any",
             doc: "elements above this become the fill value",
         },
-        ParamDoc {
-            name: "fill",
-            kind: "number",
-            default: "0",
-            unit: "of the input",
-            range: "a value of the input's element type",
-            doc: "what they become",
-        },
+        fill::fill("what they become"),
     ],
     outputs: &[OutputDoc { name: "value", doc: "as the input" }],
 };
@@ -66,7 +60,7 @@ impl OpKind for Threshold {
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
         let (below, above) = (args.number("below")?, args.number("above")?);
-        let fill = args.number("fill")?.unwrap_or(0.0);
+        let fill = fill::read(args)?;
         if below.is_none() && above.is_none() {
             return Err(Fault::of(
                 "below",
@@ -92,15 +86,7 @@ struct Bounds {
 impl PerEvent for Bounds {
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         numbers_only(inputs, &["array"])?;
-        let dtype = inputs[0].dtype;
-        if Scalar::from_f64(dtype, self.fill).is_none() {
-            let reason = format!("{} is not a value of {dtype}, the input's type", self.fill);
-            return Err(Fault::of(
-                "fill",
-                reason,
-                "give one that is, or convert by an `expr` first",
-            ));
-        }
+        fill::element(&inputs[0], self.fill)?;
         Ok((inputs.to_vec(), Box::new(*self)))
     }
 }

@@ -3,12 +3,12 @@
 use crate::data::types::Type;
 use crate::data::value::DType;
 use crate::error::Fault;
-use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, param};
+use crate::op::doc::{Class, OpDoc, OutputDoc, param};
 use crate::op::event_by_event::{Each, Item, Out, each};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
-use crate::ops::detector::images::{event_shape, image_shape};
+use crate::ops::detector::images::{IMAGE, event_shape, image_shape};
 
 static DOC: OpDoc = OpDoc {
     name: "blobs",
@@ -19,7 +19,7 @@ static DOC: OpDoc = OpDoc {
            pixel, row by row. NaN is not above anything.",
     example: r#"{"op": "blobs", "in": "image", "threshold": 3}"#,
     class: Class::PerEvent,
-    form: Form::Fixed(&[InputDoc { name: "array", doc: "image, 2-d", required: true }]),
+    form: IMAGE,
     with: false,
     params: &[
         param("threshold", "number", "", "of the input", "any", "pixels above it belong to a blob"),

@@ -6,12 +6,71 @@ use crate::data::files::Content;
 use crate::data::types::Type;
 use crate::data::value::{Array, DType};
 use crate::error::Fault;
+use crate::op::doc::{Form, InputDoc, ParamDoc, param};
 use crate::op::parameters::{Args, as_number};
 use crate::with_type;
 use serde_json::Value as Json;
+use std::sync::Arc;
 
 /// Most pixels of an image that tables are made for; bounds their memory.
 pub const MAX_PIXELS: usize = 1 << 26;
+
+/// The one input of ops on images.
+pub const IMAGE: Form =
+    Form::Fixed(&[InputDoc { name: "array", doc: "image, 2-d", required: true }]);
+
+/// The parameter `center`, read by [`pair`]; its default and what it is for.
+pub const fn center(default: &'static str, doc: &'static str) -> ParamDoc {
+    param("center", "[y, x]", default, "pixel", "finite", doc)
+}
+
+/// The parameter `pixel_size`, read by [`pixel_size`]; its unit and what it is for.
+pub const fn pixel_size_doc(unit: &'static str, doc: &'static str) -> ParamDoc {
+    param("pixel_size", "number or [height, width]", "1", unit, "above 0", doc)
+}
+
+/// The parameter `mask`, read by [`PixelMask::read`].
+pub const MASK: ParamDoc =
+    param("mask", "file", "none", "", ".npy, shape of the image", "0: pixel is not used");
+
+/// Which pixels of an image are used.
+#[derive(Debug, Clone)]
+pub struct PixelMask {
+    /// Height and width of the images it belongs to.
+    pub shape: [usize; 2],
+    used: Arc<[bool]>,
+}
+
+impl PixelMask {
+    /// The mask in a file, if the parameter names one.
+    ///
+    /// # Errors
+    /// When it holds none, or has another shape than `shape` (None: any).
+    pub fn read(
+        content: Option<&Content>,
+        shape: Option<[usize; 2]>,
+    ) -> Result<Option<PixelMask>, Fault> {
+        let mask = pixels(content, "mask", shape)?;
+        Ok(mask.map(|mask| PixelMask {
+            shape: [mask.shape()[0], mask.shape()[1]],
+            used: flags(&mask).into(),
+        }))
+    }
+
+    /// Whether it belongs to an image of this shape.
+    ///
+    /// # Errors
+    /// When it does not; names both shapes.
+    pub fn fits(&self, shape: [usize; 2]) -> Result<(), String> {
+        let error = || format!("the image has shape {shape:?}, the mask {:?}", self.shape);
+        (self.shape == shape).then_some(()).ok_or_else(error)
+    }
+
+    /// Whether a pixel, counted row by row, is used.
+    pub fn used(&self, pixel: usize) -> bool {
+        self.used[pixel]
+    }
+}
 
 /// A pair of finite numbers, `[y, x]`, if given.
 ///

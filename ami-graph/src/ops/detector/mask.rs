@@ -4,11 +4,11 @@ use crate::data::column_views::{Number, typed};
 use crate::data::files::Content;
 use crate::data::owned_column::scalar_bytes;
 use crate::data::types::Type;
-use crate::data::value::Scalar;
 use crate::error::Fault;
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, param};
 use crate::op::event_by_event::{Each, Item, Out, each};
+use crate::op::fill::{self, fill};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
@@ -41,14 +41,7 @@ static DOC: OpDoc = OpDoc {
             "0 <= from <= to; x or y may be left out",
             "parts to mask; x counts along the last axis, y along the one before; half-open",
         ),
-        param(
-            "fill",
-            "number",
-            "0",
-            "of the input",
-            "a value of the input's element type",
-            "what masked elements become",
-        ),
+        fill("what masked elements become"),
     ],
     outputs: &[OutputDoc { name: "value", doc: "as the array" }],
 };
@@ -66,7 +59,7 @@ impl OpKind for Mask {
         let masking = Masking {
             file: args.file("file", ".npy")?,
             rectangles: rectangles.into(),
-            fill: args.number("fill")?.unwrap_or(0.0),
+            fill: fill::read(args)?,
         };
         if masking.file.is_none() && masking.rectangles.is_empty() && args.input("mask").is_none() {
             let hint = "wire the input `mask`, or give `file` or `rectangles`";
@@ -121,11 +114,7 @@ impl PerEvent for Masking {
             let reason = format!("the array is {array}, the mask {mask}");
             return Err(Fault::of("in", reason, "give a mask of the array's shape"));
         }
-        let fill = Scalar::from_f64(array.dtype, self.fill).ok_or_else(|| {
-            let reason =
-                format!("{} is not a value of {}, the input's type", self.fill, array.dtype);
-            Fault::of("fill", reason, "give one that is, or convert by an `expr` first")
-        })?;
+        let fill = fill::element(array, self.fill)?;
         let file = elements(self.file.as_ref(), "file", array.shape.as_deref())?;
         let applying = Applying {
             file: file.map(|mask| (mask.shape().to_vec(), flags(&mask))),

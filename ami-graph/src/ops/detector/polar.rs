@@ -5,13 +5,15 @@ use crate::data::files::Content;
 use crate::data::types::Type;
 use crate::data::value::DType;
 use crate::error::Fault;
-use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, param};
+use crate::op::doc::{Class, OpDoc, OutputDoc, param};
 use crate::op::event_by_event::{Each, Item, Out, each};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
 use crate::ops::detector::azimuthal::{COPIES, Shares, Sums, add, total};
-use crate::ops::detector::images::{PerShape, event_shape, flags, image_shape, pair, pixels};
+use crate::ops::detector::images::{
+    IMAGE, MASK, PerShape, PixelMask, center, event_shape, image_shape, pair,
+};
 use crate::with_type;
 
 /// Most bins of a map.
@@ -27,10 +29,10 @@ static DOC: OpDoc = OpDoc {
            not count.",
     example: r#"{"op": "polar", "in": "image", "center": [0.5, 1], "radius": [0, 2], "bins": [2, 4]}"#,
     class: Class::PerEvent,
-    form: Form::Fixed(&[InputDoc { name: "array", doc: "image, 2-d", required: true }]),
+    form: IMAGE,
     with: false,
     params: &[
-        param("center", "[y, x]", "", "pixel", "finite", "where the beam hits"),
+        center("", "where the beam hits"),
         param("radius", "[from, to]", "", "pixel", "0 <= from < to", "the ring"),
         param(
             "angle",
@@ -41,7 +43,7 @@ static DOC: OpDoc = OpDoc {
             "the part of the ring",
         ),
         param("bins", "[radial, angular]", "", "", "from 1; at most 1000000 in all", "bins"),
-        param("mask", "file", "none", "", ".npy, shape of the image", "0: pixel is not used"),
+        MASK,
     ],
     outputs: &[
         OutputDoc { name: "map", doc: "float64 [radial, angular]: mean" },
@@ -133,8 +135,7 @@ struct Mapping {
 impl PerEvent for Mapping {
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         let shape = image_shape(&inputs[0])?;
-        let mask = pixels(self.mask.as_ref(), "mask", shape)?;
-        let mask = mask.map(|mask| ([mask.shape()[0], mask.shape()[1]], flags(&mask)));
+        let mask = PixelMask::read(self.mask.as_ref(), shape)?;
         let ring = self.ring;
         let map = Type::shaped(DType::F64, &ring.bins);
         let axis = |bins| Type::shaped(DType::F64, &[bins]);
@@ -160,7 +161,7 @@ impl PerEvent for Mapping {
 
 struct Turning {
     ring: Ring,
-    mask: Option<([usize; 2], Vec<bool>)>,
+    mask: Option<PixelMask>,
     radial: Vec<f64>,
     angular: Vec<f64>,
     shares: PerShape<Shares>,
@@ -171,11 +172,9 @@ impl Each for Turning {
     fn event(&mut self, inputs: &[Item<'_>], out: &mut Out<'_, '_>) -> Result<(), String> {
         let [item] = inputs else { return Ok(()) };
         let shape = event_shape(item.shape())?;
-        if let Some((known, _)) = self.mask.as_ref().filter(|(known, _)| *known != shape) {
-            return Err(format!("the image has shape {shape:?}, the mask {known:?}"));
-        }
         let (ring, mask) = (&self.ring, self.mask.as_ref());
-        let used = |pixel: usize| mask.is_none_or(|(_, mask)| mask[pixel]);
+        mask.map_or(Ok(()), |mask| mask.fits(shape))?;
+        let used = |pixel: usize| mask.is_none_or(|mask| mask.used(pixel));
         let shares = self.shares.get(&shape, || Ok(ring.shares(shape, used)))?;
         let bins = ring.bins[0] * ring.bins[1];
         self.sums.clear();

@@ -10,12 +10,13 @@ use crate::data::value::{Array, DType, Scalar, Value};
 use crate::error::{DecodeError, Fault};
 use crate::merge::decay::{Decay, LEAST_TAU, MOST_TAU};
 use crate::op::checks::numbers_only;
-use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
+use crate::op::doc::{Class, OpDoc, OutputDoc, ParamDoc};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
 use crate::op::signature::Signature;
+use crate::ops::over_events::elements::VALUE;
 use crate::ops::over_events::key_statistic::{axes_of, width};
 
 static DOC: OpDoc = OpDoc {
@@ -27,11 +28,7 @@ static DOC: OpDoc = OpDoc {
            `weight` is the sum of the weights: the number of events that count.",
     example: r#"{"op": "ewma", "in": "scalar", "tau": 5}"#,
     class: Class::Reduction,
-    form: Form::Fixed(&[InputDoc {
-        name: "value",
-        doc: "scalar or array of numbers or bools; arrays of one shape",
-        required: true,
-    }]),
+    form: VALUE,
     with: false,
     params: &[ParamDoc {
         name: "tau",

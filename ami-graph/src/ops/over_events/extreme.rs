@@ -9,19 +9,14 @@ use crate::data::types::Type;
 use crate::data::value::{Array, DType, Value};
 use crate::error::{DecodeError, Fault};
 use crate::op::checks::numbers_only;
-use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc};
+use crate::op::doc::{Class, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
 use crate::op::signature::Signature;
+use crate::ops::over_events::elements::{VALUE, element};
 use crate::with_type;
-
-const INPUT: Form = Form::Fixed(&[InputDoc {
-    name: "value",
-    doc: "scalar or array of numbers or bools; arrays of one shape",
-    required: true,
-}]);
 
 static MIN_DOC: OpDoc = OpDoc {
     name: "min",
@@ -30,7 +25,7 @@ static MIN_DOC: OpDoc = OpDoc {
            out as +0.",
     example: r#"{"op": "min", "in": "image"}"#,
     class: Class::Reduction,
-    form: INPUT,
+    form: VALUE,
     with: false,
     params: &[],
     outputs: &[OutputDoc { name: "value", doc: "as the input" }],
@@ -43,7 +38,7 @@ static MAX_DOC: OpDoc = OpDoc {
            out as +0.",
     example: r#"{"op": "max", "in": "image"}"#,
     class: Class::Reduction,
-    form: INPUT,
+    form: VALUE,
     with: false,
     params: &[],
     outputs: &[OutputDoc { name: "value", doc: "as the input" }],
@@ -74,15 +69,12 @@ impl OpKind for Kind {
         signature: &Signature,
         reader: &mut Reader<'_>,
     ) -> Result<Box<dyn State>, DecodeError> {
-        let Some((dtype, axes)) = signature.first() else {
-            return Err(DecodeError::invalid("signature of an extreme", "none"));
-        };
-        let shape: Vec<usize> = axes.iter().map(|&a| a as usize).collect();
+        let (dtype, shape) = element(signature)?;
         let count = shape.iter().product();
         let started = reader.bool("extreme")?;
-        with_type!(*dtype, T => {
+        with_type!(dtype, T => {
             let best: Buffer<T> = reader.buffer(count, "extreme")?;
-            Ok(Box::new(Extreme { least: self.least, dtype: *dtype, shape, started, best }))
+            Ok(Box::new(Extreme { least: self.least, dtype, shape, started, best }))
         })
     }
 }

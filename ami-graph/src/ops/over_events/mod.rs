@@ -5,6 +5,7 @@ pub(in crate::ops) mod by_key;
 pub(in crate::ops) mod correlate;
 pub(in crate::ops) mod count;
 pub(in crate::ops) mod covariance;
+pub(in crate::ops) mod elements;
 pub(in crate::ops) mod ewma;
 pub(in crate::ops) mod extreme;
 pub(in crate::ops) mod hist;

@@ -11,13 +11,14 @@ use crate::error::{DecodeError, Fault};
 use crate::merge::compensated::{Compensated, corrected};
 use crate::merge::moments::{Moments, add_row, at_least_zero, merge_rows, sem};
 use crate::op::checks::numbers_only;
-use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc};
+use crate::op::doc::{Class, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
 use crate::op::signature::Signature;
 use crate::ops::over_events::count::count_value;
+use crate::ops::over_events::elements::{VALUE, element};
 use multiversion::multiversion;
 
 /// Accumulators kept in cache while all frames of a batch go over them: 5 × 8 bytes each.
@@ -31,11 +32,7 @@ static DOC: OpDoc = OpDoc {
            States merge by Chan's formula.",
     example: r#"{"op": "stats", "in": "scalar", "window": {"seconds": 10}}"#,
     class: Class::Reduction,
-    form: Form::Fixed(&[InputDoc {
-        name: "value",
-        doc: "scalar or array of numbers or bools; arrays of one shape",
-        required: true,
-    }]),
+    form: VALUE,
     with: false,
     params: &[],
     outputs: &[
@@ -66,10 +63,7 @@ impl OpKind for Stats {
         signature: &Signature,
         reader: &mut Reader<'_>,
     ) -> Result<Box<dyn State>, DecodeError> {
-        let Some((_, axes)) = signature.first() else {
-            return Err(DecodeError::invalid("signature of stats", "none"));
-        };
-        let shape: Vec<usize> = axes.iter().map(|&a| a as usize).collect();
+        let (_, shape) = element(signature)?;
         let count = shape.iter().product();
         let n = reader.u64("events of stats")?;
         let mut next = || reader.buffer(count, "stats");

@@ -9,19 +9,14 @@ use crate::data::value::DType;
 use crate::error::{DecodeError, Fault};
 use crate::merge::total::Total;
 use crate::op::checks::numbers_only;
-use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc};
+use crate::op::doc::{Class, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
 use crate::op::signature::Signature;
 use crate::ops::over_events::count::count_value;
-
-const INPUT: Form = Form::Fixed(&[InputDoc {
-    name: "value",
-    doc: "scalar or array of numbers or bools; arrays of one shape",
-    required: true,
-}]);
+use crate::ops::over_events::elements::VALUE;
 
 static SUM_DOC: OpDoc = OpDoc {
     name: "sum",
@@ -31,7 +26,7 @@ static SUM_DOC: OpDoc = OpDoc {
            float64 with compensation and published as float64.",
     example: r#"{"op": "sum", "in": "image", "window": "run"}"#,
     class: Class::Reduction,
-    form: INPUT,
+    form: VALUE,
     with: false,
     params: &[],
     outputs: &[
@@ -46,7 +41,7 @@ static MEAN_DOC: OpDoc = OpDoc {
     text: "The sum, as `sum` computes it, divided by the number of events. Always float64.",
     example: r#"{"op": "mean", "in": "image", "window": {"heartbeats": 10}}"#,
     class: Class::Reduction,
-    form: INPUT,
+    form: VALUE,
     with: false,
     params: &[],
     outputs: &[

@@ -6,11 +6,11 @@ use crate::data::column_views::typed;
 use crate::data::files::Content;
 use crate::data::owned_column::scalar_bytes;
 use crate::data::types::Type;
-use crate::data::value::Scalar;
 use crate::error::Fault;
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, param};
 use crate::op::event_by_event::{Each, Item, Out, each};
+use crate::op::fill::{self, fill};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
@@ -41,14 +41,7 @@ static DOC: OpDoc = OpDoc {
     with: false,
     params: &[
         param("geometry", "file", "none", "", ".geom or .npy", "where the pixels lie"),
-        param(
-            "fill",
-            "number",
-            "0",
-            "of the input",
-            "a value of the input's element type",
-            "pixels of the image that have none in the data",
-        ),
+        fill("pixels of the image that have none in the data"),
     ],
     outputs: &[OutputDoc { name: "image", doc: "2-d, element type of the array" }],
 };
@@ -71,7 +64,7 @@ impl OpKind for Assemble {
             }
             Some(_) => args.file("geometry", ".geom")?.map_or(Source::Stack, Source::Panels),
         };
-        let fill = args.number("fill")?.unwrap_or(0.0);
+        let fill = fill::read(args)?;
         Ok(Prepared::per_event_with(&["image"], Assembly { source, fill }))
     }
 }
@@ -106,11 +99,7 @@ impl PerEvent for Assembly {
             let reason = format!("the input is {input}, not an array of 2 or 3 axes");
             return Err(Fault::of("in", reason, "give [segment, ss, fs] or [ss, fs]"));
         }
-        let fill = Scalar::from_f64(input.dtype, self.fill).ok_or_else(|| {
-            let reason =
-                format!("{} is not a value of {}, the input's type", self.fill, input.dtype);
-            Fault::of("fill", reason, "give one that is, or convert by an `expr` first")
-        })?;
+        let fill = fill::element(input, self.fill)?;
         let places = self.places(input)?;
         let known = match &places {
             Places::Map(shape, _) => Some(shape.clone()),

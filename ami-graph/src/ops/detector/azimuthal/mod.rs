@@ -7,16 +7,16 @@ use crate::data::files::Content;
 use crate::data::types::Type;
 use crate::data::value::DType;
 use crate::error::Fault;
-use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, param};
+use crate::op::doc::{Class, OpDoc, OutputDoc, param};
 use crate::op::event_by_event::{Each, Item, Out, each};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
 use crate::ops::detector::images::{
-    PerShape, event_shape, flags, image_shape, pair, pixel_size, pixels,
+    IMAGE, MASK, PerShape, PixelMask, center, event_shape, image_shape, pair, pixel_size,
+    pixel_size_doc,
 };
 use crate::with_type;
-use std::sync::Arc;
 pub use table::Shares;
 use table::{Geometry, Table, Unit};
 
@@ -39,21 +39,14 @@ static DOC: OpDoc = OpDoc {
            the beam.",
     example: r#"{"op": "azimuthal", "in": "image", "center": [0.5, 1], "bins": 2}"#,
     class: Class::PerEvent,
-    form: Form::Fixed(&[InputDoc { name: "array", doc: "image, 2-d", required: true }]),
+    form: IMAGE,
     with: false,
     params: &[
-        param("center", "[y, x]", "", "pixel", "finite", "where the beam hits"),
+        center("", "where the beam hits"),
         param("bins", "whole number", "1000", "", "1 to 100000 over all sectors", "radial bins"),
         param("range", "[low, high]", "none", "of the axis", "low < high", "ends of the bins"),
-        param("mask", "file", "none", "", ".npy, shape of the image", "0: pixel is not used"),
-        param(
-            "pixel_size",
-            "number or [height, width]",
-            "1",
-            "any length",
-            "above 0",
-            "of a pixel",
-        ),
+        MASK,
+        pixel_size_doc("any length", "of a pixel"),
         param("distance", "number", "none", "as pixel_size", "above 0", "sample to detector"),
         param("wavelength", "number", "none", "any length", "above 0", "of the X-rays, for q"),
         param(
@@ -133,8 +126,7 @@ struct Azimuth {
 impl PerEvent for Azimuth {
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         let shape = image_shape(&inputs[0])?;
-        let mask = pixels(self.mask.as_ref(), "mask", shape)?;
-        let mask = mask.map(|mask| ([mask.shape()[0], mask.shape()[1]], flags(&mask).into()));
+        let mask = PixelMask::read(self.mask.as_ref(), shape)?;
         let (bins, sectors) = (self.geometry.bins, self.geometry.sectors);
         let profile = match sectors {
             1 => Type::shaped(DType::F64, &[bins]),
@@ -174,7 +166,7 @@ pub const COPIES: usize = 4;
 
 struct Integrating {
     geometry: Geometry,
-    mask: Option<([usize; 2], Arc<[bool]>)>,
+    mask: Option<PixelMask>,
     table: PerShape<Table>,
     sums: Vec<[Sums; COPIES]>,
 }
@@ -183,11 +175,9 @@ impl Each for Integrating {
     fn event(&mut self, inputs: &[Item<'_>], out: &mut Out<'_, '_>) -> Result<(), String> {
         let [item] = inputs else { return Ok(()) };
         let shape = event_shape(item.shape())?;
-        if let Some((known, _)) = self.mask.as_ref().filter(|(known, _)| *known != shape) {
-            return Err(format!("the image has shape {shape:?}, the mask {known:?}"));
-        }
-        let (geometry, mask) = (&self.geometry, self.mask.as_ref().map(|(_, mask)| mask));
-        let used = |pixel: usize| mask.is_none_or(|mask| mask[pixel]);
+        let (geometry, mask) = (&self.geometry, self.mask.as_ref());
+        mask.map_or(Ok(()), |mask| mask.fits(shape))?;
+        let used = |pixel: usize| mask.is_none_or(|mask| mask.used(pixel));
         let table = self.table.get(&shape, || geometry.table(shape, used))?;
         self.sums.clear();
         self.sums.resize(table.bins + 1, [[0.0; 4]; COPIES]);

@@ -1,6 +1,7 @@
 //! What people are told about `peakfinder8`.
 
-use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, param};
+use crate::op::doc::{Class, OpDoc, OutputDoc, param};
+use crate::ops::detector::images::{IMAGE, MASK, center, pixel_size_doc};
 
 pub static DOC: OpDoc = OpDoc {
     name: "peakfinder8",
@@ -17,7 +18,7 @@ pub static DOC: OpDoc = OpDoc {
            pixels. NaN is never bright and in no background.",
     example: r#"{"op": "peakfinder8", "in": "image", "center": [0.5, 1], "min_snr": 5, "adc_threshold": 20}"#,
     class: Class::PerEvent,
-    form: Form::Fixed(&[InputDoc { name: "array", doc: "image, 2-d", required: true }]),
+    form: IMAGE,
     with: false,
     params: &[
         param(
@@ -28,30 +29,9 @@ pub static DOC: OpDoc = OpDoc {
             ".npy, shape of the image; 0 to 1e6",
             "distance of each pixel from the beam; this or `center`",
         ),
-        param(
-            "center",
-            "[y, x]",
-            "none",
-            "pixel",
-            "finite",
-            "where the beam hits: radii are computed from it",
-        ),
-        param(
-            "pixel_size",
-            "number or [height, width]",
-            "1",
-            "any",
-            "above 0",
-            "only the ratio counts, with `center`",
-        ),
-        param(
-            "mask",
-            "file",
-            "none",
-            "",
-            ".npy, shape of the image",
-            "pixels where it is 0 are not used",
-        ),
+        center("none", "where the beam hits: radii are computed from it"),
+        pixel_size_doc("any", "only the ratio counts, with `center`"),
+        MASK,
         param(
             "min_res",
             "number",

@@ -15,7 +15,7 @@ use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
 use crate::ops::detector::images::{
-    PerShape, as_f64, event_shape, flags, image_shape, pair, pixel_size, pixels,
+    PerShape, PixelMask, as_f64, event_shape, image_shape, pair, pixel_size, pixels,
 };
 use background::{Background, MAX_RADIUS, Radii};
 use layout::Layout;
@@ -96,7 +96,7 @@ struct Finder {
 struct Geometry {
     /// None: of any shape.
     radius: Option<Arc<[f32]>>,
-    mask: Option<Arc<[bool]>>,
+    mask: Option<PixelMask>,
     place: Option<([f64; 2], [f64; 2])>,
     resolution: [Option<f32>; 2],
     panel: [Option<usize>; 2],
@@ -108,12 +108,12 @@ struct Geometry {
 impl PerEvent for Finder {
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         let mut shape = image_shape(&inputs[0])?;
-        let mask = pixels(self.mask.as_ref(), "mask", shape)?;
-        let mut files = mask.as_ref().map(|mask| [mask.shape()[0], mask.shape()[1]]);
+        let mask = PixelMask::read(self.mask.as_ref(), shape)?;
+        let mut files = mask.as_ref().map(|mask| mask.shape);
         shape = shape.or(files);
         let mut geometry = Geometry {
             radius: None,
-            mask: mask.map(|mask| flags(&mask).into()),
+            mask,
             place: None,
             resolution: self.resolution,
             panel: self.panel,
@@ -207,7 +207,7 @@ impl Geometry {
         let [least, most] = self.resolution;
         let within =
             |r: f32| !least.is_some_and(|least| r < least) && !most.is_some_and(|most| r > most);
-        let unmasked = |pixel: usize| self.mask.as_ref().is_none_or(|mask| mask[pixel]);
+        let unmasked = |pixel: usize| self.mask.as_ref().is_none_or(|mask| mask.used(pixel));
         let good =
             radius.iter().enumerate().map(|(pixel, &r)| within(r) && unmasked(pixel)).collect();
         Ok(Radii::new(layout, good, &radius))
