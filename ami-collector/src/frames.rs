@@ -2,7 +2,7 @@
 
 use ami_graph::data::frame::Truth;
 use ami_graph::wire::partial::Partial;
-use ami_proto::ventilator_to_worker::StepValues;
+use ami_proto::data_path::ventilator_to_worker::StepValues;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -5,17 +5,17 @@ use crate::states::{self, States};
 use crate::told::{Kind, Name, Told};
 use ami_proto::codec;
 use ami_proto::config::Config;
-use ami_proto::daemon::{Daemon, now_ns};
-use ami_proto::endpoint::Endpoint;
-use ami_proto::foreign::Foreign;
-use ami_proto::manager_to_members::Phase;
-use ami_proto::member_to_manager::Role;
-use ami_proto::reporter::Reporter;
-use ami_proto::root_to_hosts::RootMessage;
+use ami_proto::control::manager_to_members::Phase;
+use ami_proto::control::member_to_manager::Role;
+use ami_proto::control::reporter::Reporter;
+use ami_proto::data_path::root_to_hosts::RootMessage;
+use ami_proto::data_path::to_collector::ToCollector;
+use ami_proto::data_path::to_root::ToRoot;
+use ami_proto::data_path::to_ventilator::ToVentilator;
+use ami_proto::health::ignored::Ignored;
+use ami_proto::process::daemon::{Daemon, now_ns};
+use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Inlet, Queue, Socket};
-use ami_proto::to_collector::ToCollector;
-use ami_proto::to_root::ToRoot;
-use ami_proto::to_ventilator::ToVentilator;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -64,7 +64,7 @@ struct Host {
     alive: Option<Instant>,
     again: Option<Instant>,
     ticked: Instant,
-    foreign: Foreign,
+    foreign: Ignored,
 }
 
 impl Host {
@@ -105,7 +105,7 @@ impl Host {
             alive: None,
             again: None,
             ticked: Instant::now(),
-            foreign: Foreign::default(),
+            foreign: Ignored::default(),
         })
     }
 
@@ -156,7 +156,7 @@ impl Host {
         let message = match codec::decode::<ToCollector>(header) {
             Ok(message) => message,
             Err(error) => {
-                self.foreign.ignored("the host collector", error);
+                self.foreign.note("the host collector", error);
                 return Ok(());
             }
         };
@@ -204,7 +204,7 @@ impl Host {
 
     fn on_root(&mut self) -> anyhow::Result<()> {
         let Some(Ok(message)) = self.frames.first().map(|f| codec::decode::<RootMessage>(f)) else {
-            self.foreign.ignored("the host collector", "not of the root");
+            self.foreign.note("the host collector", "not of the root");
             return Ok(());
         };
         match message {

@@ -12,8 +12,8 @@ mod epoch;
 
 use crate::host_builder::epoch::{Entry, Epoch};
 use crate::states::{States, Unfit};
-use ami_proto::ids::Progress;
-use ami_proto::to_collector::Manifest;
+use ami_proto::data_path::ids::Progress;
+use ami_proto::data_path::to_collector::Manifest;
 use std::collections::BTreeMap;
 
 /// A flush, ready for the root.

@@ -27,7 +27,7 @@ mod told;
 mod versions;
 
 use ami_proto::config::{CollectorRole, Config};
-use ami_proto::daemon::Daemon;
+use ami_proto::process::daemon::Daemon;
 
 /// Runs until asked to stop.
 ///

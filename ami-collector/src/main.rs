@@ -1,7 +1,7 @@
 //! `ami-collector`: see the crate documentation for what a collector does.
 
 use ami_proto::config::CollectorRole;
-use ami_proto::daemon;
+use ami_proto::process::daemon;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -18,17 +18,17 @@ use ami_graph::plan::Plan;
 use ami_graph::root::RootStage;
 use ami_proto::codec;
 use ami_proto::config::Config;
-use ami_proto::daemon::{Daemon, now_ns};
-use ami_proto::endpoint::Endpoint;
-use ami_proto::foreign::Foreign;
-use ami_proto::later::Later;
-use ami_proto::manager_to_members::Phase;
-use ami_proto::member_to_manager::Role;
-use ami_proto::reporter::Reporter;
-use ami_proto::root_to_hosts::RootMessage;
+use ami_proto::control::manager_to_members::Phase;
+use ami_proto::control::member_to_manager::Role;
+use ami_proto::control::reporter::Reporter;
+use ami_proto::data_path::root_to_hosts::RootMessage;
+use ami_proto::data_path::to_root::ToRoot;
+use ami_proto::data_path::ventilator_to_worker::Context;
+use ami_proto::health::ignored::Ignored;
+use ami_proto::process::daemon::{Daemon, now_ns};
+use ami_proto::socket::delayed::Delayed;
+use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Broadcast, Inlet, Queue};
-use ami_proto::to_root::ToRoot;
-use ami_proto::ventilator_to_worker::Context;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -109,7 +109,7 @@ struct Root {
     publisher: Publisher,
     /// Hosts and epochs whose flushes came since their watermark was told, and when that will be.
     owed: BTreeSet<(String, u64)>,
-    later: Later,
+    later: Delayed,
     config: Config,
     intake: Inlet,
     decisions: Broadcast,
@@ -132,7 +132,7 @@ struct Counts {
     late: u64,
     lost: u64,
     mismatched: u64,
-    foreign: Foreign,
+    foreign: Ignored,
 }
 
 impl Root {
@@ -172,7 +172,7 @@ impl Root {
             saver: Saver::new(path.clone(), every, most).context("starting a thread")?,
             publisher: Publisher::default(),
             owed: BTreeSet::new(),
-            later: Later::default(),
+            later: Delayed::default(),
             intake: socket::bind(&context, zmq::PULL, Queue::Protocol, &intake, "root collector")?,
             decisions: broadcast(Queue::Bounded(10_000), Endpoint::Decisions, "decisions")?,
             results: broadcast(Queue::Protocol, Endpoint::Results, "results")?,
@@ -221,12 +221,12 @@ impl Root {
         let message = match codec::decode::<ToRoot>(header) {
             Ok(message) => message,
             Err(error) => {
-                self.counts.foreign.ignored("the root", error);
+                self.counts.foreign.note("the root", error);
                 return Ok(());
             }
         };
         if message.host().is_some_and(|host| !self.frames.admits(host)) {
-            self.counts.foreign.ignored("the root", "of a host that is not configured");
+            self.counts.foreign.note("the root", "of a host that is not configured");
             return Ok(());
         }
         match message {
@@ -263,7 +263,7 @@ impl Root {
         let json = self.parts.get(1).map(|f| f.to_vec()).unwrap_or_default();
         match GraphSet::from_json_bytes(&json) {
             Ok(set) if set.version == version => self.graphs.insert(Arc::new(set), json),
-            _ => self.counts.foreign.ignored("the root", "graphs that cannot be read"),
+            _ => self.counts.foreign.note("the root", "graphs that cannot be read"),
         }
     }
 

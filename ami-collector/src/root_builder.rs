@@ -6,8 +6,8 @@
 //! follows from how far the epoch had come before and after.
 
 use crate::frames::{FrameKey, HOSTS};
-use ami_proto::ids::Progress;
-use ami_proto::to_collector::Manifest;
+use ami_proto::data_path::ids::Progress;
+use ami_proto::data_path::to_collector::Manifest;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

@@ -2,9 +2,9 @@
 
 use crate::request::{PATIENCE, Requester};
 use ami_proto::config::Config;
-use ami_proto::ctl_to_manager::{Command, Refusal};
-use ami_proto::endpoint::Endpoint;
+use ami_proto::control::ctl_to_manager::{Command, Refusal};
 use ami_proto::socket::SocketError;
+use ami_proto::socket::endpoint::Endpoint;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::Duration;

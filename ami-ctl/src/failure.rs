@@ -2,7 +2,7 @@
 
 use crate::client::ClientError;
 use ami_proto::config::ConfigError;
-use ami_proto::ctl_to_manager::Refusal;
+use ami_proto::control::ctl_to_manager::Refusal;
 use serde_json::Value;
 use std::io::ErrorKind;
 
@@ -22,7 +22,7 @@ pub struct Failure {
 impl Failure {
     /// Bad usage.
     pub fn usage(error: impl Into<String>, hint: impl Into<String>) -> Failure {
-        Failure { code: ami_proto::daemon::USAGE, refusal: refusal(error, hint) }
+        Failure { code: ami_proto::process::daemon::USAGE, refusal: refusal(error, hint) }
     }
 
     /// Failed while running.

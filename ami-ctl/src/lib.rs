@@ -11,7 +11,8 @@
 //!
 //! ```no_run
 //! use ami_ctl::{client::Client, store::Store};
-//! use ami_proto::{config::Config, ctl_to_manager::Command};
+//! use ami_proto::config::Config;
+//! use ami_proto::control::ctl_to_manager::Command;
 //!
 //! # fn main() -> anyhow::Result<()> {
 //! let config = Config::load(None, &["instance.run_dir=/run/ami".into()])?;

@@ -3,7 +3,7 @@
 use crate::environment;
 use crate::failure::Failure;
 use crate::supervisor::Exit;
-use ami_proto::memory::KEEP_FREED;
+use ami_proto::health::memory::KEEP_FREED;
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::os::unix::net::UnixDatagram;

@@ -2,8 +2,8 @@
 
 use crate::client::ClientError;
 use ami_proto::config::Config;
-use ami_proto::endpoint::Endpoint;
-use ami_proto::metrics::Metrics;
+use ami_proto::health::metrics::Metrics;
+use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Context, Inlet, Queue};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

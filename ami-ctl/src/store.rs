@@ -4,7 +4,7 @@ use crate::client::{ClientError, document};
 use crate::feature::Feature;
 use crate::request::{PATIENCE, Requester};
 use ami_proto::config::Config;
-use ami_proto::endpoint::Endpoint;
+use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Context, Inlet, Queue};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};

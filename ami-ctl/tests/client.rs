@@ -6,8 +6,8 @@
 use ami_ctl::client::{Client, ClientError};
 use ami_ctl::store::Store;
 use ami_proto::config::Config;
-use ami_proto::ctl_to_manager::{Command, Edit};
-use ami_proto::endpoint::Endpoint;
+use ami_proto::control::ctl_to_manager::{Command, Edit};
+use ami_proto::socket::endpoint::Endpoint;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;

@@ -2,8 +2,8 @@
 //! error and not an edit without a base.
 
 use ami_graph::error::nearest;
-use ami_proto::ctl_to_manager::{Command, Edit, Refusal};
-use ami_proto::keys::Role;
+use ami_proto::control::ctl_to_manager::{Command, Edit, Refusal};
+use ami_proto::security::keys::Role;
 use serde_json::Value;
 
 /// Largest request, in bytes.

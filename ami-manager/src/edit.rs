@@ -12,7 +12,7 @@ use crate::validate::{Strictness, World};
 use ami_graph::data::files::Files;
 use ami_graph::error::{SpecError, nearest};
 use ami_graph::graph::spec::{GraphSet, GraphSpec, VersionedGraph};
-use ami_proto::ctl_to_manager::{Command, Refusal};
+use ami_proto::control::ctl_to_manager::{Command, Refusal};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// An edit, worked out but not accepted.

@@ -1,6 +1,6 @@
 //! The `ami-manager` daemon: see the crate documentation.
 
-use ami_proto::daemon::{self, Definition};
+use ami_proto::process::daemon::{self, Definition};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

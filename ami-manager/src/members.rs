@@ -1,7 +1,7 @@
 //! Who is there: the last report of every member, and what follows from it.
 
 use ami_graph::data::schema::Schema;
-use ami_proto::member_to_manager::{Report, Role};
+use ami_proto::control::member_to_manager::{Report, Role};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

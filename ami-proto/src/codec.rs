@@ -20,7 +20,7 @@ const PREFIX: [u8; 4] = [b'a', b'm', b'i', PROTOCOL_VERSION];
 pub enum CodecError {
     /// Not from an ami daemon at all.
     #[error("not an ami message ({0} bytes)")]
-    Foreign(usize),
+    Ignored(usize),
     /// From another release.
     #[error(
         "message of protocol version {0}, this build speaks {PROTOCOL_VERSION}: run the same release everywhere"
@@ -74,7 +74,7 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
             _ => Err(CodecError::Damaged("its checksum is wrong".into())),
         },
         Some((prefix, _)) if prefix[..3] == PREFIX[..3] => Err(CodecError::Version(prefix[3])),
-        _ => Err(CodecError::Foreign(bytes.len())),
+        _ => Err(CodecError::Ignored(bytes.len())),
     }
 }
 
@@ -86,7 +86,7 @@ mod tests {
     fn foreign_old_and_damaged_bytes_are_told_apart() {
         let good = encode(&(1u32, "x".to_string()));
         assert_eq!(decode::<(u32, String)>(&good).unwrap().1, "x");
-        assert!(matches!(decode::<(u32, String)>(b"GET / HTTP"), Err(CodecError::Foreign(10))));
+        assert!(matches!(decode::<(u32, String)>(b"GET / HTTP"), Err(CodecError::Ignored(10))));
         let mut old = good.clone();
         old[3] = 0;
         assert_eq!(decode::<(u32, String)>(&old), Err(CodecError::Version(0)));

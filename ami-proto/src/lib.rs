@@ -5,32 +5,22 @@
 //!                ▲            **every arrow is a file of this crate**
 //!              ctl → manager
 //! ```
+//!
+//! | folder | what | names |
+//! |---|---|---|
+//! | [`config`], [`codec`] | the configuration of all daemons; the encoding between them | |
+//! | [`health`] | metrics, memory, how often something is told | |
+//! | [`security`] | keys | config |
+//! | [`socket`] | the only sockets there are, and their addresses | the above |
+//! | [`data_path`] | messages from source to root | codec |
+//! | [`control`] | messages between people, manager and members | all |
+//! | [`process`] | how a daemon starts, reports and stops | all but control |
 
-pub mod chunk;
 pub mod codec;
 pub mod config;
-pub mod cpu_latency;
-pub mod ctl_to_manager;
-pub mod daemon;
-pub mod endpoint;
-pub mod foreign;
-mod guard;
-pub mod ids;
-pub mod keys;
-pub mod later;
-mod limited;
-pub mod manager_to_members;
-pub mod member_to_manager;
-pub mod memory;
-pub mod metrics;
-pub mod reporter;
-pub mod role_lock;
-pub mod root_to_hosts;
+pub mod control;
+pub mod data_path;
+pub mod health;
+pub mod process;
 pub mod security;
 pub mod socket;
-pub mod throttle;
-pub mod to_collector;
-pub mod to_root;
-pub mod to_ventilator;
-pub mod transition;
-pub mod ventilator_to_worker;

@@ -1,6 +1,6 @@
 //! `ami-store`: see the crate documentation for what the store does.
 
-use ami_proto::daemon;
+use ami_proto::process::daemon;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

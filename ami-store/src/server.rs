@@ -6,13 +6,13 @@ use crate::query;
 use crate::repeats::Repeats;
 use crate::store::{IngestError, Store};
 use ami_proto::config::Config;
-use ami_proto::daemon::{Daemon, now_ns};
-use ami_proto::endpoint::Endpoint;
-use ami_proto::later::Later;
-use ami_proto::member_to_manager::Role;
-use ami_proto::reporter::Reporter;
+use ami_proto::control::member_to_manager::Role;
+use ami_proto::control::reporter::Reporter;
+use ami_proto::health::throttle::Throttle;
+use ami_proto::process::daemon::{Daemon, now_ns};
+use ami_proto::socket::delayed::Delayed;
+use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Broadcast, Inlet, Queue};
-use ami_proto::throttle::Throttle;
 use std::time::{Duration, Instant};
 use zmq::Message;
 
@@ -52,7 +52,7 @@ struct Server {
     frames: Vec<Message>,
     /// Bytes of results since the root was told last, and when that will be.
     taken: u64,
-    later: Later,
+    later: Delayed,
     bound: Bound,
     answers: Answers,
     repeats: Repeats,
@@ -89,7 +89,7 @@ impl Server {
             reporter: Reporter::new(context, config, daemon, Role::Store, "store")?,
             frames: Vec::new(),
             taken: 0,
-            later: Later::default(),
+            later: Delayed::default(),
             bound: Bound::new(config.store.client_bytes, config.store.client_queue, FEWEST),
             answers: Answers::new(ANSWER_BYTES),
             repeats: Repeats::default(),

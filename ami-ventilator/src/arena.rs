@@ -1,6 +1,6 @@
 //! The ring as the arena of chunks.
 
-use ami_proto::chunk::Arena;
+use ami_proto::data_path::chunk::Arena;
 use ami_shm::RingWriter;
 
 /// The ring, with some room held back so that the index of an open chunk always finds its place.

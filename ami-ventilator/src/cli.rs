@@ -1,7 +1,7 @@
 //! Subcommands of `ami-ventilator` that are no daemon: `inspect` and `record`.
 
 use crate::sources::url::{SourceKind, SourceSpec};
-use ami_proto::daemon::{self, USAGE};
+use ami_proto::process::daemon::{self, USAGE};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 use std::process::ExitCode;

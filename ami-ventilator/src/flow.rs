@@ -7,11 +7,11 @@
 
 use crate::quarantine::Poisonous;
 use ami_graph::data::schema::{Held, Schema};
-use ami_proto::chunk::Sealed;
-use ami_proto::ids::{Conditions, Key, Progress, Taken};
-use ami_proto::to_collector::{Manifest, ToCollector};
-use ami_proto::transition::TransitionKind;
-use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage, StepValues};
+use ami_proto::data_path::chunk::Sealed;
+use ami_proto::data_path::ids::{Conditions, Key, Progress, Taken};
+use ami_proto::data_path::to_collector::{Manifest, ToCollector};
+use ami_proto::data_path::transition::TransitionKind;
+use ami_proto::data_path::ventilator_to_worker::{Context, Descriptor, LaneMessage, StepValues};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 

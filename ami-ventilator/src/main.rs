@@ -1,6 +1,6 @@
 //! `ami-ventilator`: see the crate documentation for what a ventilator does.
 
-use ami_proto::daemon;
+use ami_proto::process::daemon;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

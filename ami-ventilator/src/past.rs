@@ -8,9 +8,9 @@
 
 use ami_graph::data::schema::Schema;
 use ami_proto::codec;
-use ami_proto::ids::Progress;
-use ami_proto::to_collector::Manifest;
-use ami_proto::ventilator_to_worker::Context;
+use ami_proto::data_path::ids::Progress;
+use ami_proto::data_path::to_collector::Manifest;
+use ami_proto::data_path::ventilator_to_worker::Context;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -184,7 +184,7 @@ pub fn inherit(mut journals: Vec<Journal>) -> Inheritance {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ami_proto::ids::Key;
+    use ami_proto::data_path::ids::Key;
 
     fn manifest(epoch: u64, flush: u64, units: &[(u64, u32)]) -> Manifest {
         Manifest {

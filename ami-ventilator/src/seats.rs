@@ -1,8 +1,8 @@
 //! The lanes' outer side: a PUSH socket, a pidfd and a place in the ring's lane table each.
 
 use ami_proto::codec;
+use ami_proto::data_path::ventilator_to_worker::LaneMessage;
 use ami_proto::socket::{self, Queue, Socket};
-use ami_proto::ventilator_to_worker::LaneMessage;
 use ami_shm::RingWriter;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use std::collections::BTreeMap;

@@ -7,7 +7,7 @@ use crate::source::Source;
 use crate::sources::url::{Epoch, Overload, SourceSpec};
 use crate::timeline::{Rules, Timeline};
 use ami_proto::config::Config;
-use ami_proto::ids::host_number;
+use ami_proto::data_path::ids::host_number;
 use ami_shm::{Leftover, RingConfig, RingError, RingReader, RingWriter};
 
 /// Room in the ring file for what must outlive the ventilator.

@@ -5,8 +5,8 @@
 
 use ami_graph::data::schema::Schema;
 use ami_graph::data::value::Value;
-use ami_proto::chunk::ChunkWriter;
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::chunk::ChunkWriter;
+use ami_proto::data_path::transition::TransitionKind;
 use std::sync::Arc;
 
 /// What comes next. Timestamps are ns since the Unix epoch (or the counter, with `epoch=counter`).

@@ -13,18 +13,18 @@ use crate::sources::url::{Epoch, SourceSpec};
 use crate::watchdog::{State, Watchdog};
 use ami_proto::codec;
 use ami_proto::config::Config;
-use ami_proto::daemon::{Daemon, now_ns, pin};
-use ami_proto::endpoint::Endpoint;
-use ami_proto::foreign::Foreign;
-use ami_proto::ids::host_number;
-use ami_proto::manager_to_members::Phase;
-use ami_proto::member_to_manager::Role;
-use ami_proto::reporter::Reporter;
-use ami_proto::root_to_hosts::RootMessage;
+use ami_proto::control::manager_to_members::Phase;
+use ami_proto::control::member_to_manager::Role;
+use ami_proto::control::reporter::Reporter;
+use ami_proto::data_path::ids::host_number;
+use ami_proto::data_path::root_to_hosts::RootMessage;
+use ami_proto::data_path::to_root::ToRoot;
+use ami_proto::data_path::to_ventilator::ToVentilator;
+use ami_proto::data_path::ventilator_to_worker::LaneMessage;
+use ami_proto::health::ignored::Ignored;
+use ami_proto::process::daemon::{Daemon, now_ns, pin};
+use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Inlet, Queue, Socket};
-use ami_proto::to_root::ToRoot;
-use ami_proto::to_ventilator::ToVentilator;
-use ami_proto::ventilator_to_worker::LaneMessage;
 use anyhow::Context;
 use report::FieldRates;
 use rustix::time::ClockId;
@@ -96,7 +96,7 @@ struct Ventilator {
     schema_told: bool,
     end_told: bool,
     rates: FieldRates,
-    foreign: Foreign,
+    foreign: Ignored,
 }
 
 impl Ventilator {
@@ -152,7 +152,7 @@ impl Ventilator {
             schema_told: false,
             end_told: false,
             rates: FieldRates::default(),
-            foreign: Foreign::default(),
+            foreign: Ignored::default(),
         })
     }
 
@@ -185,7 +185,7 @@ impl Ventilator {
             let header = self.frames.first().map(|f| codec::decode::<ToVentilator>(f));
             match header {
                 Some(Ok(message)) => self.on_intake(message),
-                Some(Err(error)) => self.foreign.ignored("the ventilator", error),
+                Some(Err(error)) => self.foreign.note("the ventilator", error),
                 None => {}
             }
         }
@@ -193,7 +193,7 @@ impl Ventilator {
             let header = self.frames.first().map(|f| codec::decode::<RootMessage>(f));
             match header {
                 Some(Ok(message)) => self.on_root(message),
-                Some(Err(error)) => self.foreign.ignored("the ventilator", error),
+                Some(Err(error)) => self.foreign.note("the ventilator", error),
                 None => {}
             }
         }
@@ -309,8 +309,9 @@ impl Ventilator {
                 }
                 Effect::CollectorGraphs(version) => {
                     if let Some(json) = self.pump.change.graphs(version) {
-                        let message =
-                            ami_proto::to_collector::ToCollector::Graphs(self.epoch, version);
+                        let message = ami_proto::data_path::to_collector::ToCollector::Graphs(
+                            self.epoch, version,
+                        );
                         socket::send(&self.collector, [codec::encode(&message), json.to_vec()])?;
                     }
                 }

@@ -7,8 +7,8 @@
 use ami_graph::data::batch::Column;
 use ami_graph::data::schema::{Field, Held, Kind, Schema};
 use ami_graph::data::value::{DType, Scalar, Value};
-use ami_proto::chunk::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::chunk::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
+use ami_proto::data_path::transition::TransitionKind;
 use ami_ventilator::source::{Next, Source, Transition, Written};
 use ami_ventilator::sources::looped::Looped;
 use ami_ventilator::sources::pace::Paced;

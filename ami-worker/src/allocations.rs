@@ -9,10 +9,10 @@ use ami_graph::data::value::DType;
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::Plan;
 use ami_graph::plan::limits::Limits;
-use ami_proto::chunk::{Arena, ChunkWriter, Staging};
 use ami_proto::codec;
-use ami_proto::ids::Conditions;
-use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage};
+use ami_proto::data_path::chunk::{Arena, ChunkWriter, Staging};
+use ami_proto::data_path::ids::Conditions;
+use ami_proto::data_path::ventilator_to_worker::{Context, Descriptor, LaneMessage};
 use ami_shm::{LaneSlot, RingConfig, RingReader, RingWriter};
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! A seat at the ventilator: the worker's own endpoint, the ring, the lane in it.
 
 use ami_proto::codec;
+use ami_proto::data_path::to_ventilator::{Purpose, ToVentilator};
 use ami_proto::socket::{self, Inlet, Queue};
-use ami_proto::to_ventilator::{Purpose, ToVentilator};
 use ami_shm::{LaneSlot, RingReader};
 use anyhow::Context;
 use std::cell::Cell;

@@ -1,6 +1,6 @@
 //! `ami-worker`: see the crate documentation for what a worker does.
 
-use ami_proto::daemon;
+use ami_proto::process::daemon;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

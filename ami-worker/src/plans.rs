@@ -4,8 +4,8 @@ use ami_graph::data::schema::{Held, Schema};
 use ami_graph::graph::spec::GraphSet;
 use ami_graph::plan::Plan;
 use ami_graph::plan::limits::Limits;
-use ami_proto::ids::Conditions;
-use ami_proto::ventilator_to_worker::Context;
+use ami_proto::data_path::ids::Conditions;
+use ami_proto::data_path::ventilator_to_worker::Context;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

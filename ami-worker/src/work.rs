@@ -6,8 +6,8 @@ use ami_graph::data::reused_lists::Lists;
 use ami_graph::plan::Plan;
 use ami_graph::wire::partial::Partial;
 use ami_graph::worker::WorkerStage;
-use ami_proto::chunk::ChunkView;
-use ami_proto::ventilator_to_worker::Descriptor;
+use ami_proto::data_path::chunk::ChunkView;
+use ami_proto::data_path::ventilator_to_worker::Descriptor;
 use ami_shm::{LaneSlot, RingReader};
 use std::sync::Arc;
 

@@ -7,17 +7,17 @@ use ami_graph::graph::spec::GraphSet;
 use ami_graph::plan::limits::Limits;
 use ami_proto::codec;
 use ami_proto::config::Config;
-use ami_proto::daemon::{Daemon, now_ns, pin};
-use ami_proto::endpoint::Endpoint;
-use ami_proto::foreign::Foreign;
-use ami_proto::later::Later;
-use ami_proto::manager_to_members::Phase;
-use ami_proto::member_to_manager::Role;
-use ami_proto::reporter::Reporter;
+use ami_proto::control::manager_to_members::Phase;
+use ami_proto::control::member_to_manager::Role;
+use ami_proto::control::reporter::Reporter;
+use ami_proto::data_path::to_collector::ToCollector;
+use ami_proto::data_path::to_ventilator::ToVentilator;
+use ami_proto::data_path::ventilator_to_worker::LaneMessage;
+use ami_proto::health::ignored::Ignored;
+use ami_proto::process::daemon::{Daemon, now_ns, pin};
+use ami_proto::socket::delayed::Delayed;
+use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Queue, Socket};
-use ami_proto::to_collector::ToCollector;
-use ami_proto::to_ventilator::ToVentilator;
-use ami_proto::ventilator_to_worker::LaneMessage;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -67,11 +67,11 @@ struct Worker {
     flushed: u64,
     credited_flush: u64,
     credit_batch: u64,
-    later: Later,
+    later: Delayed,
     busy: Duration,
     since: Instant,
     frames: Vec<Message>,
-    foreign: Foreign,
+    foreign: Ignored,
 }
 
 impl Worker {
@@ -117,11 +117,11 @@ impl Worker {
             flushed: 0,
             credited_flush: 0,
             credit_batch: (config.ventilator.credits as u64 / 2).clamp(1, CREDIT_BATCH),
-            later: Later::default(),
+            later: Delayed::default(),
             busy: Duration::ZERO,
             since: Instant::now(),
             frames: Vec::new(),
-            foreign: Foreign::default(),
+            foreign: Ignored::default(),
         })
     }
 
@@ -174,7 +174,7 @@ impl Worker {
         let message = match codec::decode::<LaneMessage>(header) {
             Ok(message) => message,
             Err(error) => {
-                self.foreign.ignored("this worker's lane", error);
+                self.foreign.note("this worker's lane", error);
                 return Ok(());
             }
         };

@@ -10,8 +10,8 @@ pub mod decoders;
 pub mod random;
 pub mod shows;
 
-use ami_proto::endpoint::Endpoint;
-use ami_proto::memory::KEEP_FREED;
+use ami_proto::health::memory::KEEP_FREED;
+use ami_proto::socket::endpoint::Endpoint;
 use client::{Feature, Subscriber, request};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::root_builder::Mark;
-use ami_proto::ids::Progress;
+use ami_proto::data_path::ids::Progress;
 use proptest::prelude::*;
 
 fn image() -> Image {

@@ -3,8 +3,8 @@
 
 use super::{Effect, Limits};
 use crate::states::States;
-use ami_proto::ids::{Progress, Taken};
-use ami_proto::to_collector::Manifest;
+use ami_proto::data_path::ids::{Progress, Taken};
+use ami_proto::data_path::to_collector::Manifest;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a flush takes beside its state, and a unit in it: for the account of bytes.

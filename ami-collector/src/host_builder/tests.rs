@@ -2,7 +2,7 @@
 
 use super::*;
 use ami_graph::wire::partial::{NodeReport, Partial};
-use ami_proto::ids::{Conditions, Key, Taken};
+use ami_proto::data_path::ids::{Conditions, Key, Taken};
 
 fn manifest(flush: u64, units: &[(u64, u32)]) -> Manifest {
     Manifest {

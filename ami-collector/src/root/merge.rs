@@ -12,11 +12,11 @@ use ami_graph::plan::Plan;
 use ami_graph::root::RootStage;
 use ami_graph::root::published::Published;
 use ami_graph::wire::partial::Partial;
-use ami_proto::daemon::now_ns;
-use ami_proto::ids::{Conditions, Progress};
-use ami_proto::root_to_hosts::RootMessage;
-use ami_proto::to_collector::Manifest;
-use ami_proto::ventilator_to_worker::Context;
+use ami_proto::data_path::ids::{Conditions, Progress};
+use ami_proto::data_path::root_to_hosts::RootMessage;
+use ami_proto::data_path::to_collector::Manifest;
+use ami_proto::data_path::ventilator_to_worker::Context;
+use ami_proto::process::daemon::now_ns;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,7 +44,7 @@ impl Root {
         let partial = match self.parts.get(1).map(|h| Partial::decode(h, &bodies)) {
             Some(Ok(partial)) => partial,
             _ => {
-                self.counts.foreign.ignored("the root", "flush without readable state");
+                self.counts.foreign.note("the root", "flush without readable state");
                 return Ok(());
             }
         };

@@ -3,9 +3,9 @@
 use super::Root;
 use ami_graph::plan::Plan;
 use ami_graph::wire::partial::NodeReport;
-use ami_proto::daemon::Daemon;
-use ami_proto::member_to_manager::NodeErrors;
-use ami_proto::metrics::Metrics;
+use ami_proto::control::member_to_manager::NodeErrors;
+use ami_proto::health::metrics::Metrics;
+use ami_proto::process::daemon::Daemon;
 
 /// Most characters of a reason: it may list a thousand fields.
 const MESSAGE: usize = 500;

@@ -8,7 +8,7 @@ use ami_graph::graph::spec::GraphSet;
 use ami_graph::plan::Plan;
 use ami_graph::root::RootStage;
 use ami_graph::wire::partial::Partial;
-use ami_proto::daemon::now_ns;
+use ami_proto::process::daemon::now_ns;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;

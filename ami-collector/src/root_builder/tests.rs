@@ -1,7 +1,7 @@
 //! Laws of decisions and losses.
 
 use super::*;
-use ami_proto::ids::{Conditions, Key, Taken};
+use ami_proto::data_path::ids::{Conditions, Key, Taken};
 
 /// Ten events per flush; a run has so many flushes.
 fn mark(flush: u64, per_run: u64) -> Mark {

@@ -2,9 +2,9 @@
 
 use super::BenchError;
 use ami_proto::config::Config;
-use ami_proto::daemon::now_ns;
-use ami_proto::endpoint::Endpoint;
-use ami_proto::metrics::Metrics;
+use ami_proto::health::metrics::Metrics;
+use ami_proto::process::daemon::now_ns;
+use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Context, Inlet, Queue};
 use serde_json::Value;
 use std::collections::BTreeMap;

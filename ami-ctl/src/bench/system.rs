@@ -10,7 +10,7 @@ use crate::meters::{Member, members};
 use crate::store::Store;
 use crate::system::assignment;
 use ami_proto::config::Config;
-use ami_proto::ctl_to_manager::Command as Question;
+use ami_proto::control::ctl_to_manager::Command as Question;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use std::collections::BTreeMap;

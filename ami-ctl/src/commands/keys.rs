@@ -2,7 +2,7 @@
 
 use crate::print;
 use crate::system::System;
-use ami_proto::keys::{self, Key, PUBLIC, Role};
+use ami_proto::security::keys::{self, Key, PUBLIC, Role};
 use clap::Subcommand;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

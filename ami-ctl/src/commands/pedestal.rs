@@ -12,7 +12,7 @@ use crate::feature::{Feature, number};
 use crate::print;
 use crate::store::Store;
 use crate::system::System;
-use ami_proto::ctl_to_manager::{Command, Edit};
+use ami_proto::control::ctl_to_manager::{Command, Edit};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;

@@ -2,7 +2,7 @@
 
 use crate::print;
 use crate::system::System;
-use ami_proto::ctl_to_manager::Command;
+use ami_proto::control::ctl_to_manager::Command;
 use serde_json::Value;
 use std::process::ExitCode;
 

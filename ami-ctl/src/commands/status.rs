@@ -4,7 +4,7 @@ use crate::client::Client;
 use crate::meters::{self, Member, Rates, drops_text, members};
 use crate::print;
 use crate::system::System;
-use ami_proto::ctl_to_manager::Command;
+use ami_proto::control::ctl_to_manager::Command;
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};

@@ -7,7 +7,7 @@ use crate::client::Client;
 use crate::meters::{Member, Rates, members};
 use crate::print;
 use crate::system::System;
-use ami_proto::ctl_to_manager::Command;
+use ami_proto::control::ctl_to_manager::Command;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event;
 use ratatui::widgets::Paragraph;

@@ -3,7 +3,7 @@
 use crate::commands::{refusal, short};
 use ami_graph::error::nearest;
 use ami_graph::graph::spec::{GraphSpec, NodeSpec};
-use ami_proto::ctl_to_manager::Refusal;
+use ami_proto::control::ctl_to_manager::Refusal;
 use serde_json::{Map, Value};
 
 /// The node, if it is there.

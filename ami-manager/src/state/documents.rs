@@ -10,7 +10,7 @@ use crate::validate::{Strictness, verdict};
 use ami_graph::data::schema::{Field, Schema};
 use ami_graph::error::nearest;
 use ami_graph::graph::spec::GraphSpec;
-use ami_proto::ctl_to_manager::{Command, Edit, Refusal};
+use ami_proto::control::ctl_to_manager::{Command, Edit, Refusal};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 

@@ -7,9 +7,9 @@ use crate::history::{Entry, Record};
 use crate::members::Member;
 use crate::validate::verdict;
 use ami_graph::graph::spec::{GraphSet, VersionedGraph};
-use ami_proto::ctl_to_manager::{Edit, Refusal};
-use ami_proto::manager_to_members::{Announce, Phase};
-use ami_proto::member_to_manager::Role;
+use ami_proto::control::ctl_to_manager::{Edit, Refusal};
+use ami_proto::control::manager_to_members::{Announce, Phase};
+use ami_proto::control::member_to_manager::Role;
 use serde_json::{Value, json};
 use std::sync::Arc;
 

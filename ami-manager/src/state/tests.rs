@@ -10,8 +10,8 @@ use ami_graph::data::schema::{Field, Kind, Schema};
 use ami_graph::data::value::DType;
 use ami_graph::error::SpecError;
 use ami_graph::graph::spec::GraphSpec;
-use ami_proto::manager_to_members::Phase;
-use ami_proto::member_to_manager::{Prepared, Role};
+use ami_proto::control::manager_to_members::Phase;
+use ami_proto::control::member_to_manager::{Prepared, Role};
 use serde_json::json;
 
 const MS: u64 = 1_000_000;

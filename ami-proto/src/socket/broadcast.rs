@@ -5,8 +5,8 @@
 //! the socket is closed with all that it keeps, and opened again a little later: honest peers come
 //! back by themselves and miss what was said meanwhile, as they do when they are slow.
 
-use super::{Context, Frame, Inlet, Queue, SocketError, bind_made, make, send};
-use crate::throttle::Throttle;
+use crate::health::throttle::Throttle;
+use crate::socket::{Context, Frame, Inlet, Queue, SocketError, bind_made, make, send};
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, Instant};

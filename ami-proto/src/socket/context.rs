@@ -1,18 +1,18 @@
 //! Where sockets are made, and what secures their tcp endpoints.
 
 use crate::config::Config;
-use crate::endpoint::ENDPOINTS;
-use crate::guard::{self, Guard};
-use crate::keys::{KeyError, Role};
-use crate::metrics::Metrics;
-use crate::security::{Peer, Security, is_open};
+use crate::health::metrics::Metrics;
+use crate::security::credentials::{Peer, Security, is_open};
+use crate::security::keys::{KeyError, Role};
+use crate::socket::endpoint::ENDPOINTS;
+use crate::socket::guard::{self, Guard};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use zmq::{Message, Socket, SocketType};
 
 /// Where sockets are made: ZeroMQ's context, and what secures its tcp endpoints. Keep it as long as
-/// its sockets: a daemon's lives in [`Daemon`](crate::daemon::Daemon).
+/// its sockets: a daemon's lives in [`Daemon`](crate::process::daemon::Daemon).
 #[derive(Clone)]
 pub struct Context {
     inner: Arc<Inner>,

@@ -3,8 +3,8 @@
 
 use super::{Effect, Flow, taken};
 use crate::past::{Journal, Past, Tally, lost};
-use ami_proto::ids::{Progress, Taken};
-use ami_proto::to_collector::{Manifest, ToCollector};
+use ami_proto::data_path::ids::{Progress, Taken};
+use ami_proto::data_path::to_collector::{Manifest, ToCollector};
 
 /// A past life to be answered for, and when its manifests were sent last.
 #[derive(Debug, Clone)]

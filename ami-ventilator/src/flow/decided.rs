@@ -1,7 +1,7 @@
 //! Acknowledgement: what the host collector lacks, what the root has decided, what may be forgotten.
 
 use super::{Effect, Flow, lanes};
-use ami_proto::to_collector::ToCollector;
+use ami_proto::data_path::to_collector::ToCollector;
 
 impl Flow {
     /// A host collector started, or lacks everything: hand it watermark, contexts and manifests.

@@ -2,8 +2,8 @@
 
 use super::{Effect, Flow};
 use crate::thin::Backlog;
-use ami_proto::to_ventilator::Purpose;
-use ami_proto::ventilator_to_worker::{Descriptor, LaneMessage};
+use ami_proto::data_path::to_ventilator::Purpose;
+use ami_proto::data_path::ventilator_to_worker::{Descriptor, LaneMessage};
 use std::collections::{BTreeSet, VecDeque};
 
 /// A lane that has no more than this on hand keeps getting units: few lanes serve light loads.

@@ -7,7 +7,7 @@
 
 use super::{Effect, Flow};
 use crate::quarantine::Poisonous;
-use ami_proto::to_collector::ToCollector;
+use ami_proto::data_path::to_collector::ToCollector;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// Reason of the drop.

@@ -1,8 +1,8 @@
 //! Laws of the flow, driven by hand and at random.
 
 use super::*;
-use ami_proto::ids::{Conditions, Key};
-use ami_proto::to_ventilator::Purpose::{Record, Work};
+use ami_proto::data_path::ids::{Conditions, Key};
+use ami_proto::data_path::to_ventilator::Purpose::{Record, Work};
 
 const LIMITS: Limits = Limits { credits: 4, busy_lanes: 3, flushes_in_flight: 8, repeat_ns: 100 };
 

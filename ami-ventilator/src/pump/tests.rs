@@ -6,10 +6,10 @@ use crate::source::{Transition, Written};
 use crate::timeline::Rules;
 use ami_graph::data::schema::{Field, Kind};
 use ami_graph::data::value::DType;
-use ami_proto::chunk::ChunkWriter;
-use ami_proto::to_collector::{Manifest, ToCollector};
-use ami_proto::to_ventilator::Purpose;
-use ami_proto::ventilator_to_worker::LaneMessage;
+use ami_proto::data_path::chunk::ChunkWriter;
+use ami_proto::data_path::to_collector::{Manifest, ToCollector};
+use ami_proto::data_path::to_ventilator::Purpose;
+use ami_proto::data_path::ventilator_to_worker::LaneMessage;
 use ami_shm::RingConfig;
 use proptest::prelude::*;
 

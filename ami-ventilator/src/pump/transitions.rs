@@ -4,9 +4,9 @@ use super::{Pump, Step};
 use crate::source::Transition;
 use ami_graph::data::schema::Schema;
 use ami_graph::data::value::Value;
-use ami_proto::chunk::Staging;
-use ami_proto::transition::TransitionKind;
-use ami_proto::ventilator_to_worker::StepValues;
+use ami_proto::data_path::chunk::Staging;
+use ami_proto::data_path::transition::TransitionKind;
+use ami_proto::data_path::ventilator_to_worker::StepValues;
 use std::sync::Arc;
 
 /// Longest text that travels as a step's value, in bytes.

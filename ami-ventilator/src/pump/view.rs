@@ -3,7 +3,7 @@
 use super::{Pump, Step};
 use crate::watchdog::Seen;
 use ami_graph::data::schema::Schema;
-use ami_proto::ids::Conditions;
+use ami_proto::data_path::ids::Conditions;
 use std::sync::Arc;
 
 impl Pump {

@@ -3,7 +3,7 @@
 use super::{Pump, Step};
 use crate::arena::RingArena;
 use crate::source::Written;
-use ami_proto::chunk::ChunkWriter;
+use ami_proto::data_path::chunk::ChunkWriter;
 
 impl Pump {
     pub(super) fn write(

@@ -1,7 +1,7 @@
 //! What is open (run, step, enabled), so that a source cut short can be closed properly.
 
 use crate::source::Transition;
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::transition::TransitionKind;
 
 /// The state that transitions leave behind.
 #[derive(Debug, Clone, Copy, Default)]

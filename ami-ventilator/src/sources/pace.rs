@@ -6,7 +6,7 @@
 
 use super::url::Pace;
 use crate::source::{Next, Source, Transition, Written};
-use ami_proto::chunk::ChunkWriter;
+use ami_proto::data_path::chunk::ChunkWriter;
 use std::time::Duration;
 
 /// A clock: ns since any moment, never going back.

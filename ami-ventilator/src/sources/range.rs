@@ -3,8 +3,8 @@
 use super::brackets::Brackets;
 use super::timed::Timed;
 use crate::source::{Next, Source, Transition, Written};
-use ami_proto::chunk::ChunkWriter;
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::chunk::ChunkWriter;
+use ami_proto::data_path::transition::TransitionKind;
 use std::collections::VecDeque;
 
 /// Skips the first events of a source and ends it after a number of events, closing run and step

@@ -5,7 +5,7 @@
 
 use super::resumed::Resumed;
 use crate::source::{Next, Source, Transition, Written};
-use ami_proto::chunk::ChunkWriter;
+use ami_proto::data_path::chunk::ChunkWriter;
 use std::time::Duration;
 
 /// Opens the source from its beginning.

@@ -6,8 +6,8 @@
 //! holds at the event that comes next.
 
 use crate::source::{Next, Source, Transition, Written};
-use ami_proto::chunk::ChunkWriter;
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::chunk::ChunkWriter;
+use ami_proto::data_path::transition::TransitionKind;
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 

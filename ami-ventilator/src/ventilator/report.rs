@@ -3,8 +3,8 @@
 use super::Ventilator;
 use crate::pump::Pump;
 use crate::watchdog::State;
-use ami_proto::daemon::{Daemon, now_ns};
-use ami_proto::metrics::Metrics;
+use ami_proto::health::metrics::Metrics;
+use ami_proto::process::daemon::{Daemon, now_ns};
 use std::time::Instant;
 
 /// How often each field is seen, per second of wall time.

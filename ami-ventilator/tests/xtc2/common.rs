@@ -3,8 +3,8 @@
 use ami_graph::data::batch::{Batch, Column};
 use ami_graph::data::schema::{Held, Schema};
 use ami_graph::data::value::{Array, DType, Scalar, Value};
-pub use ami_proto::chunk::HeapArena;
-use ami_proto::chunk::{ChunkView, ChunkWriter, Sealed, Staging};
+pub use ami_proto::data_path::chunk::HeapArena;
+use ami_proto::data_path::chunk::{ChunkView, ChunkWriter, Sealed, Staging};
 use ami_ventilator::source::{Next, Source, Transition, Written};
 use ami_ventilator::sources::xtc2::{Epoch, Xtc2Options, Xtc2Source, Xtc2Writer};
 use std::collections::BTreeMap;

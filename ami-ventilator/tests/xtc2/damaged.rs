@@ -90,7 +90,7 @@ impl Replay {
             }
             fn write(
                 &mut self,
-                out: &mut ami_proto::chunk::ChunkWriter<'_>,
+                out: &mut ami_proto::data_path::chunk::ChunkWriter<'_>,
                 before: u64,
                 max: usize,
             ) -> anyhow::Result<ami_ventilator::source::Written> {

@@ -3,7 +3,7 @@
 use super::common::{Replay, data, dump, open, replay, sum};
 use ami_graph::data::schema::Kind;
 use ami_graph::data::value::{Scalar, Value};
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::transition::TransitionKind;
 use ami_ventilator::source::Source;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -3,8 +3,8 @@
 use super::common::{HeapArena, Replay, data, files, open, replay, with_batch};
 use ami_graph::data::schema::{Field, Kind, Schema};
 use ami_graph::data::value::{Array, DType, Scalar, Value};
-use ami_proto::chunk::{ChunkWriter, Staging};
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::chunk::{ChunkWriter, Staging};
+use ami_proto::data_path::transition::TransitionKind;
 use ami_ventilator::source::Transition;
 use ami_ventilator::sources::xtc2::Xtc2Writer;
 use std::collections::BTreeMap;

@@ -4,14 +4,14 @@
 use crate::random::Random;
 use ami_graph::data::schema::Schema;
 use ami_proto::codec::{self, encode};
-use ami_proto::ids::{Conditions, Key, Progress, Taken};
-use ami_proto::manager_to_members::{Announce, Phase};
-use ami_proto::member_to_manager::{Report, Role};
-use ami_proto::to_collector::{Manifest, ToCollector};
-use ami_proto::to_root::ToRoot;
-use ami_proto::to_ventilator::{Purpose, ToVentilator};
-use ami_proto::transition::TransitionKind;
-use ami_proto::ventilator_to_worker::{Context, Descriptor, LaneMessage};
+use ami_proto::control::manager_to_members::{Announce, Phase};
+use ami_proto::control::member_to_manager::{Report, Role};
+use ami_proto::data_path::ids::{Conditions, Key, Progress, Taken};
+use ami_proto::data_path::to_collector::{Manifest, ToCollector};
+use ami_proto::data_path::to_root::ToRoot;
+use ami_proto::data_path::to_ventilator::{Purpose, ToVentilator};
+use ami_proto::data_path::transition::TransitionKind;
+use ami_proto::data_path::ventilator_to_worker::{Context, Descriptor, LaneMessage};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

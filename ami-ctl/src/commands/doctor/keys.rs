@@ -2,9 +2,9 @@
 
 use super::{Finding, fail, ok, warn};
 use ami_proto::config::Config;
-use ami_proto::endpoint::ENDPOINTS;
-use ami_proto::keys;
-use ami_proto::security::{Security, is_open};
+use ami_proto::security::credentials::{Security, is_open};
+use ami_proto::security::keys;
+use ami_proto::socket::endpoint::ENDPOINTS;
 
 pub(super) fn findings(config: &Config) -> Vec<Finding> {
     if config.security.mode != "curve" {

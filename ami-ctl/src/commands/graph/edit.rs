@@ -5,7 +5,7 @@ use crate::failure::{FAILED, Failure};
 use crate::graph_file::GraphFile;
 use crate::print;
 use crate::system::System;
-use ami_proto::ctl_to_manager::{Command, Edit};
+use ami_proto::control::ctl_to_manager::{Command, Edit};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use crate::failure::{Failure, fault_line};
 use crate::graph_file::GraphFile;
 use crate::print;
 use crate::system::System;
-use ami_proto::ctl_to_manager::Command;
+use ami_proto::control::ctl_to_manager::Command;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -8,7 +8,7 @@ use crate::failure::{Failure, classify};
 use crate::graph_file::GraphFile;
 use crate::meters::{Member, members};
 use ami_proto::config::Config;
-use ami_proto::ctl_to_manager::{Command, Edit};
+use ami_proto::control::ctl_to_manager::{Command, Edit};
 use serde_json::Value;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};

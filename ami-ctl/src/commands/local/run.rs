@@ -7,7 +7,7 @@ use crate::graph_file::GraphFile;
 use crate::print;
 use crate::processes::Process;
 use crate::supervisor::{Action, Supervisor};
-use ami_proto::endpoint::Endpoint;
+use ami_proto::socket::endpoint::Endpoint;
 use serde_json::{Map, Value, json};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;

@@ -50,7 +50,7 @@ fn members_come_go_and_are_bounded() {
 
 #[test]
 fn a_key_edits_as_far_as_its_role_goes_and_under_its_name() {
-    use ami_proto::keys::Role;
+    use ami_proto::security::keys::Role;
     let mut b = Bench::with_members();
     let as_role = |role| Some(Peer { name: Some("bob".into()), role });
     b.peer = as_role(Role::View);

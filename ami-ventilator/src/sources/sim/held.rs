@@ -7,7 +7,7 @@ use super::timeline::Timeline;
 use crate::sources::nearest::did_you_mean;
 use ami_graph::data::schema::{Field, Kind};
 use ami_graph::data::value::{DType, Scalar, Value};
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::transition::TransitionKind;
 use anyhow::{Context, bail, ensure};
 use std::collections::BTreeMap;
 

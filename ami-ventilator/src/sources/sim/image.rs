@@ -9,7 +9,7 @@ use super::random::Stream;
 use super::scalar::{Names, Sample, Scalars, with_type};
 use super::trace::encode;
 use ami_graph::data::value::DType;
-use ami_proto::chunk::{ChunkWriter, Full};
+use ami_proto::data_path::chunk::{ChunkWriter, Full};
 use anyhow::ensure;
 
 /// Most bytes that one field's pool may hold.

@@ -11,7 +11,7 @@ use super::trace::Trace;
 use crate::sources::nearest::did_you_mean;
 use ami_graph::data::schema::{Field, Kind, Schema};
 use ami_graph::data::value::{DType, Value};
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::transition::TransitionKind;
 use anyhow::{Context, bail, ensure};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -5,7 +5,7 @@ use super::math::{exp, step};
 use super::random::{Stream, poisson_floor};
 use super::timeline::Timeline;
 use ami_graph::data::value::{DType, Element};
-use ami_proto::daemon::now_ns;
+use ami_proto::process::daemon::now_ns;
 
 /// Element types that simulated numbers are turned into: integers rounded and cut to their range.
 pub trait Sample: Element {

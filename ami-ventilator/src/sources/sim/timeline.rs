@@ -1,6 +1,6 @@
 //! When what happens: the pure arithmetic between an event's number and its time, run and step.
 
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::transition::TransitionKind;
 
 /// The structure of a simulated stretch of data taking.
 #[derive(Debug, Clone, Default)]

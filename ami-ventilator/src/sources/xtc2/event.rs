@@ -8,7 +8,7 @@ use super::stream::Stream;
 use ami_graph::data::batch::Dims;
 use ami_graph::data::schema::Kind;
 use ami_graph::data::value::{DType, MAX_RANK};
-use ami_proto::chunk::{ChunkWriter, Full};
+use ami_proto::data_path::chunk::{ChunkWriter, Full};
 
 /// Where a segment's value lies until all segments of its stack are known.
 #[derive(Debug, Clone, Copy)]

@@ -14,7 +14,7 @@ use crate::source::Transition;
 use ami_graph::data::batch::{Batch, Column};
 use ami_graph::data::schema::Schema;
 use ami_graph::data::value::Value;
-use ami_proto::transition::TransitionKind;
+use ami_proto::data_path::transition::TransitionKind;
 use anyhow::{Context, bail};
 use encode::Cell;
 use layout::{Block, Layout, Slot};

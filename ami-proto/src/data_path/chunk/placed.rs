@@ -1,6 +1,6 @@
 //! Where the bytes of a chunk lie: in a ring that somebody else reads or writes, or in memory.
 
-use super::{Arena, Spans, align};
+use crate::data_path::chunk::{Arena, Spans, align};
 use std::marker::PhantomData;
 
 /// A chunk's arrays where they lie in the ring, each in one piece. `F` reads the ring at a position;

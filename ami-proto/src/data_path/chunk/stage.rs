@@ -1,6 +1,8 @@
 //! The values of one field while a chunk is open, and how they become its column.
 
-use super::{ABSENT, ABSENT_TEXT, ARRAY_ENTRY, ARRAYS, SCALARS, STRINGS, TEXT_ENTRY, align};
+use crate::data_path::chunk::{
+    ABSENT, ABSENT_TEXT, ARRAY_ENTRY, ARRAYS, SCALARS, STRINGS, TEXT_ENTRY, align,
+};
 use ami_graph::data::value::DType;
 
 /// Staged values of one field. Rows are added lazily: a row that an event does not set stays behind

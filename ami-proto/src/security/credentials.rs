@@ -2,7 +2,7 @@
 //! allowed. ipc endpoints are secured by the run directory's mode.
 
 use crate::config;
-use crate::keys::{self, Key, KeyError, Listing, Role};
+use crate::security::keys::{self, Key, KeyError, Listing, Role};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};

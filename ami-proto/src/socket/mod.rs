@@ -6,9 +6,12 @@
 
 mod broadcast;
 mod context;
+pub mod delayed;
+pub mod endpoint;
+mod guard;
 mod inlet;
 
-use crate::keys::KeyError;
+use crate::security::keys::KeyError;
 pub use broadcast::Broadcast;
 pub use context::Context;
 use context::Insecure;

@@ -1,7 +1,7 @@
 //! Worker → host collector and ventilator → host collector: PUSH to the host collector's intake.
 
-use crate::ids::{Conditions, Key, Progress, Taken};
-use crate::ventilator_to_worker::Context;
+use crate::data_path::ids::{Conditions, Key, Progress, Taken};
+use crate::data_path::ventilator_to_worker::Context;
 use ami_graph::data::schema::Schema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -2,11 +2,11 @@
 //! systemd, exit code.
 
 use crate::config::Config;
-use crate::cpu_latency;
-use crate::memory::Memory;
-use crate::metrics::{self, Metrics};
-use crate::role_lock::RoleLock;
-use crate::security::Security;
+use crate::health::memory::Memory;
+use crate::health::metrics::{self, Metrics};
+use crate::process::cpu_latency;
+use crate::process::role_lock::RoleLock;
+use crate::security::credentials::Security;
 use crate::socket;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::fs::File;

@@ -1,7 +1,7 @@
 //! The one table of addresses: who binds what, and its place in the run directory.
 
 use crate::config::Config;
-use crate::keys::Role;
+use crate::security::keys::Role;
 
 /// An address of the system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! Ventilator → worker: one PUSH per lane, ordered; its endpoint is the worker's own and never
 //! reused. Contexts before the units that need them, a flush after all of its units.
 
-use crate::chunk::Placed;
-use crate::ids::{Conditions, Key};
-use crate::transition::TransitionKind;
+use crate::data_path::chunk::Placed;
+use crate::data_path::ids::{Conditions, Key};
+use crate::data_path::transition::TransitionKind;
 use ami_graph::data::schema::{Held, Schema};
 use ami_graph::data::value::Value;
 use serde::{Deserialize, Serialize};

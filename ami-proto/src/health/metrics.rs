@@ -1,7 +1,7 @@
 //! Metrics: one table of numbers per daemon, updated once per heartbeat or second, read by
 //! `/metrics` (Prometheus text format), by `/healthz` and by the reports to the manager.
 
-use crate::limited::Limited;
+use crate::health::limited_listener::Limited;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard};

@@ -10,11 +10,11 @@ const DELAY: Duration = Duration::from_millis(1);
 
 /// Whether something is to be said, and from when on.
 #[derive(Debug, Default)]
-pub struct Later {
+pub struct Delayed {
     at: Option<Instant>,
 }
 
-impl Later {
+impl Delayed {
     /// There is something to be said.
     pub fn note(&mut self, now: Instant) {
         self.at.get_or_insert(now + DELAY);
@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn it_is_said_once_a_moment_after_the_first_of_many() {
         let (start, long) = (Instant::now(), Duration::from_secs(1));
-        let mut later = Later::default();
+        let mut later = Delayed::default();
         assert!(!later.due(start) && later.wait(start, long) == long);
         later.note(start);
         later.note(start + DELAY / 2);
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn it_is_said_at_once_when_somebody_may_wait() {
         let start = Instant::now();
-        let mut later = Later::default();
+        let mut later = Delayed::default();
         later.note(start);
         later.hurry(start);
         later.note(start);

@@ -4,11 +4,11 @@
 //! A peer with a key of its own is refused here, by its key. One without, with another mechanism or
 //! with a wrong server key fails earlier, inside libzmq; the sockets' monitors tell of those.
 
-use crate::keys::Role;
-use crate::metrics::Metrics;
-use crate::security::Allowed;
+use crate::health::metrics::Metrics;
+use crate::health::throttle::Throttle;
+use crate::security::credentials::Allowed;
+use crate::security::keys::Role;
 use crate::socket::{self, Inlet, Socket};
-use crate::throttle::Throttle;
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;

@@ -3,7 +3,7 @@
 //! The ring is shared by a host's processes and has its own bound (`ventilator.ring_bytes`); what
 //! counts here is what a process has for itself.
 
-use crate::metrics::Metrics;
+use crate::health::metrics::Metrics;
 
 /// Above this share of its memory a daemon warns.
 const HIGH: f64 = 0.9;

@@ -5,11 +5,11 @@ use std::fmt::Display;
 
 /// See the module's documentation.
 #[derive(Debug, Default, Clone, Copy)]
-pub struct Foreign(u64);
+pub struct Ignored(u64);
 
-impl Foreign {
+impl Ignored {
     /// One more, with where it came and why it was ignored.
-    pub fn ignored(&mut self, place: &str, reason: impl Display) {
+    pub fn note(&mut self, place: &str, reason: impl Display) {
         self.0 += 1;
         if self.0.is_power_of_two() {
             tracing::warn!(%reason, total = self.0, "message to {place} ignored");

@@ -1,6 +1,6 @@
 //! A chunk read back is what was written, also when events are taken back; damage is an error.
 
-use super::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
+use crate::data_path::chunk::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
 use ami_graph::data::batch::Column;
 use ami_graph::data::schema::{Field, Held, Kind, Schema};
 use ami_graph::data::value::DType;
@@ -32,7 +32,7 @@ fn schema() -> Schema {
     }
 }
 
-fn write(memory: &mut HeapArena) -> super::Sealed {
+fn write(memory: &mut HeapArena) -> crate::data_path::chunk::Sealed {
     let schema = schema();
     let mut staging = Staging::new(&schema);
     let mut out = ChunkWriter::new(&mut staging, memory, 0, 100, 1 << 20);
@@ -60,7 +60,7 @@ fn write(memory: &mut HeapArena) -> super::Sealed {
     out.seal(5, 1000).unwrap()
 }
 
-fn view<'a>(bytes: &'a &'a [u8], s: &super::Sealed) -> ChunkView<'a> {
+fn view<'a>(bytes: &'a &'a [u8], s: &crate::data_path::chunk::Sealed) -> ChunkView<'a> {
     let index = &bytes[s.index as usize..][..s.index_len];
     ChunkView::new(bytes, index).unwrap()
 }

@@ -2,10 +2,10 @@
 
 use crate::codec;
 use crate::config::Config;
-use crate::daemon::{Daemon, now_ns};
-use crate::endpoint::Endpoint;
-use crate::manager_to_members::Announce;
-use crate::member_to_manager::{NodeErrors, Prepared, Report, Role};
+use crate::control::manager_to_members::Announce;
+use crate::control::member_to_manager::{NodeErrors, Prepared, Report, Role};
+use crate::process::daemon::{Daemon, now_ns};
+use crate::socket::endpoint::Endpoint;
 use crate::socket::{self, Inlet, Queue, Socket};
 use ami_graph::data::schema::Schema;
 use std::time::{Duration, Instant};

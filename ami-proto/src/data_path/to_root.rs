@@ -1,8 +1,8 @@
 //! Host collector → root and ventilator → root: PUSH to the root's intake.
 
-use crate::ids::Progress;
-use crate::to_collector::Manifest;
-use crate::ventilator_to_worker::Context;
+use crate::data_path::ids::Progress;
+use crate::data_path::to_collector::Manifest;
+use crate::data_path::ventilator_to_worker::Context;
 use ami_graph::data::schema::Schema;
 use serde::{Deserialize, Serialize};
 

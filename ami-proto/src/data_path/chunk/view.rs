@@ -1,6 +1,6 @@
 //! Reading a chunk. Every number is checked before use: the bytes are another process's.
 
-use super::{
+use crate::data_path::chunk::{
     ABSENT, ABSENT_TEXT, ALIGN, ARRAY_ENTRY, ARRAYS, ENTRY, HEADER, MAGIC, SCALARS, SPARSE,
     STRINGS, TEXT_ENTRY, align, dtype_of,
 };

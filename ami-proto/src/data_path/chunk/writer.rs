@@ -1,7 +1,7 @@
 //! Writing a chunk: events into staging columns and the ring's arena, sealed at the end.
 
-use super::stage::Stage;
-use super::{
+use crate::data_path::chunk::stage::Stage;
+use crate::data_path::chunk::{
     ARRAY_ENTRY, ARRAYS, Arena, ENTRY, Full, HEADER, MAGIC, SCALARS, SPARSE, STRINGS, align, code,
 };
 use ami_graph::data::batch::Dims;
