@@ -1,7 +1,7 @@
 //! Subcommands of `ami-ventilator` that are no daemon: `inspect` and `record`.
 
-use crate::sources::url::{SourceKind, SourceSpec};
 use ami_proto::process::daemon::{self, USAGE};
+use ami_source::url::{SourceKind, SourceSpec};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -80,5 +80,7 @@ fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     };
     let out = std::io::BufWriter::new(std::io::stdout().lock());
-    crate::inspect::run(&paths, matches.get_flag("json"), matches.get_flag("hash"), &mut { out })
+    ami_source::inspect::run(&paths, matches.get_flag("json"), matches.get_flag("hash"), &mut {
+        out
+    })
 }

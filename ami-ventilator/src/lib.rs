@@ -7,23 +7,20 @@
 //! ```
 //!
 //! It gives every event its identity (epoch, segment, heartbeat, unit), keeps it until the root has
-//! decided about it, and has it done again by others when a worker dies. Sources stop here: no
-//! other process knows a facility's format.
+//! decided about it, and has it done again by others when a worker dies. What a facility's formats
+//! become is `ami-source`.
 
 mod arena;
 mod busy;
 mod change;
 pub mod cli;
 pub mod flow;
-pub mod inspect;
 pub mod past;
 mod pump;
 mod quarantine;
 mod record;
 mod seats;
 mod setup;
-pub mod source;
-pub mod sources;
 mod thin;
 mod timeline;
 mod ventilator;

@@ -10,7 +10,6 @@ mod write;
 
 use crate::change::{Change, Gate};
 use crate::flow::Flow;
-use crate::source::{Next, Source};
 use crate::thin::Thinner;
 use crate::timeline::{Place, Timeline};
 use ami_graph::data::schema::{Held, Schema};
@@ -19,6 +18,7 @@ use ami_proto::data_path::ids::{Conditions, Key};
 use ami_proto::data_path::transition::TransitionKind;
 use ami_proto::data_path::ventilator_to_worker::StepValues;
 use ami_shm::RingWriter;
+use ami_source::source::{Next, Source};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,13 +1,13 @@
 //! Saves a unit that workers die of to a file that replays, so that the cause can be found later.
 
-use crate::source::Transition;
-use crate::sources::url::Epoch;
-use crate::sources::xtc2::Xtc2Writer;
 use ami_graph::data::schema::{Held, Schema};
 use ami_proto::data_path::chunk::ChunkView;
 use ami_proto::data_path::transition::TransitionKind;
 use ami_proto::data_path::ventilator_to_worker::{Context, Descriptor};
 use ami_shm::RingWriter;
+use ami_source::source::Transition;
+use ami_source::url::Epoch;
+use ami_source::xtc2::Xtc2Writer;
 use anyhow::Context as _;
 use std::fs::OpenOptions;
 use std::io::BufWriter;

@@ -4,9 +4,6 @@
 //! keeps a unit until it is written, so a recording has no gaps; a disk that cannot keep up slows a
 //! lossless source, and is left behind by its lane's deadline when it stops altogether.
 
-use crate::source::Transition;
-use crate::sources::url::Epoch;
-use crate::sources::xtc2::Xtc2Writer;
 use ami_graph::data::schema::{Held, Schema};
 use ami_proto::codec;
 use ami_proto::config::Config;
@@ -19,6 +16,9 @@ use ami_proto::process::daemon::{self, now_ns};
 use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Inlet, Queue, Socket};
 use ami_shm::{LaneSlot, RingReader};
+use ami_source::source::Transition;
+use ami_source::url::Epoch;
+use ami_source::xtc2::Xtc2Writer;
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use std::collections::BTreeMap;

@@ -3,12 +3,12 @@
 use crate::flow::{Flow, Limits};
 use crate::past::{Inheritance, Journal, inherit};
 use crate::pump::{Options, Pump};
-use crate::source::Source;
-use crate::sources::url::{Epoch, Overload, SourceSpec};
 use crate::timeline::{Rules, Timeline};
 use ami_proto::config::Config;
 use ami_proto::data_path::ids::host_number;
 use ami_shm::{Leftover, RingConfig, RingError, RingReader, RingWriter};
+use ami_source::source::Source;
+use ami_source::url::{Epoch, Overload, SourceSpec};
 
 /// Room in the ring file for what must outlive the ventilator.
 const JOURNAL: usize = 1 << 20;

@@ -8,8 +8,6 @@ use crate::pump::{Pump, Step};
 use crate::quarantine::Quarantine;
 use crate::seats::Seats;
 use crate::setup::{dead_rings, make_pump, make_ring, remove};
-use crate::sources;
-use crate::sources::url::{Epoch, SourceSpec};
 use crate::watchdog::{State, Watchdog};
 use ami_proto::codec;
 use ami_proto::config::Config;
@@ -25,6 +23,8 @@ use ami_proto::health::ignored::Ignored;
 use ami_proto::process::daemon::{Daemon, now_ns, pin};
 use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Inlet, Queue, Socket};
+use ami_source;
+use ami_source::url::{Epoch, SourceSpec};
 use anyhow::Context;
 use report::FieldRates;
 use rustix::time::ClockId;
@@ -105,7 +105,7 @@ impl Ventilator {
         let host = config.instance.host.clone();
         let (dead, inheritance) = dead_rings(config, &host);
         let taken = inheritance.taken(&config.ventilator.source);
-        let source = sources::open(&spec, host_number(&host), &host, taken)?;
+        let source = ami_source::open(&spec, host_number(&host), &host, taken)?;
         let epoch = daemon.life;
         let context = daemon.context.clone();
         let connect = |kind, endpoint: Endpoint, what| {

@@ -28,10 +28,10 @@ use ami_proto::data_path::to_collector::ToCollector;
 use ami_proto::data_path::to_root::ToRoot;
 use ami_proto::data_path::to_ventilator::ToVentilator;
 use ami_proto::data_path::ventilator_to_worker::LaneMessage;
+use ami_source::sim::{Model, SimConfig, SimSource};
+use ami_source::source::Source;
 use ami_store::store::Store;
 use ami_ventilator::past;
-use ami_ventilator::source::Source;
-use ami_ventilator::sources::sim::{Model, SimConfig, SimSource};
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::sync::Arc;
@@ -179,7 +179,7 @@ fn ring(bytes: &[u8], dir: &Path) -> bool {
 fn xtc2(bytes: &[u8], dir: &Path) -> bool {
     let file = dir.join("data.xtc2");
     std::fs::write(&file, bytes).unwrap();
-    ami_ventilator::inspect::run(&[file], true, true, &mut std::io::sink()).is_ok()
+    ami_source::inspect::run(&[file], true, true, &mut std::io::sink()).is_ok()
 }
 
 fn journal(bytes: &[u8], dir: &Path) -> bool {
@@ -291,5 +291,5 @@ fn query(bytes: &[u8], _dir: &Path) -> bool {
 
 fn url(bytes: &[u8], _dir: &Path) -> bool {
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    text.parse::<ami_ventilator::sources::SourceSpec>().is_ok()
+    text.parse::<ami_source::SourceSpec>().is_ok()
 }

@@ -7,11 +7,12 @@ fn root() -> PathBuf {
 }
 
 /// Crate, and which of ours it may depend on.
-const MAY: [(&str, &[&str]); 9] = [
+const MAY: [(&str, &[&str]); 10] = [
     ("ami-graph", &[]),
     ("ami-shm", &[]),
     ("ami-proto", &["ami-graph"]),
-    ("ami-ventilator", &["ami-graph", "ami-proto", "ami-shm"]),
+    ("ami-source", &["ami-graph", "ami-proto"]),
+    ("ami-ventilator", &["ami-graph", "ami-proto", "ami-shm", "ami-source"]),
     ("ami-worker", &["ami-graph", "ami-proto", "ami-shm"]),
     ("ami-collector", &["ami-graph", "ami-proto"]),
     ("ami-manager", &["ami-graph", "ami-proto"]),

@@ -1,7 +1,7 @@
 //! Answering for what earlier lives of this ventilator left undecided, and leaving the same to the
 //! next one.
 
-use super::{Effect, Flow, taken};
+use crate::flow::{Effect, Flow, taken};
 use crate::past::{Journal, Past, Tally, lost};
 use ami_proto::data_path::ids::{Progress, Taken};
 use ami_proto::data_path::to_collector::{Manifest, ToCollector};

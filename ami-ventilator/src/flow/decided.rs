@@ -1,6 +1,6 @@
 //! Acknowledgement: what the host collector lacks, what the root has decided, what may be forgotten.
 
-use super::{Effect, Flow, lanes};
+use crate::flow::{Effect, Flow, lanes};
 use ami_proto::data_path::to_collector::ToCollector;
 
 impl Flow {

@@ -1,6 +1,6 @@
 //! Laws of the flow, driven by hand and at random.
 
-use super::*;
+use crate::flow::*;
 use ami_proto::data_path::ids::{Conditions, Key};
 use ami_proto::data_path::to_ventilator::Purpose::{Record, Work};
 

@@ -1,13 +1,13 @@
 //! What is done while the source has nothing: what was taken is handed on, the open heartbeat is closed, and
 //! heartbeats in which nothing came are said to be empty, so that no other host's results wait for this one.
 
-use super::{Pump, Step};
 use crate::change::Gate;
+use crate::pump::{Pump, Step};
 
 impl Pump {
     pub(super) fn on_pending(&mut self, now_ns: u64) -> anyhow::Result<Step> {
         if let Some((_, since)) = self.chunk
-            && now_ns.saturating_sub(since) >= super::HAND_ON_NS
+            && now_ns.saturating_sub(since) >= crate::pump::HAND_ON_NS
         {
             self.seal();
         }

@@ -1,7 +1,7 @@
 //! Taking over from an earlier life, and writing down what the next one must know.
 
-use super::Pump;
 use crate::past::{Inheritance, Tally};
+use crate::pump::Pump;
 use ami_proto::codec;
 
 impl Pump {

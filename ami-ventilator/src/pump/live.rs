@@ -1,7 +1,7 @@
 //! What a live source does when workers do not keep up: it is never held, so events are thinned.
 
-use super::{Pump, Step};
-use crate::source::Next;
+use crate::pump::{Pump, Step};
+use ami_source::source::Next;
 
 /// Events looked at one by one before the loop is let go on.
 const STRETCH: usize = 1024;

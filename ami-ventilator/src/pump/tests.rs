@@ -1,8 +1,7 @@
 //! Laws of the pump, with sources that lie about time, rings that are full, and workers that lag.
 
-use super::*;
 use crate::flow::{Effect, Limits};
-use crate::source::{Transition, Written};
+use crate::pump::*;
 use crate::timeline::Rules;
 use ami_graph::data::schema::{Field, Kind};
 use ami_graph::data::value::DType;
@@ -11,6 +10,7 @@ use ami_proto::data_path::to_collector::{Manifest, ToCollector};
 use ami_proto::data_path::to_ventilator::Purpose;
 use ami_proto::data_path::ventilator_to_worker::LaneMessage;
 use ami_shm::RingConfig;
+use ami_source::source::{Transition, Written};
 use proptest::prelude::*;
 
 /// Events of given timestamps, each with an array of so many bytes.

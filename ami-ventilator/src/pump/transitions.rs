@@ -1,12 +1,12 @@
 //! Transitions: runs, steps, held values and fields change between events.
 
-use super::{Pump, Step};
-use crate::source::Transition;
+use crate::pump::{Pump, Step};
 use ami_graph::data::schema::Schema;
 use ami_graph::data::value::Value;
 use ami_proto::data_path::chunk::Staging;
 use ami_proto::data_path::transition::TransitionKind;
 use ami_proto::data_path::ventilator_to_worker::StepValues;
+use ami_source::source::Transition;
 use std::sync::Arc;
 
 /// Longest text that travels as a step's value, in bytes.

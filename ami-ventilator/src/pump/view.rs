@@ -1,6 +1,6 @@
 //! What can be seen of a pump from outside.
 
-use super::{Pump, Step};
+use crate::pump::{Pump, Step};
 use crate::watchdog::Seen;
 use ami_graph::data::schema::Schema;
 use ami_proto::data_path::ids::Conditions;

@@ -1,9 +1,9 @@
 //! Events into the open chunk, the chunk into a unit, units into flushes.
 
-use super::{Pump, Step};
 use crate::arena::RingArena;
-use crate::source::Written;
+use crate::pump::{Pump, Step};
 use ami_proto::data_path::chunk::ChunkWriter;
+use ami_source::source::Written;
 
 impl Pump {
     pub(super) fn write(

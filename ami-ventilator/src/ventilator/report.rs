@@ -1,7 +1,7 @@
 //! What a ventilator says about itself: metrics and state.
 
-use super::Ventilator;
 use crate::pump::Pump;
+use crate::ventilator::Ventilator;
 use crate::watchdog::State;
 use ami_proto::health::metrics::Metrics;
 use ami_proto::process::daemon::{Daemon, now_ns};
