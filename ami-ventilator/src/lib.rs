@@ -6,24 +6,20 @@
 //!         ctl → manager
 //! ```
 //!
+//! | folder | what |
+//! |---|---|
+//! | `ventilator` | the loop and its sockets |
+//! | `pump` | from the source into units: time, segments, heartbeats, chunks |
+//! | [`flow`] | units, flushes, lanes, replay, acknowledgement |
+//!
 //! It gives every event its identity (epoch, segment, heartbeat, unit), keeps it until the root has
 //! decided about it, and has it done again by others when a worker dies. What a facility's formats
 //! become is `ami-source`.
 
-mod arena;
-mod busy;
-mod change;
 pub mod cli;
 pub mod flow;
-pub mod past;
 mod pump;
-mod quarantine;
 mod record;
-mod seats;
-mod setup;
-mod thin;
-mod timeline;
 mod ventilator;
-mod watchdog;
 
 pub use ventilator::{check, run};

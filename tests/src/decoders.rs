@@ -31,7 +31,7 @@ use ami_proto::data_path::ventilator_to_worker::LaneMessage;
 use ami_source::sim::{Model, SimConfig, SimSource};
 use ami_source::source::Source;
 use ami_store::store::Store;
-use ami_ventilator::past;
+use ami_ventilator::flow::past;
 use serde::de::DeserializeOwned;
 use std::path::Path;
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Answering for what earlier lives of this ventilator left undecided, and leaving the same to the
 //! next one.
 
+use crate::flow::past::{Journal, Past, Tally, lost};
 use crate::flow::{Effect, Flow, taken};
-use crate::past::{Journal, Past, Tally, lost};
 use ami_proto::data_path::ids::{Progress, Taken};
 use ami_proto::data_path::to_collector::{Manifest, ToCollector};
 

@@ -1,7 +1,7 @@
 //! Lanes of the flow: who takes which unit, credit, death, replay.
 
+use crate::flow::thin::Backlog;
 use crate::flow::{Effect, Flow};
-use crate::thin::Backlog;
 use ami_proto::data_path::to_ventilator::Purpose;
 use ami_proto::data_path::ventilator_to_worker::{Descriptor, LaneMessage};
 use std::collections::{BTreeSet, VecDeque};

@@ -5,8 +5,8 @@
 //! death gives it up: a declared drop that covers it as a partial would. So workers that are killed
 //! at random are no poison: three of them would have to die over the same unit.
 
+use crate::flow::quarantine::Poisonous;
 use crate::flow::{Effect, Flow};
-use crate::quarantine::Poisonous;
 use ami_proto::data_path::to_collector::ToCollector;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 

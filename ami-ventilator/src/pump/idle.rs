@@ -1,7 +1,7 @@
 //! What is done while the source has nothing: what was taken is handed on, the open heartbeat is closed, and
 //! heartbeats in which nothing came are said to be empty, so that no other host's results wait for this one.
 
-use crate::change::Gate;
+use crate::pump::change::Gate;
 use crate::pump::{Pump, Step};
 
 impl Pump {

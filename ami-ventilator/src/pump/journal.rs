@@ -1,6 +1,6 @@
 //! Taking over from an earlier life, and writing down what the next one must know.
 
-use crate::past::{Inheritance, Tally};
+use crate::flow::past::{Inheritance, Tally};
 use crate::pump::Pump;
 use ami_proto::codec;
 
@@ -42,9 +42,12 @@ impl Pump {
 
     /// What a next life would read, as the ring's file has it.
     #[cfg(test)]
-    pub(super) fn left_behind(&self) -> crate::past::Journal {
-        crate::past::Journal::decode(&self.ring.journal().unwrap(), self.ring.tally().as_deref())
-            .unwrap()
+    pub(super) fn left_behind(&self) -> crate::flow::past::Journal {
+        crate::flow::past::Journal::decode(
+            &self.ring.journal().unwrap(),
+            self.ring.tally().as_deref(),
+        )
+        .unwrap()
     }
 
     fn tally(&mut self) -> Tally {

@@ -1,8 +1,8 @@
 //! Laws of the pump, with sources that lie about time, rings that are full, and workers that lag.
 
 use crate::flow::{Effect, Limits};
+use crate::pump::timeline::Rules;
 use crate::pump::*;
-use crate::timeline::Rules;
 use ami_graph::data::schema::{Field, Kind};
 use ami_graph::data::value::DType;
 use ami_proto::data_path::chunk::ChunkWriter;
@@ -385,7 +385,7 @@ fn what_is_written_down_accounts_for_every_event_at_every_step() {
         let step = pump.step(turn).unwrap();
         world.perform(&mut pump);
         let journal = pump.left_behind();
-        let inherited = crate::past::inherit(vec![journal]);
+        let inherited = crate::flow::past::inherit(vec![journal]);
         let owed = inherited.pasts.iter().flat_map(|p| &p.manifests);
         let lost: u64 = owed.flat_map(|m| m.dropped.values()).sum();
         let acknowledged = pump.flow.acknowledged().0 as usize;

@@ -1,7 +1,7 @@
 //! What can be seen of a pump from outside.
 
+use crate::pump::watchdog::Seen;
 use crate::pump::{Pump, Step};
-use crate::watchdog::Seen;
 use ami_graph::data::schema::Schema;
 use ami_proto::data_path::ids::Conditions;
 use std::sync::Arc;

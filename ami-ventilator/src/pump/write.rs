@@ -1,6 +1,6 @@
 //! Events into the open chunk, the chunk into a unit, units into flushes.
 
-use crate::arena::RingArena;
+use crate::pump::arena::RingArena;
 use crate::pump::{Pump, Step};
 use ami_proto::data_path::chunk::ChunkWriter;
 use ami_source::source::Written;

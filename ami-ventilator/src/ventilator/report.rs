@@ -1,8 +1,8 @@
 //! What a ventilator says about itself: metrics and state.
 
 use crate::pump::Pump;
+use crate::pump::watchdog::State;
 use crate::ventilator::Ventilator;
-use crate::watchdog::State;
 use ami_proto::health::metrics::Metrics;
 use ami_proto::process::daemon::{Daemon, now_ns};
 use std::time::Instant;

@@ -18,7 +18,7 @@ use ami_proto::data_path::ids::Progress;
 use ami_proto::data_path::root_to_hosts::RootMessage;
 use ami_proto::data_path::to_collector::ToCollector;
 use ami_shm::{RingConfig, RingWriter};
-use ami_ventilator::past::{Journal, Past, Tally};
+use ami_ventilator::flow::past::{Journal, Past, Tally};
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 

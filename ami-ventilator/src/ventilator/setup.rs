@@ -1,9 +1,9 @@
 //! From the configuration to the ventilator's parts.
 
+use crate::flow::past::{Inheritance, Journal, inherit};
 use crate::flow::{Flow, Limits};
-use crate::past::{Inheritance, Journal, inherit};
+use crate::pump::timeline::{Rules, Timeline};
 use crate::pump::{Options, Pump};
-use crate::timeline::{Rules, Timeline};
 use ami_proto::config::Config;
 use ami_proto::data_path::ids::host_number;
 use ami_shm::{Leftover, RingConfig, RingError, RingReader, RingWriter};

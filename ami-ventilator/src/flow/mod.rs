@@ -5,7 +5,7 @@
 //! a unit's id, events and place never change, also when it is done again; what lies below the
 //! watermark is forgotten, nothing else ever is.
 
-use crate::quarantine::Poisonous;
+use crate::flow::quarantine::Poisonous;
 use ami_graph::data::schema::{Held, Schema};
 use ami_proto::data_path::chunk::Sealed;
 use ami_proto::data_path::ids::{Conditions, Key, Progress, Taken};
@@ -16,9 +16,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 mod answer;
+pub(crate) mod busy_lanes;
 mod decided;
 mod lanes;
+pub mod past;
 mod poison;
+pub(crate) mod quarantine;
+pub(crate) mod thin;
 pub use lanes::Lane;
 
 /// What is to be done outside.

@@ -1,14 +1,16 @@
 //! The ventilator's loop: sockets in, steps of the pump, effects of the flow out.
 
 mod report;
+mod seats;
+mod setup;
 
-use crate::busy::Processors;
 use crate::flow::Effect;
+use crate::flow::busy_lanes::Processors;
+use crate::flow::quarantine::Quarantine;
+use crate::pump::watchdog::{State, Watchdog};
 use crate::pump::{Pump, Step};
-use crate::quarantine::Quarantine;
-use crate::seats::Seats;
-use crate::setup::{dead_rings, make_pump, make_ring, remove};
-use crate::watchdog::{State, Watchdog};
+use crate::ventilator::seats::Seats;
+use crate::ventilator::setup::{dead_rings, make_pump, make_ring, remove};
 use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::control::manager_to_members::Phase;
@@ -23,7 +25,6 @@ use ami_proto::health::ignored::Ignored;
 use ami_proto::process::daemon::{Daemon, now_ns, pin};
 use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Inlet, Queue, Socket};
-use ami_source;
 use ami_source::url::{Epoch, SourceSpec};
 use anyhow::Context;
 use report::FieldRates;

@@ -1,17 +1,21 @@
 //! From the source into units: heartbeats, segments, contexts, chunks, holding and dropping.
 //! Touches no socket; the time is an argument.
 
+mod arena;
+pub(crate) mod change;
 mod idle;
 mod journal;
 mod live;
+pub(crate) mod timeline;
 mod transitions;
 mod view;
+pub(crate) mod watchdog;
 mod write;
 
-use crate::change::{Change, Gate};
 use crate::flow::Flow;
-use crate::thin::Thinner;
-use crate::timeline::{Place, Timeline};
+use crate::flow::thin::Thinner;
+use crate::pump::change::{Change, Gate};
+use crate::pump::timeline::{Place, Timeline};
 use ami_graph::data::schema::{Held, Schema};
 use ami_proto::data_path::chunk::Staging;
 use ami_proto::data_path::ids::{Conditions, Key};
