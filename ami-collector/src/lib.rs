@@ -10,21 +10,8 @@
 //! and forwards each as one message until the root has decided. As `root` it builds heartbeats from
 //! the flushes of all hosts, keeps the windows, and publishes. Both are a pure builder and a loop.
 
-pub mod checkpoint;
-mod fields;
-mod frames;
-mod host;
-pub mod host_builder;
-mod known_graphs;
-mod outlet;
-mod publish;
-mod root;
-pub mod root_builder;
-mod saver;
-pub mod state_file;
-pub mod states;
-mod told;
-mod versions;
+pub mod host;
+pub mod root;
 
 use ami_proto::config::{CollectorRole, Config};
 use ami_proto::process::daemon::Daemon;

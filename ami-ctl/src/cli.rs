@@ -1,10 +1,10 @@
 //! Arguments → command → exit code.
 
 use crate::bench;
+use crate::client::system::{Globals, System};
 use crate::commands;
 use crate::failure;
 use crate::print;
-use crate::system::{Globals, System};
 use clap::{CommandFactory, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -22,7 +22,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Run the whole system on this machine, supervised
-    Local(commands::local::Args),
+    Local(crate::local::Args),
     /// Every daemon: state, rates, lag, drops, graph version
     Status(commands::status::Args),
     /// Fields on offer
@@ -74,7 +74,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let globals = cli.globals;
     let system = || System::find(&globals);
     match cli.command {
-        Command::Local(args) => commands::local::run(&args, &globals),
+        Command::Local(args) => crate::local::run(&args, &globals),
         Command::Status(args) => commands::status::run(&args, &system()?),
         Command::Sources(args) => commands::sources::run(&args, &system()?),
         Command::Ops(args) => commands::ops::run(&args, globals.json),
@@ -99,7 +99,7 @@ fn report(error: &anyhow::Error, json: bool) -> ExitCode {
         // Nobody reads: the exit code says it.
         let _ = print::json(&failure.refusal);
     } else {
-        print::error(&format!("error: {}", failure::text(&failure.refusal)));
+        print::error(&format!("error: {}", crate::client::refusal::text(&failure.refusal)));
     }
     ExitCode::from(failure.code)
 }

@@ -6,11 +6,12 @@
 //!              **ctl** → manager                   └──→ **ctl**
 //! ```
 //!
-//! [`client::Client`] speaks to the manager, [`store::Store`] to the store; the commands, tests and
+//! [`client::manager::Client`] speaks to the manager, [`client::store::Store`] to the store; the commands, tests and
 //! examples are made of these two. One subcommand is one file of [`commands`].
 //!
 //! ```no_run
-//! use ami_ctl::{client::Client, store::Store};
+//! use ami_ctl::client::manager::Client;
+//! use ami_ctl::client::store::Store;
 //! use ami_proto::config::Config;
 //! use ami_proto::control::ctl_to_manager::Command;
 //!
@@ -24,20 +25,13 @@
 //! # }
 //! ```
 
-pub mod array;
 pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod environment;
 pub mod failure;
-pub mod feature;
 pub mod graph_file;
-pub mod meters;
-pub mod plot;
+pub mod local;
 pub mod print;
-pub mod processes;
-pub mod request;
-pub mod store;
-pub mod supervisor;
-pub mod system;
+pub mod show;

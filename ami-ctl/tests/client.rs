@@ -3,8 +3,9 @@
 // A helper that cannot go on fails the test there.
 #![allow(clippy::unwrap_used)]
 
-use ami_ctl::client::{Client, ClientError};
-use ami_ctl::store::Store;
+use ami_ctl::client::error::ClientError;
+use ami_ctl::client::manager::Client;
+use ami_ctl::client::store::Store;
 use ami_proto::config::Config;
 use ami_proto::control::ctl_to_manager::{Command, Edit};
 use ami_proto::socket::endpoint::Endpoint;

@@ -4,8 +4,8 @@
 mod samples;
 
 use crate::chaos::garbage;
-use ami_collector::checkpoint;
-use ami_collector::state_file::StateFile;
+use ami_collector::root::checkpoint;
+use ami_collector::root::state_file::StateFile;
 use ami_graph::data::bytes;
 use ami_graph::data::frame::Frame;
 use ami_graph::data::types::Type;

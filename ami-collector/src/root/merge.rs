@@ -1,10 +1,10 @@
 //! Flushes into heartbeats, heartbeats into results.
 
-use super::{Host, Root};
-use crate::fields;
-use crate::frames::{FrameKey, Pending, Ready};
-use crate::publish::{is_offered, retire_message};
-use crate::root_builder::{Loss, Mark, Outcome, frame_key};
+use crate::root::builder::{Loss, Mark, Outcome, frame_key};
+use crate::root::fields;
+use crate::root::heartbeats::{FrameKey, Pending, Ready};
+use crate::root::result_messages::{is_offered, retire_message};
+use crate::root::{Host, Root};
 use ami_graph::data::frame::{Frame, Truth};
 use ami_graph::data::schema::Schema;
 use ami_graph::graph::spec::GraphSet;

@@ -1,6 +1,6 @@
 //! What the root reports: numbers, nodes, state.
 
-use super::Root;
+use crate::root::Root;
 use ami_graph::plan::Plan;
 use ami_graph::wire::partial::NodeReport;
 use ami_proto::control::member_to_manager::NodeErrors;

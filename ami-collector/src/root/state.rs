@@ -1,8 +1,8 @@
 //! The root's state into a checkpoint and out of it.
 
-use super::{Host, Root};
-use crate::checkpoint::{self, Header, Image, LoadError, Restored};
-use crate::known_graphs::KnownGraphs;
+use crate::root::checkpoint::{self, Header, Image, LoadError, Restored};
+use crate::root::known_graphs::KnownGraphs;
+use crate::root::{Host, Root};
 use ami_graph::error::DecodeError;
 use ami_graph::graph::spec::GraphSet;
 use ami_graph::plan::Plan;

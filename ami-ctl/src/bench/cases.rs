@@ -1,6 +1,6 @@
 //! What is measured: sources, graphs, numbers of workers, clients and events.
 
-use super::frames::Image;
+use crate::bench::frames::Image;
 use ami_graph::data::value::DType;
 
 /// One run of the whole system.

@@ -6,12 +6,12 @@
 //! as many messages of about the same sizes, through sockets of the same kinds, and compute nothing; the
 //! same client reads them.
 
-use super::BenchError;
-use super::cases::Case;
-use super::measured::Latencies;
-use super::observer::Observer;
-use super::system::{self, Dir};
-use crate::system::assignment;
+use crate::bench::BenchError;
+use crate::bench::cases::Case;
+use crate::bench::measured::Latencies;
+use crate::bench::observer::Observer;
+use crate::bench::system::{self, Dir};
+use crate::client::system::assignment;
 use ami_proto::config::Config;
 use ami_proto::process::cpu_latency;
 use ami_proto::process::daemon::now_ns;

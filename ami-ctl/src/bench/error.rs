@@ -1,6 +1,6 @@
 //! Why a benchmark has no result.
 
-use super::cases::Case;
+use crate::bench::cases::Case;
 use ami_proto::config::ConfigError;
 use ami_proto::socket::SocketError;
 use std::collections::BTreeMap;
@@ -65,6 +65,6 @@ impl BenchError {
     }
 
     pub(super) fn with_logs(self, dir: &Path) -> BenchError {
-        BenchError::Logged(Box::new(self), super::system::logs(dir))
+        BenchError::Logged(Box::new(self), crate::bench::system::logs(dir))
     }
 }

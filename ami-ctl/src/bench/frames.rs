@@ -1,8 +1,8 @@
 //! What this machine does with a case's frames at most, with no system between the loops.
 
-use super::BenchError;
-use super::cases::Case;
-use super::limits::{LARGE, ROUND, ROUNDS, opened, ring};
+use crate::bench::BenchError;
+use crate::bench::cases::Case;
+use crate::bench::limits::{LARGE, ROUND, ROUNDS, opened, ring};
 use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
 use ami_graph::data::schema::{Field, Kind, Schema};
 use ami_graph::data::value::DType;

@@ -1,6 +1,6 @@
 //! What the cases are to reach, and whether they do.
 
-use super::measured::{Measured, number};
+use crate::bench::measured::{Measured, number};
 use serde_json::{Map, Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 

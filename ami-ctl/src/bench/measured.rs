@@ -1,11 +1,11 @@
 //! A run's numbers: rates, latency, cost.
 
-use super::cases::Case;
-use super::frames::FrameLimits;
-use super::goals::{self, Goal};
-use super::limits::Limits;
-use super::observer::Seen;
-use super::system::Outcome;
+use crate::bench::cases::Case;
+use crate::bench::frames::FrameLimits;
+use crate::bench::goals::{self, Goal};
+use crate::bench::limits::Limits;
+use crate::bench::observer::Seen;
+use crate::bench::system::Outcome;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 

@@ -32,9 +32,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::client::system::Globals;
 use crate::failure::Failure;
 use crate::print;
-use crate::system::Globals;
 use ami_proto::config::Config;
 
 /// Arguments.

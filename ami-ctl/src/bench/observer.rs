@@ -1,6 +1,6 @@
 //! Clients of a run: one that measures, in Python or in Rust, and others that only read.
 
-use super::BenchError;
+use crate::bench::BenchError;
 use ami_proto::config::Config;
 use ami_proto::health::metrics::Metrics;
 use ami_proto::process::daemon::now_ns;

@@ -1,6 +1,6 @@
 //! The table of results, as Markdown.
 
-use super::limits::Limits;
+use crate::bench::limits::Limits;
 use crate::print::short;
 use serde_json::{Map, Value};
 use std::fmt::Write;

@@ -1,14 +1,15 @@
 //! One run: the whole system as `ami-ctl local` starts it, clients, and the counts at both ends.
 
-use super::BenchError;
-use super::cases::Case;
-use super::observer::{Crowd, Observer, Seen};
-use super::usage::{Pids, Usage};
-use crate::client::Client;
-use crate::commands::local::{control::Progress, leavings};
-use crate::meters::{Member, members};
-use crate::store::Store;
-use crate::system::assignment;
+use crate::bench::BenchError;
+use crate::bench::cases::Case;
+use crate::bench::observer::{Crowd, Observer, Seen};
+use crate::bench::usage::{Pids, Usage};
+use crate::client::manager::Client;
+use crate::client::store::Store;
+use crate::client::system::assignment;
+use crate::local::control::Progress;
+use crate::local::leavings;
+use crate::show::meters::{Member, members};
 use ami_proto::config::Config;
 use ami_proto::control::ctl_to_manager::Command as Question;
 use rustix::process::{Pid, Signal, kill_process};
@@ -238,7 +239,7 @@ fn count(status: &Value, store: &Store) -> Counted {
         counts.insert(stage, sum(role, "ami_events_total"));
     }
     let newest = store.get("bench/n").ok();
-    let value = newest.as_ref().and_then(crate::feature::Feature::scalar);
+    let value = newest.as_ref().and_then(crate::client::feature::Feature::scalar);
     counts.insert("value", value.unwrap_or(0.0) as u64);
     counts.insert("label", newest.and_then(|f| f.number("window_events")).unwrap_or(0));
     let heartbeats =

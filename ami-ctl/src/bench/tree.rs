@@ -4,9 +4,9 @@
 //! made, as host collectors and root do; their number is the hosts'. Multiplied by a rate of
 //! heartbeats, that is the part of one core that each level takes, and the traffic between them.
 
-use super::cases::P1;
-use super::frames::field;
-use super::measured::number;
+use crate::bench::cases::P1;
+use crate::bench::frames::field;
+use crate::bench::measured::number;
 use crate::print::{bytes, short};
 use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
 use ami_graph::data::frame::{Frame, Truth};

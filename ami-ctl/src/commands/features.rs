@@ -1,7 +1,7 @@
 //! `ami-ctl features`: what is published.
 
+use crate::client::system::System;
 use crate::print;
-use crate::system::System;
 use serde_json::Value;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,12 +1,12 @@
 //! `ami-ctl get`: the latest value of a feature with its truth label.
 
-use crate::array::NdArray;
-use crate::client::ClientError;
+use crate::client::array::NdArray;
+use crate::client::error::ClientError;
+use crate::client::feature::{Feature, number};
+use crate::client::store::Store;
+use crate::client::system::System;
 use crate::failure::Failure;
-use crate::feature::{Feature, number};
 use crate::print;
-use crate::store::Store;
-use crate::system::System;
 use ami_graph::error::nearest;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};

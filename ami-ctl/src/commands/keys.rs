@@ -1,7 +1,7 @@
 //! `ami-ctl keys`: pairs for daemons and people, and who is let in.
 
+use crate::client::system::System;
 use crate::print;
-use crate::system::System;
 use ami_proto::security::keys::{self, Key, PUBLIC, Role};
 use clap::Subcommand;
 use serde_json::{Value, json};
@@ -111,7 +111,7 @@ fn find(name: &Path, system: &System) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::{Globals, assignment};
+    use crate::client::system::{Globals, assignment};
 
     #[test]
     fn a_key_is_made_allowed_listed_and_revoked() {

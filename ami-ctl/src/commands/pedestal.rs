@@ -4,14 +4,15 @@
 //! A graph of its own computes the average, so the events are those that every graph sees; it is
 //! removed in any case.
 
-use super::local::seconds;
-use crate::array::NdArray;
-use crate::client::{Client, ClientError};
+use crate::client::array::NdArray;
+use crate::client::error::ClientError;
+use crate::client::feature::{Feature, number};
+use crate::client::manager::Client;
+use crate::client::store::Store;
+use crate::client::system::System;
+use crate::commands::seconds;
 use crate::failure::Failure;
-use crate::feature::{Feature, number};
 use crate::print;
-use crate::store::Store;
-use crate::system::System;
 use ami_proto::control::ctl_to_manager::{Command, Edit};
 use serde_json::json;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};

@@ -3,10 +3,10 @@
 //! The ventilator's own program records: it has the ring's reader and the file format. This finds
 //! it, gives it this system's configuration, and passes signals on.
 
-use super::local::seconds;
+use crate::client::system::System;
+use crate::commands::seconds;
 use crate::failure::Failure;
-use crate::processes::binary;
-use crate::system::System;
+use crate::local::processes::binary;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -35,7 +35,7 @@ pub struct Args {
 pub fn run(args: &Args, system: &System) -> anyhow::Result<ExitCode> {
     let run_dir = &system.config.instance.run_dir;
     if !run_dir.is_dir() {
-        return Err(crate::client::ClientError::NoRunDir { dir: run_dir.clone() }.into());
+        return Err(crate::client::error::ClientError::NoRunDir { dir: run_dir.clone() }.into());
     }
     let program = binary("ami-ventilator")?;
     let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
@@ -91,7 +91,7 @@ fn stop(child: &Child) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::system::Globals;
+    use crate::client::system::Globals;
 
     #[test]
     fn the_recorder_gets_this_systems_configuration() {

@@ -1,9 +1,9 @@
 //! `ami-ctl status`: every daemon with state, rates, lag, drops and graph version.
 
-use crate::client::Client;
-use crate::meters::{self, Member, Rates, drops_text, members};
+use crate::client::manager::Client;
+use crate::client::system::System;
 use crate::print;
-use crate::system::System;
+use crate::show::meters::{self, Member, Rates, drops_text, members};
 use ami_proto::control::ctl_to_manager::Command;
 use serde_json::Value;
 use std::process::ExitCode;

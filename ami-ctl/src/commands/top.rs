@@ -1,12 +1,12 @@
 //! `ami-ctl top`: live rates, utilisation, lag, cost per node, drops.
 
-use super::local::seconds;
-use super::status;
-use super::watch::quits;
-use crate::client::Client;
-use crate::meters::{Member, Rates, members};
+use crate::client::manager::Client;
+use crate::client::system::System;
+use crate::commands::seconds;
+use crate::commands::status;
+use crate::commands::watch::quits;
 use crate::print;
-use crate::system::System;
+use crate::show::meters::{Member, Rates, members};
 use ami_proto::control::ctl_to_manager::Command;
 use ratatui::DefaultTerminal;
 use ratatui::crossterm::event;

@@ -1,12 +1,12 @@
 //! `ami-ctl watch`: features live in the terminal; elsewhere one line per update.
 
-use super::get;
-use super::local::seconds;
-use crate::feature::{Feature, number};
-use crate::plot::Tile;
+use crate::client::feature::{Feature, number};
+use crate::client::store::Subscription;
+use crate::client::system::System;
+use crate::commands::get;
+use crate::commands::seconds;
 use crate::print;
-use crate::store::Subscription;
-use crate::system::System;
+use crate::show::plot::Tile;
 use ami_graph::error::nearest;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};
 use ratatui::layout::{Constraint, Layout, Rect};

@@ -1,8 +1,8 @@
 //! Samples of what the decoders understand.
 
 use crate::chaos::{Options, garbage, stream};
-use ami_collector::checkpoint::{self, Header, Image};
-use ami_collector::root_builder::Mark;
+use ami_collector::root::builder::Mark;
+use ami_collector::root::checkpoint::{self, Header, Image};
 use ami_graph::data::batch::{Batch, Column};
 use ami_graph::data::frame::Frame;
 use ami_graph::data::schema::{Field, Kind, Schema};

@@ -1,8 +1,8 @@
 //! The event path at a small size: the ventilator's flow, the host collector's builder and the root's
 //! builder are the real ones; workers, checkpoint and what lies between are modelled.
 
-use ami_collector::host_builder::{self, HostBuilder};
-use ami_collector::root_builder::{Mark, RootBuilder};
+use ami_collector::host::builder::{self as host_builder, HostBuilder};
+use ami_collector::root::builder::{Mark, RootBuilder};
 use ami_graph::data::schema::{Held, Schema};
 use ami_graph::wire::partial::Partial;
 use ami_proto::data_path::chunk::Sealed;

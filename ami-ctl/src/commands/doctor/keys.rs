@@ -1,6 +1,6 @@
 //! Who may come in over tcp: open ports without keys, keys that cannot be used.
 
-use super::{Finding, fail, ok, warn};
+use crate::commands::doctor::{Finding, fail, ok, warn};
 use ami_proto::config::Config;
 use ami_proto::security::credentials::{Security, is_open};
 use ami_proto::security::keys;

@@ -1,8 +1,8 @@
 //! What the machine offers: limits, shared memory, programs, libraries, clock, cores.
 
-use super::{Finding, fail, ok, warn};
+use crate::commands::doctor::{Finding, fail, ok, warn};
+use crate::local::processes::binary;
 use crate::print::bytes;
-use crate::processes::binary;
 use ami_proto::config::Config;
 use rustix::process::{Resource, getrlimit};
 use std::path::Path;

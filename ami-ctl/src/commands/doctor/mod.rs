@@ -4,8 +4,8 @@ mod keys;
 mod machine;
 mod place;
 
+use crate::client::system::System;
 use crate::print;
-use crate::system::System;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 

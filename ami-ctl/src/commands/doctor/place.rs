@@ -1,9 +1,9 @@
 //! How this system stands: run directory, sockets, leftovers, members and their clocks.
 
-use super::{Finding, fail, ok, warn};
-use crate::client::ClientError;
-use crate::meters::{Member, members};
-use crate::system::System;
+use crate::client::error::ClientError;
+use crate::client::system::System;
+use crate::commands::doctor::{Finding, fail, ok, warn};
+use crate::show::meters::{Member, members};
 use ami_proto::config::Config;
 use ami_proto::control::ctl_to_manager::Command;
 use ami_proto::process::daemon::now_ns;
@@ -129,7 +129,7 @@ fn members_here(system: &System) -> Vec<Finding> {
 
 fn judged(status: &Value, now: f64) -> Vec<Finding> {
     let (alive, gone): (Vec<_>, Vec<_>) = members(status).partition(|m| m.alive());
-    let names = |list: &[crate::meters::Member<'_>]| {
+    let names = |list: &[crate::show::meters::Member<'_>]| {
         list.iter()
             .map(|m| format!("{} {} on {}", m.text("role"), m.text("name"), m.text("host")))
             .collect::<Vec<_>>()

@@ -1,10 +1,10 @@
 //! `graph apply`, `set`, `rm`, `rollback`, `reset`: edits, and how far they came.
 
-use super::{Graph, Manner};
+use crate::client::system::System;
+use crate::commands::graph::{Graph, Manner};
 use crate::failure::{FAILED, Failure};
 use crate::graph_file::GraphFile;
 use crate::print;
-use crate::system::System;
 use ami_proto::control::ctl_to_manager::{Command, Edit};
 use serde_json::{Map, Value};
 use std::path::PathBuf;

@@ -4,7 +4,7 @@ mod edit;
 mod show;
 mod validate;
 
-use crate::system::System;
+use crate::client::system::System;
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -1,7 +1,7 @@
 //! `graph list`, `show`, `diff`, `history`: what the manager knows.
 
+use crate::client::system::System;
 use crate::print;
-use crate::system::System;
 use ami_proto::control::ctl_to_manager::Command;
 use serde_json::Value;
 use std::process::ExitCode;

@@ -1,10 +1,11 @@
 //! `graph validate`: by the engine here, and by a manager against the fields on offer.
 
-use crate::client::ClientError;
-use crate::failure::{Failure, fault_line};
+use crate::client::error::ClientError;
+use crate::client::refusal::fault_line;
+use crate::client::system::System;
+use crate::failure::Failure;
 use crate::graph_file::GraphFile;
 use crate::print;
-use crate::system::System;
 use ami_proto::control::ctl_to_manager::Command;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
