@@ -81,7 +81,7 @@ mod tests {
         let fault = json!({"graph": "g", "node": "n", "parameter": null, "reason": "no op \"meen\"",
                            "hint": "did you mean \"mean\"?"});
         let failure = Failure::failed("graph \"g\" is refused", "correct it").with(vec![fault]);
-        let text = text(&failure.refusal);
+        let text = crate::client::refusal::text(&failure.refusal);
         assert_eq!(
             text,
             "graph \"g\" is refused\n  graph \"g\", node \"n\": no op \"meen\"; did you mean \"mean\"?\n  → correct it"

@@ -5,7 +5,7 @@ pub mod flush_states;
 mod kept_contexts;
 
 use crate::host::builder::{Effect, Forward, HostBuilder, Limits};
-use crate::host::flush_states::{States};
+use crate::host::flush_states::States;
 use crate::host::kept_contexts::{Kind, Name, Told};
 use ami_proto::codec;
 use ami_proto::config::Config;

@@ -1,7 +1,22 @@
 //! What is measured: sources, graphs, numbers of workers, clients and events.
 
-use crate::bench::frames::Image;
 use ami_graph::data::value::DType;
+
+/// The image of a case.
+#[derive(Debug, Clone, Copy)]
+pub struct Image {
+    /// Of its pixels.
+    pub dtype: DType,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+}
+
+impl Image {
+    /// Bytes of a frame.
+    pub fn bytes(self) -> usize {
+        self.shape[0] * self.shape[1] * self.dtype.size()
+    }
+}
 
 /// One run of the whole system.
 #[derive(Debug, Clone)]

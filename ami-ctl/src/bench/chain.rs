@@ -6,8 +6,8 @@
 //! as many messages of about the same sizes, through sockets of the same kinds, and compute nothing; the
 //! same client reads them.
 
-use crate::bench::BenchError;
 use crate::bench::cases::Case;
+use crate::bench::error::BenchError;
 use crate::bench::measured::Latencies;
 use crate::bench::observer::Observer;
 use crate::bench::system::{self, Dir};
@@ -105,7 +105,7 @@ impl Relay {
     fn start(case: &Case, stage: Stage, from: &str, to: &str) -> Result<Relay, BenchError> {
         let mut command = system::own(case)?;
         command.args(["bench", "--relay", &stage.name(), from, to]).stdin(Stdio::null());
-        Ok(Relay(command.spawn().map_err(|e| BenchError::started(case, e))?))
+        Ok(Relay(command.spawn().map_err(|e| BenchError::started(case.launcher, e))?))
     }
 }
 

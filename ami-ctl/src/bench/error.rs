@@ -1,6 +1,5 @@
 //! Why a benchmark has no result.
 
-use crate::bench::cases::Case;
 use ami_proto::config::ConfigError;
 use ami_proto::socket::SocketError;
 use std::collections::BTreeMap;
@@ -53,8 +52,8 @@ impl BenchError {
         BenchError::Start(error)
     }
 
-    pub(super) fn started(case: &Case, source: std::io::Error) -> BenchError {
-        match case.launcher {
+    pub(super) fn started(launcher: &'static [&'static str], source: std::io::Error) -> BenchError {
+        match launcher {
             [] => BenchError::Start(source),
             launcher => BenchError::Launcher { launcher, source },
         }
@@ -64,7 +63,7 @@ impl BenchError {
         BenchError::Thread(error)
     }
 
-    pub(super) fn with_logs(self, dir: &Path) -> BenchError {
-        BenchError::Logged(Box::new(self), crate::bench::system::logs(dir))
+    pub(super) fn with_logs(self, logs: String) -> BenchError {
+        BenchError::Logged(Box::new(self), logs)
     }
 }

@@ -1,7 +1,7 @@
 //! What this machine does with a case's frames at most, with no system between the loops.
 
-use crate::bench::BenchError;
-use crate::bench::cases::Case;
+use crate::bench::cases::{Case, Image};
+use crate::bench::error::BenchError;
 use crate::bench::limits::{LARGE, ROUND, ROUNDS, opened, ring};
 use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
 use ami_graph::data::schema::{Field, Kind, Schema};
@@ -19,21 +19,6 @@ use std::time::Instant;
 const POOL: usize = 8;
 /// Bytes of a unit, as `ventilator.chunk_bytes` has them.
 const UNIT: usize = 8 << 20;
-
-/// The image of a case.
-#[derive(Debug, Clone, Copy)]
-pub struct Image {
-    /// Of its pixels.
-    pub dtype: DType,
-    /// Rows and columns.
-    pub shape: [usize; 2],
-}
-
-impl Image {
-    fn bytes(self) -> usize {
-        self.shape[0] * self.shape[1] * self.dtype.size()
-    }
-}
 
 /// Frames per second.
 #[derive(Debug, Clone, Copy)]

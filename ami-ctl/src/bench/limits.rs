@@ -1,6 +1,6 @@
 //! What the machine can do at most, measured in the same run: so that a result is a ratio.
 
-use crate::bench::BenchError;
+use crate::bench::error::BenchError;
 use ami_proto::socket::{self, Queue};
 use ami_shm::{RingConfig, RingReader, RingWriter};
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};

@@ -2,7 +2,7 @@
 
 use crate::bench::cases::Case;
 use crate::bench::frames::FrameLimits;
-use crate::bench::goals::{self, Goal};
+use crate::bench::goal::{self, Goal, number};
 use crate::bench::limits::Limits;
 use crate::bench::observer::Seen;
 use crate::bench::system::Outcome;
@@ -233,7 +233,7 @@ impl Measured {
             );
         }
         put("limits", Value::Object(limits));
-        goals::put(&self.goals, &mut document);
+        goal::put(&self.goals, &mut document);
         document
     }
 }
@@ -246,16 +246,6 @@ fn slope(counts: &[(f64, u64)]) -> f64 {
         |f: &dyn Fn(&(f64, u64)) -> f64| inner.iter().map(f).sum::<f64>() / inner.len() as f64;
     let (t, n) = (mean(&|c| c.0), mean(&|c| c.1 as f64));
     mean(&|c| (c.0 - t) * (c.1 as f64 - n)) / mean(&|c| (c.0 - t) * (c.0 - t))
-}
-
-/// Four significant digits; null for what was not measured.
-pub fn number(x: f64) -> Value {
-    if !x.is_finite() {
-        return Value::Null;
-    }
-    let text = format!("{x:.3e}");
-    let rounded = text.parse().unwrap_or(x);
-    if rounded >= 1e4 { json!(x.round() as u64) } else { json!(rounded) }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod chain;
 mod disturbed;
 mod error;
 mod frames;
+mod goal;
 mod goals;
 mod limits;
 mod measured;
@@ -20,11 +21,11 @@ mod system;
 mod tree;
 mod usage;
 
-use cases::Case;
+use cases::{Case, Image};
 use clap::ValueEnum;
 pub use error::BenchError;
-use frames::{FrameLimits, Image};
-use goals::Goal;
+use frames::FrameLimits;
+use goal::Goal;
 use limits::Limits;
 use measured::{Beside, Measured};
 use serde_json::{Map, Value, json};
@@ -145,7 +146,7 @@ impl Bench<'_> {
         goals.extend(goals::of(&runs));
         let first = runs.iter().find(|run| run.judged);
         let mut document = first.map(|run| run.document(&self.limits)).unwrap_or_default();
-        goals::put(&goals, &mut document);
+        goal::put(&goals, &mut document);
         if runs.len() > 1 {
             let all = runs.iter().map(|r| Value::Object(r.document(&self.limits)));
             document.insert("runs".into(), all.collect());

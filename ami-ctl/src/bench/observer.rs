@@ -1,6 +1,6 @@
 //! Clients of a run: one that measures, in Python or in Rust, and others that only read.
 
-use crate::bench::BenchError;
+use crate::bench::error::BenchError;
 use ami_proto::config::Config;
 use ami_proto::health::metrics::Metrics;
 use ami_proto::process::daemon::now_ns;

@@ -1,7 +1,7 @@
 //! One run: the whole system as `ami-ctl local` starts it, clients, and the counts at both ends.
 
-use crate::bench::BenchError;
 use crate::bench::cases::Case;
+use crate::bench::error::BenchError;
 use crate::bench::observer::{Crowd, Observer, Seen};
 use crate::bench::usage::{Pids, Usage};
 use crate::client::manager::Client;
@@ -118,7 +118,7 @@ impl System {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|e| BenchError::started(case, e))?;
+            .map_err(|e| BenchError::started(case.launcher, e))?;
         let mut line = String::new();
         if let Some(out) = child.stdout.take() {
             let _ = BufReader::new(out).read_line(&mut line);
@@ -175,7 +175,7 @@ pub fn run(case: &Case, file: Option<&Path>) -> Result<Outcome, BenchError> {
     let crowd = crowd.stop()?;
     let seen = observer.stop();
     // A lost event is told before a client that failed.
-    let counts = counts.map_err(|e| e.with_logs(&dir.path))?;
+    let counts = counts.map_err(|e| e.with_logs(logs(&dir.path)))?;
     let seen = seen?;
     let start_s = system.start_s.clone();
     let (counts, heartbeats) = counts;

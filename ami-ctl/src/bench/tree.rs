@@ -6,7 +6,7 @@
 
 use crate::bench::cases::P1;
 use crate::bench::frames::field;
-use crate::bench::measured::number;
+use crate::bench::goal::number;
 use crate::print::{bytes, short};
 use ami_graph::data::batch::{ArrayRef, Batch, Column, Dims};
 use ami_graph::data::frame::{Frame, Truth};

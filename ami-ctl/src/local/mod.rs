@@ -11,8 +11,8 @@ pub mod processes;
 mod run;
 pub mod supervisor;
 
-use crate::commands::seconds;
 use crate::client::system::{Globals, assignment, chosen_run_dir};
+use crate::commands::seconds;
 use crate::failure::Failure;
 use crate::graph_file::GraphFile;
 use ami_proto::config::Config;
