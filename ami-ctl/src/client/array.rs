@@ -41,10 +41,8 @@ impl NdArray {
         shape: Vec<usize>,
         bytes: Vec<u8>,
     ) -> Result<NdArray, String> {
-        let Some(dtype) = DType::ALL.into_iter().find(|d| d.numpy() == dtype && *d != DType::Str)
-        else {
-            return Err(format!("array {name:?} is of unknown type {dtype:?}"));
-        };
+        let unknown = || format!("array {name:?} is of unknown type {dtype:?}");
+        let dtype = DType::from_numpy(dtype).ok_or_else(unknown)?;
         let count = shape.iter().try_fold(dtype.size(), |n, &d| n.checked_mul(d));
         if count != Some(bytes.len()) {
             let len = bytes.len();

@@ -69,7 +69,7 @@ impl Content {
         if header.fortran && header.shape.len() > 1 {
             return Err(bad("it is in Fortran order; use numpy.ascontiguousarray".into()));
         }
-        let dtype = dtype_of(header.described)
+        let dtype = DType::from_numpy(header.described)
             .ok_or_else(|| bad(format!("it holds elements of type {}", header.described)))?;
         // Array::from_bytes takes exactly as many bytes as the shape says.
         Array::from_bytes(dtype, &header.shape, header.data)
@@ -103,25 +103,6 @@ impl<'a> Header<'a> {
         let shape = axes.map(|axis| axis.parse().ok()).collect::<Option<Vec<usize>>>()?;
         Some(Header { described, fortran, shape, data: &bytes[end..] })
     }
-}
-
-/// The element type that a `.npy` header names, as `<u2`; little-endian ones only.
-fn dtype_of(described: &str) -> Option<DType> {
-    let code = described.trim_start_matches(['<', '|', '=']);
-    Some(match code {
-        "b1" => DType::Bool,
-        "u1" => DType::U8,
-        "u2" => DType::U16,
-        "u4" => DType::U32,
-        "u8" => DType::U64,
-        "i1" => DType::I8,
-        "i2" => DType::I16,
-        "i4" => DType::I32,
-        "i8" => DType::I64,
-        "f4" => DType::F32,
-        "f8" => DType::F64,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

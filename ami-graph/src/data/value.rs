@@ -82,6 +82,13 @@ impl DType {
         }
     }
 
+    /// The type that numpy's code means, as `<u2`; little-endian ones only, none for text.
+    pub fn from_numpy(code: &str) -> Option<DType> {
+        let bare = |code: &'static str| code.trim_start_matches(['<', '|']);
+        let code = code.trim_start_matches(['<', '|', '=']);
+        DType::ALL.into_iter().find(|d| *d != DType::Str && bare(d.numpy()) == code)
+    }
+
     /// The name people read: `uint16`, `float64`, `bool`, `str`.
     pub const fn name(self) -> &'static str {
         match self {

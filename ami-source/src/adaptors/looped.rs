@@ -4,6 +4,7 @@
 //! are shifted by one constant so that it begins one period after the newest timestamp before it,
 //! and a Configure that says nothing new is left out.
 
+use crate::adaptors::HandsOn;
 use crate::brackets::{Brackets, plain};
 use crate::source::{Next, Source, Transition, Written};
 use crate::timed::Timed;
@@ -151,6 +152,20 @@ impl Looped {
         self.pass = Pass::default();
         Ok(())
     }
+}
+
+impl Pass {
+    /// Mean distance of this pass's events in ns, at least 1.
+    fn period(&self) -> u64 {
+        let span = self.last_event.saturating_sub(self.first_event);
+        (span / self.events.saturating_sub(1).max(1)).max(1)
+    }
+}
+
+impl HandsOn for Looped {
+    fn inner(&mut self) -> &mut dyn Timed {
+        &mut *self.inner
+    }
 
     fn took(&mut self, announced: u64, events: usize) {
         if events == 0 {
@@ -163,14 +178,6 @@ impl Looped {
         let newest = self.inner.newest().unwrap_or(announced);
         self.pass.last_event = newest;
         self.newest = self.newest.max(newest);
-    }
-}
-
-impl Pass {
-    /// Mean distance of this pass's events in ns, at least 1.
-    fn period(&self) -> u64 {
-        let span = self.last_event.saturating_sub(self.first_event);
-        (span / self.events.saturating_sub(1).max(1)).max(1)
     }
 }
 
@@ -211,18 +218,11 @@ impl Source for Looped {
         before: u64,
         max: usize,
     ) -> anyhow::Result<Written> {
-        let Next::Event(announced) = self.next()? else { return Ok(Written::Events(0)) };
-        let written = self.inner.write(out, before, max)?;
-        let (Written::Events(n) | Written::Full(n)) = written;
-        self.took(announced, n);
-        Ok(written)
+        self.hand_on(out, before, max)
     }
 
     fn skip(&mut self) {
-        if let Ok(Next::Event(announced)) = self.next() {
-            self.inner.skip();
-            self.took(announced, 1);
-        }
+        self.step_over();
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {

@@ -1,5 +1,6 @@
 //! `start=N`, `events=N`: a stretch of a source's events. Transitions pass as they are.
 
+use crate::adaptors::HandsOn;
 use crate::brackets::Brackets;
 use crate::source::{Next, Source, Transition, Written};
 use crate::timed::Timed;
@@ -45,6 +46,18 @@ impl Range {
         }
         Ok(self.queue.front().map_or(Next::End, |t| Next::Transition(t.timestamp)))
     }
+}
+
+/// Transitions that may still follow the last event of a range.
+fn closes(kind: TransitionKind) -> bool {
+    use TransitionKind::{Disable, EndRun, EndStep, SlowUpdate, Unconfigure};
+    matches!(kind, Disable | EndStep | EndRun | SlowUpdate | Unconfigure)
+}
+
+impl HandsOn for Range {
+    fn inner(&mut self) -> &mut dyn Timed {
+        &mut *self.inner
+    }
 
     fn took(&mut self, announced: u64, events: usize) {
         self.left = self.left.map(|n| n.saturating_sub(events as u64));
@@ -52,12 +65,6 @@ impl Range {
             self.newest = self.newest.max(Some(announced)).max(self.inner.newest());
         }
     }
-}
-
-/// Transitions that may still follow the last event of a range.
-fn closes(kind: TransitionKind) -> bool {
-    use TransitionKind::{Disable, EndRun, EndStep, SlowUpdate, Unconfigure};
-    matches!(kind, Disable | EndStep | EndRun | SlowUpdate | Unconfigure)
 }
 
 impl Source for Range {
@@ -97,19 +104,12 @@ impl Source for Range {
         before: u64,
         max: usize,
     ) -> anyhow::Result<Written> {
-        let Next::Event(announced) = self.next()? else { return Ok(Written::Events(0)) };
         let left = self.left.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
-        let written = self.inner.write(out, before, max.min(left))?;
-        let (Written::Events(n) | Written::Full(n)) = written;
-        self.took(announced, n);
-        Ok(written)
+        self.hand_on(out, before, max.min(left))
     }
 
     fn skip(&mut self) {
-        if let Ok(Next::Event(announced)) = self.next() {
-            self.inner.skip();
-            self.took(announced, 1);
-        }
+        self.step_over();
     }
 
     fn counters(&self) -> Vec<(&'static str, u64)> {

@@ -7,20 +7,19 @@ import math
 import os
 import socket
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Dict, List, Mapping, Optional, Type, Union
+from typing import Any, Dict, List, Mapping, Optional, Union
 
 from .address import Address, manager_endpoint
 from .errors import AmiError
 from .keys import KeyFile, load_keys
-from .request import Requester, decode
+from .request import Client, Requester, decode
 
 #: A graph: a dict, the JSON text of one, or the path of a file with it.
 Spec = Union[Mapping[str, Any], str, "os.PathLike[str]"]
 Document = Dict[str, Any]
 
 
-class Manager:
+class Manager(Client):
     """Edits graphs. An edit is in effect on all members when the method returns.
 
     Edits return a dict: graph, version (the new one), in_effect, members, waiting_for (members that
@@ -114,18 +113,6 @@ class Manager:
         if nodes:
             command["nodes"] = list(nodes)
         return self._edit(command, None, wait)
-
-    def close(self) -> None:
-        """Closes the connection."""
-        self._requests.close()
-
-    def __enter__(self) -> "Manager":
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Manager {self.endpoint}>"

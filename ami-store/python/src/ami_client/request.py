@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import Any, Dict, List, Optional
+from types import TracebackType
+from typing import Any, Dict, List, Optional, Type, TypeVar
 
 import numpy as np
 import zmq
@@ -116,3 +117,24 @@ def decode(frame: Any, endpoint: str) -> Any:
             str(document["error"]), str(document.get("hint") or ""), errors if isinstance(errors, list) else None
         )
     return document
+
+
+SomeClient = TypeVar("SomeClient", bound="Client")
+
+
+class Client:
+    """Has a connection, which `with` closes."""
+
+    _requests: Requester
+
+    def close(self) -> None:
+        """Closes the connection."""
+        self._requests.close()
+
+    def __enter__(self: SomeClient) -> SomeClient:
+        return self
+
+    def __exit__(
+        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
+    ) -> None:
+        self.close()

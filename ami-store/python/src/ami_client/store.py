@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import weakref
 from itertools import islice
-from types import TracebackType
-from typing import Any, Dict, List, Optional, Type
+from typing import Any, Dict, List, Optional
 
 from .address import Address, store_endpoints
 from .errors import AmiError
 from .feature import Feature
 from .keys import KeyFile, load_keys
-from .request import Requester, decode
+from .request import Client, Requester, decode
 from .subscription import Subscription
 
 
-class Store:
+class Store(Client):
     """Reads features: the newest, whole frames, histories, and live.
 
     Threads may share a store; each needs a subscription of its own.
@@ -97,17 +96,9 @@ class Store:
 
     def close(self) -> None:
         """Closes the connections and ends all subscriptions; call it in their thread."""
-        self._requests.close()
+        super().close()
         for subscription in list(self._subscriptions):
             subscription.close()
-
-    def __enter__(self) -> "Store":
-        return self
-
-    def __exit__(
-        self, kind: Optional[Type[BaseException]], error: Optional[BaseException], trace: Optional[TracebackType]
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Store {self.pub_endpoint} {self.query_endpoint}>"
