@@ -623,3 +623,41 @@ fn sums_of_integers_are_exact_beyond_their_type() {
     assert_eq!(output(&close(3), "g/u", "value"), real(sum));
     assert_eq!(numbers(&output(&close(3), "g/img", "value")), [18446744073709551615.0, 1.0]);
 }
+
+/// Names that ops had before still work, and the editor is told.
+#[test]
+fn former_names_of_ops_are_accepted_with_a_warning() {
+    let parse = |op: &str| {
+        let text =
+            format!(r#"{{"name": "g", "nodes": {{"n": {{"op": "{op}", "in": ["x", "y"]}}}}}}"#);
+        GraphSpec::parse(&text).unwrap()
+    };
+    for (old, new) in ami_graph::ops::RENAMED {
+        assert!(OPS.iter().all(|op| op.doc().name != old), "{old} is still in the table");
+        assert_eq!(ami_graph::ops::find(old).unwrap().doc().name, new);
+        assert_eq!(parse(new).outdated(), [""; 0]);
+        let told = parse(old).outdated();
+        assert!(told.len() == 1 && told[0].contains(old) && told[0].contains(new), "{told:?}");
+    }
+    assert!(check(&parse("correlate")).is_empty());
+}
+
+/// An edit that only writes the new name keeps what was accumulated.
+#[test]
+fn a_new_name_of_an_op_keeps_the_state() {
+    let text = |op: &str| {
+        format!(
+            r#"{{"name": "g", "nodes": {{"n": {{"op": "{op}", "in": ["scalar", "scalar"]}}}}}}"#
+        )
+    };
+    let plan = |version, op: &str| {
+        let set = set(version, &[(&text(op), version)], &[]);
+        Arc::new(Plan::new(set, Arc::new(schema()), &Limits::default()))
+    };
+    let (before, after) = (plan(1, "correlate"), plan(2, "linregress"));
+    let mut root = RootStage::new(before.clone());
+    root.close(&frame(1, 4), partial(&before, 0, 0, &events(4)));
+    root.update(after.clone());
+    let published = root.close(&frame(2, 4), partial(&after, 0, 4, &events(4)));
+    assert_eq!(output(&published, "g/n", "count"), int(8));
+}

@@ -45,7 +45,7 @@ fn variants() -> Vec<Json> {
         json!({"op": "quantile", "in": "image", "q": [0, 0.1, 1]}),
         json!({"op": "ewma", "in": "image", "tau": 0.05}),
         json!({"op": "ewma", "in": "scalar", "tau": 1e-5}),
-        json!({"op": "correlate", "in": ["scalar", "scalar"]}),
+        json!({"op": "linregress", "in": ["scalar", "scalar"]}),
         json!({"op": "covariance", "in": "pair"}),
         json!({"op": "covariance", "in": {"x": "pair", "y": "waveform3", "partial": "scalar"}}),
         json!({"op": "covariance", "in": {"x": "pair"}, "limit": 3}),
@@ -189,7 +189,7 @@ fn law_of(op: &str) -> Law {
             Law::Exact
         }
         "sum" | "mean" | "stats" | "profile" | "hist" | "hist2d" | "by_key" | "scan" | "ewma"
-        | "correlate" => Law::Adds,
+        | "linregress" => Law::Adds,
         "covariance" => Law::Multiplies,
         other => panic!("say in law_of() which law holds for {other:?}"),
     }

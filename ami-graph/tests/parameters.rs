@@ -57,7 +57,7 @@ fn of_single_events(op: &str, parameter: &str) -> Vec<Json> {
         ("select", "else") => vec![json!({}), json!([1]), json!({"on": "y"})],
         ("array_stat" | "rebin" | "project", "stat") => statistics(),
         ("array_stat" | "take" | "split" | "diff", "axis") => axes(),
-        ("concat" | "cumsum", "axis") => vec![json!(1), json!(-2), json!(0.5)],
+        ("concatenate" | "cumsum", "axis") => vec![json!(1), json!(-2), json!(0.5)],
         ("stack", "axis") => vec![json!(1), json!(-2), json!(0.5)],
         ("flip", "axis") => vec![json!(2), json!(-3), json!([0, 0]), json!(0.5)],
         ("project", "axis") => vec![json!(2), json!(-3), json!(0.5)],
@@ -166,7 +166,7 @@ fn of_signals(op: &str, parameter: &str) -> Vec<Json> {
         ("edge", "direction") => vec![json!("up"), json!(1)],
         ("fit_peak", "model") => vec![json!("voigt"), json!(1)],
         ("fit_peak", "start") => vec![json!({"width": 1}), json!([1, 2]), json!({"center": "x"})],
-        ("fit_poly", "degree") => vec![json!(-1), json!(21), json!(1.5)],
+        ("polyfit", "degree") => vec![json!(-1), json!(21), json!(1.5)],
         other => of_a_reduction(other.0, other.1),
     }
 }
@@ -251,7 +251,7 @@ fn inputs_that_do_not_fit_are_refused() {
         json!({"op": "unique", "in": "waveform"}),
         json!({"op": "covariance", "in": "image"}),
         json!({"op": "covariance", "in": {"x": "waveform", "partial": "image"}}),
-        json!({"op": "correlate", "in": "scalar"}),
+        json!({"op": "linregress", "in": "scalar"}),
         json!({"op": "hist2d", "in": {"x": "scalar", "z": "flag"}, "range": [[0, 1], [0, 1]]}),
         json!({"op": "by_key", "in": ["flag", "image"], "limit": 100000, "window": {"heartbeats": 900}}),
     ];

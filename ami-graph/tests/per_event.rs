@@ -48,8 +48,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "axis",
         "no axis 1 in an output of 1",
     ),
-    (r#"{"op": "concat", "in": ["scalar", "flag"]}"#, "in", "use `stack`"),
-    (r#"{"op": "concat", "in": ["image", "waveform"]}"#, "in", "inputs of 2 and of 1 axes"),
+    (r#"{"op": "concatenate", "in": ["scalar", "flag"]}"#, "in", "use `stack`"),
+    (r#"{"op": "concatenate", "in": ["image", "waveform"]}"#, "in", "inputs of 2 and of 1 axes"),
     (r#"{"op": "rebin", "in": "image"}"#, "by", "is missing"),
     (r#"{"op": "rebin", "in": "image", "by": [2]}"#, "by", "1 factors for an input of 2 axes"),
     (r#"{"op": "rebin", "in": "image", "by": [2, 4]}"#, "by", "a block of 4 on axis 1 of 3"),
@@ -142,7 +142,7 @@ fn shapes_may_vary_from_event_to_event() {
         (json!({"op": "take", "index": [1, 0]}), 2, vec![1.0, 0.0]),
         (json!({"op": "take", "index": 9, "mode": "clip"}), 1, vec![2.0]),
         (json!({"op": "flip"}), 0, vec![2.0, 1.0, 0.0]),
-        (json!({"op": "concat"}), 0, vec![0.0, 1.0, 2.0]),
+        (json!({"op": "concatenate"}), 0, vec![0.0, 1.0, 2.0]),
         (json!({"op": "stack"}), 0, vec![0.0, 1.0, 2.0]),
     ];
     for (mut node, failing, wanted) in cases {
@@ -334,7 +334,7 @@ fn shapes_are_known_beforehand_where_the_inputs_are() {
         (json!({"op": "flip"}), json!([2, 3])),
         (json!({"op": "transpose"}), json!([3, 2])),
         (json!({"op": "stack", "axis": -1}), json!([2, 3, 1])),
-        (json!({"op": "concat"}), json!([2, 3])),
+        (json!({"op": "concatenate"}), json!([2, 3])),
         (json!({"op": "split", "count": 3, "axis": 1}), json!([2])),
         (json!({"op": "rebin", "by": [1, 2]}), json!([2, 1])),
         (json!({"op": "normalize"}), json!([2, 3])),

@@ -117,7 +117,7 @@ pub fn verdict(
         return Verdict::default();
     }
     let mut errors = after.graphs.get(graph).map_or(Vec::new(), |g| world.check(&g.spec));
-    let mut warnings = Vec::new();
+    let mut warnings = after.graphs.get(graph).map_or(Vec::new(), |g| g.spec.outdated());
     if schemas.is_empty() {
         warnings.push("no source is known yet: the names of fields and the memory for states were not checked".to_string());
         return Verdict { errors, warnings };

@@ -358,6 +358,8 @@ impl Worker {
         daemon.metrics.set("ami_units_total", self.work.done as f64);
         daemon.metrics.set("ami_bytes_total", self.work.bytes as f64);
         if elapsed > 0.2 {
+            daemon.metrics.set("ami_busy_ratio", self.busy.as_secs_f64() / elapsed);
+            // The name before, for one release.
             daemon.metrics.set("ami_busy_fraction", self.busy.as_secs_f64() / elapsed);
             (self.busy, self.since) = (Duration::ZERO, Instant::now());
         }

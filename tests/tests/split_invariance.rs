@@ -121,7 +121,7 @@ fn variants() -> Vec<Value> {
         json!({"op": "sample", "in": ["n", "wave"], "n": 20}),
         json!({"op": "buffer", "in": ["code", "flag"], "n": 6, "unique": true, "with_time": true}),
         json!({"op": "ewma", "in": "image", "tau": 0.2}),
-        json!({"op": "correlate", "in": ["x", "y"]}),
+        json!({"op": "linregress", "in": ["x", "y"]}),
         json!({"op": "covariance", "in": {"x": "wave", "partial": "y"}}),
         json!({"op": "rate", "in": "list"}),
     ]
@@ -242,7 +242,7 @@ fn is_exact(op: &str) -> bool {
             true
         }
         "sum" | "mean" | "stats" | "profile" | "hist" | "hist2d" | "by_key" | "scan" | "ewma"
-        | "correlate" | "covariance" => false,
+        | "linregress" | "covariance" => false,
         other => panic!("say in is_exact() which law holds for {other:?}"),
     }
 }

@@ -27,6 +27,8 @@ impl Root {
         metrics.set("ami_results_total", self.publisher.messages as f64);
         metrics.set("ami_results_conflated_total", self.outlet.conflated as f64);
         metrics.set("ami_open_heartbeats", self.frames.len() as f64);
+        metrics.set("ami_lag_seconds", counts.lag_ns as f64 * 1e-9);
+        // The name before, for one release.
         metrics.set("ami_lag_ns", counts.lag_ns as f64);
         for (node, report) in self.node_reports() {
             let name = format!("ami_node_seconds_total{{node=\"{node}\"}}");

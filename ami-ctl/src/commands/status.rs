@@ -114,8 +114,8 @@ fn row(member: Member<'_>, rates: Rates<'_>) -> Vec<String> {
         age,
         optional(member.metric("ami_events_total"), &print::short),
         optional(rates.rate(member, "ami_events_total"), &|r| format!("{}/s", print::short(r))),
-        optional(member.metric("ami_busy_fraction"), &|b| format!("{:.0} %", b * 100.0)),
-        optional(member.metric("ami_lag_ns"), &print::duration),
+        optional(member.metric("ami_busy_ratio"), &|b| format!("{:.0} %", b * 100.0)),
+        optional(member.metric("ami_lag_seconds"), &|s| print::duration(s * 1e9)),
         optional(member.memory(), &|share| format!("{:.0} %", share * 100.0)),
         drops_text(&member.drops()),
     ]
@@ -149,7 +149,7 @@ mod tests {
              "version": 7, "age_ms": 20, "alive": true, "nodes": [],
              "metrics": {"ami_events_total": 12000.0, "ami_dropped_events_total{reason=\"overload\"}": 4.0}},
             {"role": "worker", "name": "worker-0", "host": "h", "pid": 6, "state": "running", "version": 6,
-             "age_ms": 9000, "alive": false, "metrics": {"ami_busy_fraction": 0.5, "ami_resident_bytes": 95.0, "ami_memory_max_bytes": 100.0},
+             "age_ms": 9000, "alive": false, "metrics": {"ami_busy_ratio": 0.5, "ami_resident_bytes": 95.0, "ami_memory_max_bytes": 100.0},
              "nodes": [{"node": "g/n", "errors": 3, "message": "shape changed"},
                        {"node": "g/off", "errors": 0, "message": "switched off: no field"}]}]});
         let text = text(&status, Rates::since(None));

@@ -153,7 +153,7 @@ impl Load {
         let workers: Vec<(f64, f64)> = members(status)
             .filter(|m| m.text("role") == "worker" && m.alive())
             .filter_map(|m| {
-                let busy = m.metric("ami_busy_fraction")?.clamp(0.0, 1.0);
+                let busy = m.metric("ami_busy_ratio")?.clamp(0.0, 1.0);
                 Some((rates.rate(m, "ami_events_total")?, busy))
             })
             .collect();
@@ -225,7 +225,7 @@ mod tests {
         json!({"version": 1, "in_effect": 1, "members": [{"role": "worker", "name": "w", "host": "h", "pid": 1,
             "state": "running", "alive": true, "metrics": {"ami_report_time_ns": seconds * 1e9,
             "ami_bytes_total": seconds * 1048576.0, "ami_events_total": seconds * 1000.0,
-            "ami_busy_fraction": 0.25, "ami_node_seconds_total{node=\"g/n\"}": cost}}]})
+            "ami_busy_ratio": 0.25, "ami_node_seconds_total{node=\"g/n\"}": cost}}]})
     }
 
     #[test]

@@ -9,6 +9,7 @@
 
 use crate::error::{Fault, SpecError};
 use crate::graph::inputs::Inputs;
+use crate::ops;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -150,6 +151,16 @@ impl GraphSpec {
             return Err(Fault::of("nodes", reason, format!("at most {MAX_NODES} are accepted")));
         }
         self.nodes.keys().try_for_each(|node| check_name("node", node, false))
+    }
+
+    /// Nodes whose op is written by a name that it no longer has, in a line each.
+    pub fn outdated(&self) -> Vec<String> {
+        let renamed = |(node, spec): (&String, &NodeSpec)| {
+            let (old, now) = (&spec.op, ops::current_name(&spec.op));
+            let text = format!("node {node:?}: op {old:?} is called {now:?} now, write that");
+            (old != now).then(|| text + "; the old name is accepted for one release")
+        };
+        self.nodes.iter().filter_map(renamed).collect()
     }
 
     /// The JSON Schema of a graph, for editors and other languages, with the inputs and parameters

@@ -28,7 +28,7 @@ pub static OPS: &[&dyn OpKind] = &[
     &array::pixel::Pixel,
     &array::take::Take,
     &array::join::Stack,
-    &array::join::Concat,
+    &array::join::Concatenate,
     &array::split::Split,
     &array::turn::Rot90,
     &array::turn::Flip,
@@ -61,7 +61,7 @@ pub static OPS: &[&dyn OpKind] = &[
     &signal::edge::Edge,
     &signal::fit_peak::FitPeak,
     &signal::fit_line::FitLine,
-    &signal::fit_line::FitPoly,
+    &signal::fit_line::PolyFit,
     &over_events::count::Count,
     &over_events::sum::SUM,
     &over_events::sum::MEAN,
@@ -79,7 +79,7 @@ pub static OPS: &[&dyn OpKind] = &[
     &over_events::by_key::Scan,
     &over_events::unique::Unique,
     &over_events::ewma::Ewma,
-    &over_events::correlate::Correlate,
+    &over_events::linregress::LinRegress,
     &over_events::covariance::Covariance,
     &over_events::rate::Rate,
 ];
@@ -89,7 +89,17 @@ pub static OPS: &[&dyn OpKind] = &[
 static BY_NAME: LazyLock<HashMap<&str, &dyn OpKind>> =
     LazyLock::new(|| OPS.iter().map(|op| (op.doc().name, *op)).collect());
 
-/// The operation of this name.
+/// Names that operations had before, each with its name now. They are accepted for one release; the
+/// editor is told.
+pub const RENAMED: [(&str, &str); 3] =
+    [("concat", "concatenate"), ("correlate", "linregress"), ("fit_poly", "polyfit")];
+
+/// What the operation of this name is called now.
+pub fn current_name(name: &str) -> &str {
+    RENAMED.into_iter().find(|(old, _)| *old == name).map_or(name, |(_, new)| new)
+}
+
+/// The operation of this name, or of this former name.
 pub fn find(name: &str) -> Option<&'static dyn OpKind> {
-    BY_NAME.get(name).copied()
+    BY_NAME.get(current_name(name)).copied()
 }

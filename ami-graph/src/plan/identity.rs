@@ -22,7 +22,7 @@ pub fn identity<'a>(
         hash.update((bytes.len() as u64).to_le_bytes());
         hash.update(bytes);
     };
-    part(spec.op.as_bytes());
+    part(crate::ops::current_name(&spec.op).as_bytes());
     part(&resets.to_le_bytes());
     part(&canonical(spec.window.as_ref().unwrap_or(&Json::Null)));
     part(&canonical(&Json::Object(spec.params.clone())));

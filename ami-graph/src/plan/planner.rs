@@ -292,7 +292,7 @@ impl Builder<'_> {
 }
 
 fn planned(graph: &str, node: crate::graph::checked::Node<'_>, flow: Flow) -> Planned {
-    let op = node.spec.op.clone();
+    let op = crate::ops::current_name(&node.spec.op).to_owned();
     let off = node.off.map(|error| error.to_string());
     let (window, wiring, outputs, body) = match node.read {
         Some(read) => (read.window, read.wiring, read.prepared.outputs, Some(read.prepared.body)),

@@ -90,15 +90,15 @@ def joins():
     for a in DTYPES:
         for b in DTYPES:
             several("stack", [array(a, 2), array(b, 2)], None, np.stack)
-            several("concat", [array(a, 2), array(b, 1)], None, np.concatenate)
+            several("concatenate", [array(a, 2), array(b, 1)], None, np.concatenate)
     several("stack", [array("f8"), array("u2"), array("bool")], None, np.stack)
     several("stack", [array("i8"), array("u8")], -1, np.stack)
     for axis in (0, 1, 2, -1, -3):
         several("stack", [array("u2", 2, 3) for _ in range(3)], axis, np.stack)
     for axis, shapes in [(0, [(2, 3), (1, 3)]), (1, [(2, 3), (2, 0), (2, 4)]), (-1, [(2, 1, 2), (2, 1, 5)])]:
-        several("concat", [array("f4", *shape) for shape in shapes], axis, np.concatenate)
+        several("concatenate", [array("f4", *shape) for shape in shapes], axis, np.concatenate)
     several("stack", [array("f8", 0, 2), array("f8", 0, 2)], 1, np.stack)
-    several("concat", [array("f8", 0), array("u1", 0)], None, np.concatenate)
+    several("concatenate", [array("f8", 0), array("u1", 0)], None, np.concatenate)
     # An event that lacks one input has no value: the newest is that before.
     present = {"in1": [True, False]}
     both = [array("i4", 3), array("i4", 3)]

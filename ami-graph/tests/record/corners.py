@@ -79,7 +79,7 @@ def pulses():
     one({"op": "peaks", "lo": 1, "hi": 2}, WAVE, {"centroid": np.array([2.0]), "count": np.int64(1)})
     one({"op": "peaks", "lo": 1, "hi": 2}, np.zeros(0), {"centroid": np.zeros(0), "count": np.int64(0)})
     line = np.arange(8.0)
-    for op in [{"op": "fit_line"}, {"op": "fit_poly", "degree": 2}]:
+    for op in [{"op": "fit_line"}, {"op": "polyfit", "degree": 2}]:
         case(op, {"x": line[None], "y": WAVE[None]}, {"coefficients": None})
         case(op, {"x": line[None, :0], "y": WAVE[None, :0]}, {"coefficients": None})
     # scipy.optimize.curve_fit refuses NaN.

@@ -99,7 +99,7 @@ def lines():
         outputs = {"slope": fit.slope, "intercept": fit.intercept, "r": fit.rvalue, "slope_err": fit.stderr}
         # scipy subtracts means that are rounded: with an offset of 1e6 it keeps nine digits.
         tolerance = 1e-8 if abs(np.nanmean(b)) > 1e5 else None
-        case({"op": "correlate"}, {"x": a, "y": b}, outputs | {"count": a.size}, exact=False, tolerance=tolerance)
+        case({"op": "linregress"}, {"x": a, "y": b}, outputs | {"count": a.size}, exact=False, tolerance=tolerance)
 
 
 def covariances():
@@ -177,7 +177,7 @@ def absent():
     a, b = x[both], y[both]
     fit = stats.linregress(a, b)
     outputs = {"slope": fit.slope, "intercept": fit.intercept, "r": fit.rvalue, "count": len(a)}
-    case({"op": "correlate"}, {"x": x, "y": y}, outputs, exact=False, present=here)
+    case({"op": "linregress"}, {"x": x, "y": y}, outputs, exact=False, present=here)
     counts, _, _ = np.histogram2d(a, b, bins=5, range=[[-1, 1], [-1, 1]])
     outputs = {"counts": counts.astype(np.int64), "outside": len(a) - int(counts.sum())}
     node = {"op": "hist2d", "bins": 5, "range": [[-1, 1], [-1, 1]]}

@@ -176,7 +176,7 @@ def fits():
             outputs = {"coefficients": coefficients, "fit": fit}
             if degree:
                 outputs["r"] = np.corrcoef(fit, y[-1])[0, 1]
-            case({"op": "fit_poly", "degree": degree}, {"x": points, "y": y}, outputs, exact=False, tolerance=1e-8)
+            case({"op": "polyfit", "degree": degree}, {"x": points, "y": y}, outputs, exact=False, tolerance=1e-8)
             if degree == 1:
                 outputs["r"] = np.corrcoef(wide, y[-1])[0, 1]
                 case({"op": "fit_line"}, {"x": points, "y": y}, outputs, exact=False, tolerance=1e-8)

@@ -82,6 +82,8 @@ impl Ventilator {
             metrics.set("ami_source_clock_offset_seconds", offset / 1e9);
         }
         let backlog = self.pump.flow.backlog();
+        metrics.set("ami_kept_ratio", self.pump.thinner.share());
+        // The name before, for one release.
         metrics.set("ami_kept_share", self.pump.thinner.share());
         metrics.set("ami_undone_heartbeats", backlog.heartbeats as f64);
         metrics.set("ami_waiting_events", backlog.waiting as f64);

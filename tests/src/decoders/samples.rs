@@ -287,7 +287,7 @@ pub fn inheritances() -> Vec<Vec<u8>> {
 pub fn simulations() -> Vec<Vec<u8>> {
     let dir = tempfile::tempdir().unwrap();
     let file = stream::describe(&Options::default(), dir.path());
-    let presets = concat!(env!("CARGO_MANIFEST_DIR"), "/../ami-ventilator/src/sources/sim/presets");
+    let presets = concat!(env!("CARGO_MANIFEST_DIR"), "/../ami-source/src/sim/presets");
     let mut all = vec![std::fs::read(file).unwrap()];
     all.extend(
         ["mixed", "scalars20"].map(|p| std::fs::read(format!("{presets}/{p}.toml")).unwrap()),

@@ -34,7 +34,8 @@ fn judge(system: &System, path: &Path) -> Result<Value, anyhow::Error> {
     let mut errors: Vec<Value> =
         file.check().iter().filter_map(|e| serde_json::to_value(e).ok()).collect();
     let mut against = "the engine";
-    let mut warning = Value::Null;
+    let outdated = file.spec.outdated();
+    let mut warning = if outdated.is_empty() { Value::Null } else { outdated.join("; ").into() };
     if errors.is_empty()
         && let Some(document) = by_manager(system, &file)?
     {

@@ -1,4 +1,4 @@
-//! `stack` and `concat`: several arrays as one.
+//! `stack` and `concatenate`: several arrays as one.
 
 use crate::data::cast::widen;
 use crate::data::types::Type;
@@ -35,12 +35,12 @@ static STACK: OpDoc = OpDoc {
 };
 
 static CONCAT: OpDoc = OpDoc {
-    name: "concat",
+    name: "concatenate",
     summary: "arrays one after the other along an axis",
     text: "numpy.concatenate: the inputs, in the order of `in`, joined along an axis they have. \
            They agree in all other axes; their element types are promoted to a common one as \
            numpy does. Scalars have no axis: use `stack`.",
-    example: r#"{"op": "concat", "in": {"first": "waveform", "second": "waveform"}}"#,
+    example: r#"{"op": "concatenate", "in": {"first": "waveform", "second": "waveform"}}"#,
     class: Class::PerEvent,
     form: Form::Values,
     with: false,
@@ -57,8 +57,8 @@ static CONCAT: OpDoc = OpDoc {
 
 /// The op `stack`.
 pub struct Stack;
-/// The op `concat`.
-pub struct Concat;
+/// The op `concatenate`.
+pub struct Concatenate;
 
 impl OpKind for Stack {
     fn doc(&self) -> &'static OpDoc {
@@ -71,7 +71,7 @@ impl OpKind for Stack {
     }
 }
 
-impl OpKind for Concat {
+impl OpKind for Concatenate {
     fn doc(&self) -> &'static OpDoc {
         &CONCAT
     }

@@ -2,7 +2,6 @@
 
 pub(in crate::ops) mod bins;
 pub(in crate::ops) mod by_key;
-pub(in crate::ops) mod correlate;
 pub(in crate::ops) mod count;
 pub(in crate::ops) mod covariance;
 pub(in crate::ops) mod elements;
@@ -13,6 +12,7 @@ pub(in crate::ops) mod hist2d;
 pub(in crate::ops) mod key_statistic;
 pub(in crate::ops) mod keys;
 pub(crate) mod last;
+pub(in crate::ops) mod linregress;
 pub(in crate::ops) mod profile;
 pub(in crate::ops) mod quantile;
 pub(in crate::ops) mod rate;

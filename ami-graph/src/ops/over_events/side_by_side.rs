@@ -1,4 +1,4 @@
-//! Numbers of several inputs side by side: `hist2d`, `correlate`.
+//! Numbers of several inputs side by side: `hist2d`, `linregress`.
 
 use crate::data::batch::Column;
 use crate::data::column_views::{Mask, as_f64, extend_f64, selected};

@@ -1,4 +1,4 @@
-//! `fit_line` and `fit_poly`: polynomials through the points of an event, by least squares.
+//! `fit_line` and `polyfit`: polynomials through the points of an event, by least squares.
 
 use crate::data::types::Type;
 use crate::data::value::DType;
@@ -23,7 +23,7 @@ static LINE_DOC: OpDoc = OpDoc {
     text: "numpy.polyfit(x, y, 1): coefficients are slope and intercept. r is the correlation of x \
            and y (numpy.corrcoef), NaN where y does not vary. An event with fewer than two \
            different x, or with NaN, fails and is absent. For a line through events, use \
-           `correlate`.",
+           `linregress`.",
     example: r#"{"op": "fit_line", "in": {"x": "waveform", "y": "waveform"}}"#,
     class: Class::PerEvent,
     form: POINTS,
@@ -37,12 +37,12 @@ static LINE_DOC: OpDoc = OpDoc {
 };
 
 static POLY_DOC: OpDoc = OpDoc {
-    name: "fit_poly",
+    name: "polyfit",
     summary: "polynomial through the points of an event",
     text: "numpy.polyfit(x, y, degree): coefficients from the highest power down. r is the \
            correlation of y and the fit, NaN where one does not vary. An event whose points do not \
            determine the polynomial, or with NaN, fails and is absent.",
-    example: r#"{"op": "fit_poly", "in": {"x": "waveform", "y": "waveform"}, "degree": 1}"#,
+    example: r#"{"op": "polyfit", "in": {"x": "waveform", "y": "waveform"}, "degree": 1}"#,
     class: Class::PerEvent,
     form: POINTS,
     with: false,
@@ -63,8 +63,8 @@ static POLY_DOC: OpDoc = OpDoc {
 
 /// The op `fit_line`.
 pub struct FitLine;
-/// The op `fit_poly`.
-pub struct FitPoly;
+/// The op `polyfit`.
+pub struct PolyFit;
 
 const OUTPUTS: &[&str] = &["coefficients", "fit", "r"];
 
@@ -78,7 +78,7 @@ impl OpKind for FitLine {
     }
 }
 
-impl OpKind for FitPoly {
+impl OpKind for PolyFit {
     fn doc(&self) -> &'static OpDoc {
         &POLY_DOC
     }

@@ -1,4 +1,4 @@
-//! `correlate`: the straight line through pairs of values.
+//! `linregress`: the straight line through pairs of values.
 
 use crate::data::bytes::{Reader, Writer};
 use crate::data::feed::Feed;
@@ -16,7 +16,7 @@ use crate::op::signature::Signature;
 use crate::ops::over_events::side_by_side::side_by_side;
 
 static DOC: OpDoc = OpDoc {
-    name: "correlate",
+    name: "linregress",
     summary: "linear regression and correlation of two values over the events",
     text: "As scipy.stats.linregress(x, y): least squares of y = slope·x + intercept, Pearson's \
            r, and the standard error of the slope. x and y are scalars, or arrays of one shape \
@@ -24,7 +24,7 @@ static DOC: OpDoc = OpDoc {
            Sums are kept to twice the precision of float64, so a large offset costs no digits. \
            With x all equal, or fewer than two pairs, the line is NaN, and with y all equal r; \
            slope_err of two pairs is 0.",
-    example: r#"{"op": "correlate", "in": {"x": "scalar", "y": "flag"}}"#,
+    example: r#"{"op": "linregress", "in": {"x": "scalar", "y": "flag"}}"#,
     class: Class::Reduction,
     form: Form::Fixed(&[
         InputDoc { name: "x", doc: "scalar or array of numbers", required: true },
@@ -42,9 +42,9 @@ static DOC: OpDoc = OpDoc {
 };
 
 /// The op.
-pub struct Correlate;
+pub struct LinRegress;
 
-impl OpKind for Correlate {
+impl OpKind for LinRegress {
     fn doc(&self) -> &'static OpDoc {
         &DOC
     }
