@@ -161,7 +161,7 @@ fn run(plan: &Arc<Plan>, beats: &[Vec<Event>], split: Option<(usize, &[usize])>)
         sequence += events.len() as u64;
         let mut frame = frame(h as u64 + 10, events.len() as u64);
         frame.run = 1 + h as u32 / 4;
-        frame.step = h as u32 / 3;
+        frame.step = (h as u32 / 3).checked_sub(1);
         all.extend(root.close(&frame, carried(merged)));
         // A checkpoint changes nothing.
         let saved = root.save().concat();

@@ -52,7 +52,7 @@ fn beats() -> impl Strategy<Value = Vec<Beat>> {
         0..3u64,
     );
     prop::collection::vec(beat, 1..25).prop_map(|rows| {
-        let (mut number, mut run, mut step, mut segment) = (100, 1, 0, 1);
+        let (mut number, mut run, mut step, mut segment) = (100, 1, None, 1);
         let one = |(gap, events, late, next_run, next_step, unknown, lost): (
             u64,
             Vec<f64>,
@@ -66,7 +66,7 @@ fn beats() -> impl Strategy<Value = Vec<Beat>> {
             if next_run || next_step {
                 segment += 1;
                 run += u32::from(next_run);
-                step = if next_run { 0 } else { step + 1 };
+                step = if next_run { None } else { Some(step.map_or(0, |s: u32| s + 1)) };
                 number += gap - 1;
             } else {
                 number += gap;

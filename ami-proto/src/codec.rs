@@ -8,7 +8,7 @@ use bincode::Options;
 use serde::{Serialize, de::DeserializeOwned};
 
 /// Raised with every change of a message's bytes; `tests/golden.rs` notices one.
-pub const PROTOCOL_VERSION: u8 = 3;
+pub const PROTOCOL_VERSION: u8 = 4;
 
 /// Largest header accepted. Schemas of a thousand fields take some 100 KiB.
 pub const MAX_HEADER: u64 = 64 << 20;

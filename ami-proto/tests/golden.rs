@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 
 const KEY: Key = Key { segment: 2, heartbeat: 17_636_543_210 };
-const CONDITIONS: Conditions = Conditions { schema: 1, version: 7, run: 12, step: 3 };
+const CONDITIONS: Conditions =
+    Conditions { schema: 1, version: 7, reading: 5, run: 12, step: Some(3) };
 const PROGRESS: Progress = Progress {
     flushes: 5,
     key: KEY,
@@ -163,7 +164,7 @@ fn to_worker() -> Vec<LaneMessage> {
         LaneMessage::Unit(unit),
         LaneMessage::Flush { flush: 4, key: KEY },
         LaneMessage::Replay { unit, flush: 4, key: KEY },
-        LaneMessage::Transition(TransitionKind::GraphUpdate, 6),
+        LaneMessage::Transition { kind: TransitionKind::BeginStep, timestamp: 6, set: vec![2] },
         LaneMessage::End,
         LaneMessage::Quit,
     ]

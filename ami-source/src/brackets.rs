@@ -45,5 +45,5 @@ impl Brackets {
 
 /// A transition that carries nothing but its kind.
 pub fn plain(kind: TransitionKind, timestamp: u64) -> Transition {
-    Transition { kind, timestamp, schema: None, run: None, held: Vec::new() }
+    Transition { kind, timestamp, schema: None, run: None, step: None, held: Vec::new() }
 }

@@ -11,6 +11,7 @@
 pub mod adaptors;
 mod brackets;
 mod hints;
+mod identity;
 pub mod inspect;
 pub mod sim;
 pub mod source;
@@ -18,6 +19,7 @@ pub mod timed;
 pub mod url;
 pub mod xtc2;
 
+pub use identity::identity;
 pub use timed::Timed;
 pub use url::{Epoch, Overload, Pace, SourceKind, SourceSpec};
 

@@ -33,6 +33,8 @@ pub struct Transition {
     pub schema: Option<Arc<Schema>>,
     /// At BeginRun: the run's number, where the source knows it.
     pub run: Option<u32>,
+    /// At BeginStep: the step's number in its run, where the source knows it; else steps are counted.
+    pub step: Option<u32>,
     /// Held values that it sets, by field index.
     pub held: Vec<(u32, Value)>,
 }

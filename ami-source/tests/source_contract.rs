@@ -252,7 +252,14 @@ impl Source for Script {
         let configure = kind == TransitionKind::Configure;
         let schema = configure.then(|| self.schema.clone());
         let held = if configure { vec![(1, Value::Scalar(Scalar::U64(8)))] } else { vec![] };
-        Some(Transition { kind, timestamp: timestamp + self.shift, schema, run: None, held })
+        Some(Transition {
+            kind,
+            timestamp: timestamp + self.shift,
+            schema,
+            run: None,
+            step: None,
+            held,
+        })
     }
     fn write(
         &mut self,

@@ -18,6 +18,7 @@
 
 pub mod cli;
 pub mod flow;
+mod in_force;
 mod pump;
 mod record;
 mod ventilator;

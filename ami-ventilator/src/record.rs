@@ -4,6 +4,7 @@
 //! keeps a unit until it is written, so a recording has no gaps; a disk that cannot keep up slows a
 //! lossless source, and is left behind by its lane's deadline when it stops altogether.
 
+use crate::in_force;
 use ami_graph::data::schema::{Held, Schema};
 use ami_proto::codec;
 use ami_proto::config::Config;
@@ -33,6 +34,8 @@ use zmq::Message;
 /// The ventilator is asked for a lane again after this time, and given up after the longer one.
 const HELLO: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_secs(5);
+
+const NO_SEAT: &str = "a unit came before the welcome";
 
 /// The command line.
 pub fn command() -> Command {
@@ -115,7 +118,6 @@ struct Recorder {
     schemas: BTreeMap<u32, Arc<Schema>>,
     contexts: BTreeMap<u32, Context>,
     current: Option<u32>,
-    written: Held,
     begun: bool,
     events: u64,
     limit: u64,
@@ -155,7 +157,6 @@ impl Recorder {
             schemas: BTreeMap::new(),
             contexts: BTreeMap::new(),
             current: None,
-            written: Held::new(),
             begun: false,
             events: 0,
             limit,
@@ -212,50 +213,50 @@ impl Recorder {
                 self.contexts.insert(context.number, context);
             }
             LaneMessage::Unit(unit) => self.unit(&unit)?,
-            LaneMessage::Transition(kind, timestamp) => self.transition(kind, timestamp)?,
+            LaneMessage::Transition { kind, timestamp, set } => {
+                self.transition(kind, timestamp, &set)?;
+            }
             LaneMessage::End | LaneMessage::Quit => self.ended = true,
             LaneMessage::Graphs(_) | LaneMessage::Flush { .. } | LaneMessage::Replay { .. } => {}
         }
         Ok(())
     }
 
-    fn transition(&mut self, kind: TransitionKind, timestamp: u64) -> anyhow::Result<()> {
+    fn transition(
+        &mut self,
+        kind: TransitionKind,
+        timestamp: u64,
+        set: &[u32],
+    ) -> anyhow::Result<()> {
+        let Some((context, schema)) = self.newest() else { return Ok(()) };
         if kind == TransitionKind::GraphUpdate {
             return Ok(());
         }
-        if kind != TransitionKind::Configure {
-            self.begin(timestamp)?;
+        if !self.begun {
+            self.write(&in_force::before(kind, &context, &schema, timestamp))?;
         }
-        self.put(kind, timestamp)
+        let value = |field: &u32| Some((*field, context.held.get(field)?.clone()));
+        self.write(&[Transition {
+            kind,
+            timestamp,
+            schema: (kind == TransitionKind::Configure).then_some(schema),
+            run: (kind == TransitionKind::BeginRun).then_some(context.conditions.run),
+            step: context.conditions.step.filter(|_| kind == TransitionKind::BeginStep),
+            held: set.iter().filter_map(value).collect(),
+        }])
     }
 
-    /// Who joins in the middle of a run is told first what holds there.
-    fn begin(&mut self, timestamp: u64) -> anyhow::Result<()> {
-        if self.begun {
-            return Ok(());
-        }
-        self.put(TransitionKind::Configure, timestamp)?;
-        self.put(TransitionKind::BeginRun, timestamp)?;
-        self.put(TransitionKind::SlowUpdate, timestamp)
+    /// The newest context, which transitions are about, and its schema.
+    fn newest(&self) -> Option<(Context, Arc<Schema>)> {
+        let context = self.contexts.get(&self.current?)?.clone();
+        let schema = self.schemas.get(&context.conditions.schema)?.clone();
+        Some((context, schema))
     }
 
-    fn put(&mut self, kind: TransitionKind, timestamp: u64) -> anyhow::Result<()> {
-        let Some(context) = self.current.and_then(|c| self.contexts.get(&c)) else { return Ok(()) };
-        let configure = kind == TransitionKind::Configure;
-        let schema =
-            configure.then(|| self.schemas.get(&context.conditions.schema).cloned()).flatten();
-        if configure {
-            self.begun = true;
-            self.written.clear();
-        }
-        let new = |(k, v): &(&u32, &ami_graph::data::value::Value)| self.written.get(k) != Some(v);
-        let held: Vec<_> = context.held.iter().filter(new).map(|(k, v)| (*k, v.clone())).collect();
-        let run = (kind == TransitionKind::BeginRun).then_some(context.conditions.run);
-        self.written.extend(held.iter().cloned());
-        match &mut self.writer {
-            Some(writer) => writer.transition(&Transition { kind, timestamp, schema, run, held }),
-            None => Ok(()),
-        }
+    fn write(&mut self, transitions: &[Transition]) -> anyhow::Result<()> {
+        self.begun = true;
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        transitions.iter().try_for_each(|transition| writer.transition(transition))
     }
 
     fn unit(&mut self, unit: &Descriptor) -> anyhow::Result<()> {
@@ -263,23 +264,18 @@ impl Recorder {
             anyhow::bail!("unit {} came without its context {}", unit.unit, unit.context);
         };
         self.contexts = self.contexts.split_off(&unit.context);
-        let first = {
-            let seat = self.seat.as_ref().context("a unit came before the welcome")?;
-            let view = seat.index(unit)?;
-            ChunkView::new(&unit.arrays(|at, len| seat.bytes(at, len)), view)?
-                .timestamps()?
-                .first()
-                .copied()
-        };
-        self.begin(first.unwrap_or(0))?;
-        let (Some(seat), Some(schema)) = (&self.seat, self.schemas.get(&context.conditions.schema))
-        else {
+        let Some(schema) = self.schemas.get(&context.conditions.schema).cloned() else {
             anyhow::bail!("unit {} came without its fields", unit.unit);
         };
+        if !self.begun {
+            // Who joins in the middle of a run is told first what holds there.
+            self.write(&in_force::in_force(&context, &schema, self.first_timestamp(unit)?))?;
+        }
+        let seat = self.seat.as_ref().context(NO_SEAT)?;
         let arrays = unit.arrays(|at, len| seat.bytes(at, len));
         let view = ChunkView::new(&arrays, seat.index(unit)?)?;
         let nothing = Held::new();
-        let batch = view.batch(schema, &nothing, &[])?;
+        let batch = view.batch(&schema, &nothing, &[])?;
         if let Some(writer) = &mut self.writer {
             for event in 0..batch.len() {
                 if self.events >= self.limit {
@@ -299,6 +295,13 @@ impl Recorder {
         );
         self.done += 1;
         Ok(())
+    }
+
+    fn first_timestamp(&self, unit: &Descriptor) -> anyhow::Result<u64> {
+        let seat = self.seat.as_ref().context(NO_SEAT)?;
+        let arrays = unit.arrays(|at, len| seat.bytes(at, len));
+        let view = ChunkView::new(&arrays, seat.index(unit)?)?;
+        Ok(view.timestamps()?.first().copied().unwrap_or(0))
     }
 
     fn credit(&self) -> anyhow::Result<()> {

@@ -106,7 +106,7 @@ impl Bench {
         let slot = reader.lane(0, 1).unwrap();
         let mut plans = Plans::new(Limits::default());
         let set = GraphSet::of(GraphSpec::parse(&graph).unwrap());
-        let conditions = Conditions { schema: 0, version: set.version, run: 1, step: 0 };
+        let conditions = Conditions { version: set.version, run: 1, ..Conditions::default() };
         let plan = Plan::new(Arc::new(set.clone()), Arc::new(schema()), &Limits::default());
         assert!(plan.errors().is_empty(), "{nodes}: {:?}", plan.errors());
         plans.schema(0, schema());

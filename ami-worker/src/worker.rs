@@ -221,7 +221,7 @@ impl Worker {
                 }
             }
             LaneMessage::End => self.reporter.state("ended"),
-            LaneMessage::Transition(..) => {}
+            LaneMessage::Transition { .. } => {}
             LaneMessage::Quit => self.reseat("the ventilator stops")?,
         }
         Ok(())

@@ -27,6 +27,11 @@ impl Feature {
         self.header[key].as_i64().unwrap_or_else(|| panic!("{key}: {}", self.header))
     }
 
+    /// The step; -1 where there is none.
+    pub fn step(&self) -> i64 {
+        self.header["step"].as_i64().unwrap_or(-1)
+    }
+
     /// A scalar output.
     pub fn value(&self, name: &str) -> f64 {
         self.header["values"][name].as_f64().unwrap_or_else(|| panic!("{name}: {}", self.header))

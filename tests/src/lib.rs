@@ -8,6 +8,7 @@ pub mod chaos;
 pub mod client;
 pub mod decoders;
 pub mod random;
+pub mod recording;
 pub mod shows;
 
 use ami_proto::health::memory::KEEP_FREED;
@@ -316,6 +317,20 @@ impl System {
     /// What a daemon logged.
     pub fn log(&self, name: &str) -> String {
         std::fs::read_to_string(self.dir.path().join(format!("{name}.log"))).unwrap_or_default()
+    }
+
+    /// Starts `ami-ctl record` to a file, with further arguments; it has its lane when this returns.
+    pub fn record(&self, file: &Path, args: &[&str]) -> Child {
+        let seats = || self.log("ventilator").matches("recorder-").count();
+        let before = seats();
+        let recorder = Command::new(bin("ami-ctl"))
+            .args(["--run-dir", &self.dir().display().to_string(), "record"])
+            .arg(file)
+            .args(args)
+            .spawn()
+            .unwrap();
+        until("the recorder's lane", || (seats() > before).then_some(()));
+        recorder
     }
 
     /// A command to the manager; panics on no answer, returns refusals as they are.

@@ -131,13 +131,7 @@ fn a_recording_replays_to_the_same_values() {
         "hist": {"op": "hist", "in": "mixed:raw:f64", "bins": 40, "range": [-4, 4]}}});
     let mut system = System::of("sim:mixed?events=3000").workers(1).start();
     let file = system.dir().join("recorded.xtc2");
-    let run_dir = system.dir().display().to_string();
-    let mut recorder = Command::new(bin("ami-ctl"))
-        .args(["--run-dir", &run_dir, "record"])
-        .arg(&file)
-        .spawn()
-        .unwrap();
-    until("the recorder's lane", || system.log("ventilator").contains("recorder-").then_some(()));
+    let mut recorder = system.record(&file, &[]);
     system.apply(&graph);
     system.drained();
     assert!(recorder.wait().unwrap().success());

@@ -132,7 +132,7 @@ fn every_heartbeat_is_of_one_version_and_both_hosts(said: &[Feature]) {
         assert!(version >= newest, "{}", part.header);
         newest = version;
         assert_eq!((part.int("events") % 2, part.complete()), (0, true), "{}", part.header);
-        parts.insert((heartbeat, part.int("step")), part.int("events"));
+        parts.insert((heartbeat, part.step()), part.int("events"));
     }
     let mut sums: BTreeMap<i64, i64> = BTreeMap::new();
     for ((heartbeat, _), events) in parts {

@@ -29,7 +29,7 @@ values = [10.0, 0.0, 2.5, 7.5, 5.0]
 [[held]]
 name = "step_value"
 kind = "scan"
-values = [3, 1, 2, 1, 3]
+values = [3, 1, 1, 2, 3]
 
 [[held]]
 name = "shutter"
@@ -363,6 +363,22 @@ fn every_reduction_in_every_window_is_the_same_for_any_split() {
         assert_all_same(&one, &run(&split), &format!("with {} workers", split.workers));
     }
     assert_all_same(&one, &disturbed(file.path()), "with workers that stand still and die");
+}
+
+#[test]
+fn every_reduction_in_every_window_is_the_same_in_a_replay() {
+    let file = source();
+    let split = Split { workers: 2, unit: 23, credits: 2 };
+    let live = split.system(&format!("sim:{}", file.path().display()), &[]);
+    let dir = tempfile::tempdir().unwrap();
+    let recording = dir.path().join("run.xtc2");
+    let mut recorder = live.record(&recording, &[]);
+    live.apply(&graph());
+    let live = published(live);
+    assert!(recorder.wait().unwrap().success());
+    let replay = split.system(&format!("xtc2:{}", recording.display()), &[]);
+    replay.apply(&graph());
+    assert_all_same(&live, &published(replay), "in the replay");
 }
 
 /// Three workers, of which one stands still for a third of the data and one is killed meanwhile.

@@ -12,12 +12,14 @@ pub const HOSTS: usize = 1024;
 /// What parts of a heartbeat belong together on all hosts. Ordered as time goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FrameKey {
+    /// Counts the times that a source began anew.
+    pub generation: u64,
     /// Number of the heartbeat.
     pub heartbeat: u64,
     /// Run.
     pub run: u32,
-    /// Step.
-    pub step: u32,
+    /// Step; none before the run's first.
+    pub step: Option<u32>,
     /// Version of the graph set.
     pub version: u64,
 }
@@ -232,10 +234,11 @@ impl Frames {
 
     /// The open frame of a key; None when it was published already: the data are late.
     pub fn open(&mut self, key: FrameKey, now_ns: u64) -> Option<&mut Pending> {
-        let behind =
-            self.published.is_some_and(|p| key <= p && p.heartbeat - key.heartbeat < 1 << 32);
+        let left = self.published.is_some_and(|p| key.generation < p.generation);
+        let near = |p: FrameKey| p.heartbeat.saturating_sub(key.heartbeat) < 1 << 32;
+        let behind = self.published.is_some_and(|p| key <= p && near(p));
         let single = self.hosts.len() <= 1;
-        if behind && !single && !self.open.contains_key(&key) {
+        if (left || behind && !single) && !self.open.contains_key(&key) {
             return None;
         }
         Some(
@@ -300,7 +303,7 @@ mod tests {
     use super::*;
 
     fn key(heartbeat: u64) -> FrameKey {
-        FrameKey { heartbeat, run: 1, step: 0, version: 1 }
+        FrameKey { generation: 0, heartbeat, run: 1, step: Some(0), version: 1 }
     }
 
     fn add(frames: &mut Frames, host: &str, heartbeat: u64, events: u64, last: bool) -> bool {

@@ -1,6 +1,6 @@
 //! Flushes into heartbeats, heartbeats into results.
 
-use crate::root::builder::{Loss, Mark, Outcome, frame_key};
+use crate::root::builder::{Loss, Mark, Outcome};
 use crate::root::fields;
 use crate::root::heartbeats::{FrameKey, Pending, Ready};
 use crate::root::result_messages::{is_offered, retire_message};
@@ -96,7 +96,20 @@ impl Root {
     fn pass(&mut self, host: &str, epoch: u64, outcome: Outcome) {
         let newest = self.builder.is_newest(host, epoch);
         for p in outcome.passed {
-            self.frames.passed(host, frame_key(&p), p.last, p.end, newest);
+            let key = self.frame_key(host, &p);
+            self.frames.passed(host, key, p.last, p.end, newest);
+        }
+    }
+
+    /// The heartbeat's part that a flush belongs to.
+    fn frame_key(&mut self, host: &str, progress: &Progress) -> FrameKey {
+        let conditions = progress.conditions;
+        FrameKey {
+            generation: self.readings.generation(host, conditions.reading),
+            heartbeat: progress.key.heartbeat,
+            run: conditions.run,
+            step: conditions.step,
+            version: conditions.version,
         }
     }
 
@@ -121,7 +134,7 @@ impl Root {
             hosts: BTreeSet::from([host.to_string()]),
             ..Pending::default()
         };
-        let key = frame_key(&at);
+        let key = self.frame_key(host, &at);
         let past = self.frames.is_past(key);
         match self.frames.open(key, now_ns()).filter(|_| !past) {
             Some(pending) => pending.add(lost),
@@ -151,7 +164,7 @@ impl Root {
         partial: Partial,
     ) {
         self.counts.events = self.counts.events.wrapping_add(merged);
-        let key = frame_key(&manifest.progress());
+        let key = self.frame_key(host, &manifest.progress());
         // An empty heartbeat of an idle host says nothing of the others' time.
         let any = manifest.events() > 0;
         let contribution = Pending {
@@ -254,6 +267,7 @@ impl Root {
     fn frame(&self, ready: &Ready, whole: bool) -> Frame {
         let period_ns = self.config.period_ns();
         Frame {
+            generation: ready.key.generation,
             run: ready.key.run,
             step: ready.key.step,
             segment: ready.pending.segment,

@@ -7,6 +7,7 @@ mod graph_versions;
 mod heartbeats;
 mod known_graphs;
 mod merge;
+mod readings;
 mod report;
 mod result_messages;
 mod state;
@@ -18,6 +19,7 @@ use crate::root::checkpoint::saver::Saver;
 use crate::root::graph_versions::Versions;
 use crate::root::heartbeats::{Frames, Ready};
 use crate::root::known_graphs::KnownGraphs;
+use crate::root::readings::Readings;
 use crate::root::result_messages::Publisher;
 use crate::root::state_file::{State, StateFile};
 use crate::root::store_outlet::Outlet;
@@ -103,6 +105,7 @@ struct Root {
     builder: RootBuilder,
     versions: Versions,
     frames: Frames,
+    readings: Readings,
     hosts: BTreeMap<String, Host>,
     /// Of all hosts; None when it is to be made anew.
     fields: Option<Arc<Schema>>,
@@ -170,6 +173,7 @@ impl Root {
             builder: RootBuilder::default(),
             versions: Versions::restored(kept.decision),
             frames: frames(config),
+            readings: Readings::default(),
             hosts: BTreeMap::new(),
             fields: None,
             graphs: KnownGraphs::default(),

@@ -127,7 +127,7 @@ struct Common<'a> {
     graph: &'a str,
     version: u64,
     run: u32,
-    step: u32,
+    step: Option<u32>,
     segment: u64,
     heartbeat: u64,
     timestamp_ns: u64,
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_message_is_as_documented() {
-        let key = FrameKey { heartbeat: 9, run: 12, step: 3, version: 7 };
+        let key = FrameKey { generation: 0, heartbeat: 9, run: 12, step: Some(3), version: 7 };
         let pending = Pending { events: 4, units: (1, 1), timestamp_ns: 5, ..Pending::default() };
         let ready = Ready { key, pending, hosts: (1, 1) };
         let truth = ready.pending.truth(true);

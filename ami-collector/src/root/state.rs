@@ -76,6 +76,7 @@ impl Root {
             newest: self.newest.clone(),
             seqs: self.publisher.seqs.clone(),
             frames,
+            readings: self.readings.clone(),
             lengths,
         };
         Image { header, body }
@@ -146,6 +147,7 @@ impl Root {
         self.graphs = graphs;
         self.builder = header.builder.restored();
         self.frames.restore(header.frames, now_ns());
+        self.readings = header.readings;
         self.publisher.seqs = header.seqs;
         self.newest = header.newest;
         // A store that was restarted, too, gets the last values.

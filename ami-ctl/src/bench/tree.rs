@@ -171,8 +171,9 @@ fn forward() -> Vec<u8> {
 
 fn frame(heartbeat: u64) -> Frame {
     Frame {
+        generation: 0,
         run: 1,
-        step: 0,
+        step: None,
         segment: 0,
         heartbeat,
         timestamp_ns: heartbeat * 100_000_000,

@@ -25,10 +25,12 @@ impl Truth {
 /// One heartbeat, as the root collector closes it.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Frame {
+    /// Counts the times that a source began anew; a change clears all windows.
+    pub generation: u64,
     /// Run number; a change clears `run` windows.
     pub run: u32,
-    /// Step number; a change clears `step` windows.
-    pub step: u32,
+    /// Step number, none before the run's first; a change clears `step` windows.
+    pub step: Option<u32>,
     /// Segment of the stream: counts up at boundaries.
     pub segment: u64,
     /// Number of the heartbeat.

@@ -22,6 +22,36 @@ struct Entry {
     slot: Slot,
 }
 
+/// Where the newest frame stands.
+#[derive(Debug, Clone, Copy)]
+struct Now {
+    generation: u64,
+    run: u32,
+    step: Option<u32>,
+    place: Place,
+    timestamp: u64,
+}
+
+impl Now {
+    fn of(frame: &Frame) -> Now {
+        Now {
+            generation: frame.generation,
+            run: frame.run,
+            step: frame.step,
+            place: place(frame),
+            timestamp: frame.timestamp_ns,
+        }
+    }
+
+    fn same_run(&self, other: &Now) -> bool {
+        (self.generation, self.run) == (other.generation, other.run)
+    }
+
+    fn same_step(&self, other: &Now) -> bool {
+        self.same_run(other) && self.step == other.step
+    }
+}
+
 /// A window with its states.
 #[derive(Debug)]
 pub struct Windowed {
@@ -35,8 +65,8 @@ pub struct Windowed {
     sum: Slot,
     ledger: Ledger,
     bytes: u64,
-    /// The newest frame pushed: run, step, place, timestamp.
-    now: Option<(u32, u32, Place, u64)>,
+    /// The newest frame pushed.
+    now: Option<Now>,
     /// Nothing before this is inside: the first heartbeat since the last clearing, or the
     /// one after the newest that was let out.
     since: Place,
@@ -74,23 +104,23 @@ impl Windowed {
     /// Adds a heartbeat, after which the window is that of this heartbeat. States that do not
     /// belong together are left out: they were refused with an error before.
     pub fn push(&mut self, frame: &Frame, slot: Slot) {
-        let (run, step) = (frame.run, frame.step);
-        let before = self.now.map(|(run, step, ..)| (run, step));
-        let fresh = match self.window {
+        let now = Now::of(frame);
+        let fresh = self.now.is_some_and(|before| match self.window {
             Window::Heartbeat => true,
-            Window::Run => before.is_some_and(|(r, _)| r != run),
-            Window::Step => before.is_some_and(|b| b != (run, step)),
-            Window::Heartbeats(_) | Window::Nanoseconds(_) | Window::Events(_) => false,
-        };
+            Window::Run => !before.same_run(&now),
+            Window::Step => !before.same_step(&now),
+            Window::Heartbeats(_) | Window::Nanoseconds(_) | Window::Events(_) => {
+                before.generation != now.generation
+            }
+        });
         if fresh {
-            self.sum = Slot::Empty;
-            self.ledger = Ledger::default();
+            *self = Windowed { evicted: self.evicted, ..Windowed::new(self.window, self.budget) };
         }
         // Places go down only when a ventilator begins a new epoch.
-        if fresh || self.now.is_none_or(|(_, _, newest, _)| place(frame) < newest) {
-            self.since = place(frame);
+        if self.now.is_none_or(|before| now.place < before.place) {
+            self.since = now.place;
         }
-        self.now = Some((run, step, place(frame), frame.timestamp_ns));
+        self.now = Some(now);
         if self.slides() {
             self.push_sliding(frame, slot);
         } else {
@@ -137,7 +167,7 @@ impl Windowed {
     }
 
     fn inside(&self, entry: &Entry) -> bool {
-        let Some((_, _, (_, heartbeat), timestamp)) = self.now else { return true };
+        let Some(Now { place: (_, heartbeat), timestamp, .. }) = self.now else { return true };
         match self.window {
             Window::Heartbeats(n) => entry.place.1 <= heartbeat && heartbeat - entry.place.1 < n,
             Window::Nanoseconds(t) => {
@@ -156,7 +186,7 @@ impl Windowed {
         }
         if let Some(entry) = self.front.pop() {
             // Heartbeats before the next one are out for good, whatever comes late for them.
-            if self.now.is_some_and(|(_, _, newest, _)| entry.place < newest) {
+            if self.now.is_some_and(|now| entry.place < now.place) {
                 self.since = self.since.max((entry.place.0, entry.place.1.saturating_add(1)));
             }
             self.ledger.remove(entry.place, &entry.truth);
@@ -178,15 +208,17 @@ impl Windowed {
 
     /// Adds what came late for a heartbeat that is still inside.
     pub fn late(&mut self, frame: &Frame, slot: Slot) {
-        let Some((run, step, now, _)) = self.now else { return };
-        let at = place(frame);
+        let Some(now) = self.now else { return };
+        let (late, at) = (Now::of(frame), place(frame));
         let joins = match self.window {
-            Window::Heartbeat => at == now,
-            Window::Run => run == frame.run && at >= self.since,
-            Window::Step => (run, step) == (frame.run, frame.step) && at >= self.since,
-            Window::Heartbeats(_) | Window::Nanoseconds(_) | Window::Events(_) => at >= self.since,
+            Window::Heartbeat => at == now.place && late.generation == now.generation,
+            Window::Run => now.same_run(&late),
+            Window::Step => now.same_step(&late),
+            Window::Heartbeats(_) | Window::Nanoseconds(_) | Window::Events(_) => {
+                late.generation == now.generation
+            }
         };
-        if !joins {
+        if !joins || at < self.since {
             return;
         }
         if !self.slides() {
@@ -262,11 +294,17 @@ impl Windowed {
 
     /// As bytes, for checkpoints.
     pub fn encode(&self, writer: &mut Writer) {
-        let (run, step, place, timestamp) = self.now.unwrap_or_default();
         writer.bool(self.now.is_some());
-        writer.u32(run);
-        writer.u32(step);
-        for number in [place.0, place.1, timestamp, self.since.0, self.since.1, self.evicted] {
+        if let Some(Now { generation, run, step, place, timestamp }) = self.now {
+            writer.u64(generation);
+            writer.u32(run);
+            writer.bool(step.is_some());
+            writer.u32(step.unwrap_or(0));
+            for number in [place.0, place.1, timestamp] {
+                writer.u64(number);
+            }
+        }
+        for number in [self.since.0, self.since.1, self.evicted] {
             writer.u64(number);
         }
         self.ledger.encode(writer);
@@ -294,11 +332,13 @@ impl Windowed {
     ) -> Result<Windowed, DecodeError> {
         const WHAT: &str = "window";
         let mut windowed = Windowed::new(window, budget);
-        let started = reader.bool(WHAT)?;
-        let (run, step) = (reader.u32(WHAT)?, reader.u32(WHAT)?);
-        let place = (reader.u64(WHAT)?, reader.u64(WHAT)?);
-        let timestamp = reader.u64(WHAT)?;
-        windowed.now = started.then_some((run, step, place, timestamp));
+        if reader.bool(WHAT)? {
+            let (generation, run) = (reader.u64(WHAT)?, reader.u32(WHAT)?);
+            let (in_step, step) = (reader.bool(WHAT)?, reader.u32(WHAT)?);
+            let place = (reader.u64(WHAT)?, reader.u64(WHAT)?);
+            let (step, timestamp) = (in_step.then_some(step), reader.u64(WHAT)?);
+            windowed.now = Some(Now { generation, run, step, place, timestamp });
+        }
         windowed.since = (reader.u64(WHAT)?, reader.u64(WHAT)?);
         windowed.evicted = reader.u64(WHAT)?;
         windowed.ledger = Ledger::decode(reader)?;

@@ -153,7 +153,7 @@ pub fn good_plan(json: &str) -> Arc<Plan> {
 pub fn frame(heartbeat: u64, events: u64) -> Frame {
     Frame {
         run: 1,
-        step: 0,
+        step: Some(0),
         segment: 1,
         heartbeat,
         timestamp_ns: heartbeat * PERIOD,

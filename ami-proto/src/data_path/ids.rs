@@ -24,10 +24,12 @@ pub struct Conditions {
     pub schema: u32,
     /// Version of the graph set in effect; 0 before the first.
     pub version: u64,
+    /// Reading of the source: one pass from its beginning, by one life or several. Grows with time.
+    pub reading: u64,
     /// Run number.
     pub run: u32,
-    /// Step of the run, from 0; 0 also outside of steps.
-    pub step: u32,
+    /// Step of the run, from 0; none before the run's first. A step lasts until the next one begins.
+    pub step: Option<u32>,
 }
 
 /// How far an epoch has come with a flush. Whoever has only this can say exactly how many events

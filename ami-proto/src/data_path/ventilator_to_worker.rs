@@ -94,8 +94,15 @@ pub enum LaneMessage {
         /// Heartbeat it belongs to.
         key: Key,
     },
-    /// A transition passed (for recorders; workers see their effect in contexts).
-    Transition(TransitionKind, u64),
+    /// A transition passed (for recorders; workers see its effect in contexts).
+    Transition {
+        /// Which one.
+        kind: TransitionKind,
+        /// ns since the Unix epoch.
+        timestamp: u64,
+        /// Held fields that it set, also to what they were; their values are in the newest context.
+        set: Vec<u32>,
+    },
     /// The source ended and will not go on.
     End,
     /// The ventilator stops.

@@ -79,6 +79,10 @@ impl Looped {
     /// Takes the source's next transition into the queue, as this pass has it.
     fn take_transition(&mut self) {
         let Some(mut t) = self.inner.transition() else { return };
+        if matches!(t.kind, TransitionKind::BeginStep | TransitionKind::Enable) {
+            // Takes what a Configure set, which a step did not.
+            self.begin_run(t.timestamp);
+        }
         t.held.splice(0..0, self.pass.held.drain(..));
         match t.kind {
             TransitionKind::Configure => {
@@ -93,7 +97,6 @@ impl Looped {
             // The next pass goes on with the same schema; only the last may take it away.
             TransitionKind::Unconfigure if self.left != Some(0) => return,
             TransitionKind::BeginRun => t.run = Some(self.run_number(t.run)),
-            TransitionKind::BeginStep | TransitionKind::Enable => self.begin_run(t.timestamp),
             _ => {}
         }
         if t.kind != TransitionKind::Configure {

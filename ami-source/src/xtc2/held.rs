@@ -64,13 +64,21 @@ pub struct Gathering<'p> {
     pub set: Held,
     /// `runinfo:runnum`, if it says so.
     pub run: Option<u32>,
+    /// The step's number, in ami's own recordings.
+    pub step: Option<u32>,
     touched: Vec<bool>,
 }
 
 impl<'p> Gathering<'p> {
     /// Nothing yet.
     pub fn new(plan: &'p Plan) -> Gathering<'p> {
-        Gathering { plan, set: Held::new(), run: None, touched: vec![false; plan.slots] }
+        Gathering {
+            plan,
+            set: Held::new(),
+            run: None,
+            step: None,
+            touched: vec![false; plan.slots],
+        }
     }
 
     /// Takes what one stream's datagram says.
@@ -88,6 +96,9 @@ impl<'p> Gathering<'p> {
     fn datum(&mut self, route: &Route, datum: &Datum<'_, '_>, counts: &mut Counts) {
         if datum.names.det == "runinfo" && datum.name().name == "runnum" {
             self.run = datum.bytes.try_into().ok().map(u32::from_le_bytes);
+        }
+        if datum.names.det == INFO && datum.name().name == "step" {
+            self.step = datum.bytes.try_into().ok().map(u32::from_le_bytes);
         }
         let Some(field) = route.field else { return };
         if route.kind == Kind::Event {

@@ -195,13 +195,14 @@ impl Xtc2Source {
             gathering.read(stream, table, dgram, &mut self.counts);
         }
         gathering.stacks(&self.held, &mut self.counts);
-        let Gathering { set, run, .. } = gathering;
+        let Gathering { set, run, step, .. } = gathering;
         self.held.extend(set.iter().map(|(k, v)| (*k, v.clone())));
         Transition {
             kind,
             timestamp: self.stamp(header),
             schema: configure.then(|| self.plan.schema.clone()),
             run: run.filter(|_| header.service() == BEGIN_RUN),
+            step: step.filter(|_| kind == TransitionKind::BeginStep),
             held: set.into_iter().collect(),
         }
     }

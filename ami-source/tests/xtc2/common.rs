@@ -82,7 +82,7 @@ impl Replay {
         assert_eq!(self.order, other.order);
         assert_eq!(self.transitions.len(), other.transitions.len());
         for (a, b) in self.transitions.iter().zip(&other.transitions) {
-            assert_eq!((a.kind, a.timestamp, a.run), (b.kind, b.timestamp, b.run));
+            assert_eq!((a.kind, a.timestamp, a.run, a.step), (b.kind, b.timestamp, b.run, b.step));
             assert_eq!(a.schema, b.schema);
             assert_eq!(a.held, b.held, "{:?}", a.kind);
         }

@@ -83,6 +83,7 @@ pub fn made() -> Vec<u8> {
         timestamp,
         schema: (kind == TransitionKind::Configure).then(|| schema.clone()),
         run: (kind == TransitionKind::BeginRun).then_some(77),
+        step: (kind == TransitionKind::BeginStep).then_some(5),
         held,
     };
     let limits = Value::Array(Array::from_elements(&[3], &[-1i16, 0, 7]));
@@ -185,6 +186,7 @@ fn what_does_not_fit_is_refused() {
         timestamp: 0,
         schema: None,
         run: None,
+        step: None,
         held: vec![],
     };
     let said = |e: anyhow::Error| format!("{e:#}");

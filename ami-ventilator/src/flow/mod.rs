@@ -365,14 +365,12 @@ impl Flow {
         self.effects.push(Effect::Collector(ToCollector::Context(self.epoch, context.clone())));
     }
 
-    /// A transition passed.
-    pub fn transition(&mut self, kind: TransitionKind, timestamp: u64) {
-        for &lane in self.lanes.keys() {
-            self.effects.push(Effect::Lane(lane, LaneMessage::Transition(kind, timestamp)));
-        }
+    /// A transition passed that set these held fields; the newest context has their values.
+    pub fn transition(&mut self, kind: TransitionKind, timestamp: u64, set: Vec<u32>) {
+        self.broadcast(&LaneMessage::Transition { kind, timestamp, set });
     }
 
-    /// Announces the end of data, or that the ventilator stops.
+    /// Tells every lane.
     pub fn broadcast(&mut self, message: &LaneMessage) {
         for &lane in self.lanes.keys() {
             self.effects.push(Effect::Lane(lane, message.clone()));

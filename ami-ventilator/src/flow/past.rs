@@ -60,7 +60,7 @@ pub struct Tally {
 /// All that a life leaves.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Journal {
-    /// URL of its source.
+    /// Which source it had: URL and what tells it from others of that URL.
     pub source: String,
     /// Flushes that ended.
     pub life: Past,
@@ -75,12 +75,14 @@ pub struct Journal {
 pub struct Inheritance {
     /// Undecided flushes, by life, oldest first.
     pub pasts: Vec<Past>,
-    /// URL of the last life's source.
+    /// The last life's source.
     pub source: String,
     /// How far the last life had come; none if there was none.
     pub tally: Option<Tally>,
     /// Graph version of its newest context.
     pub version: u64,
+    /// Reading of the source of its newest context; 0 if it had none.
+    pub reading: u64,
 }
 
 impl Past {
@@ -172,12 +174,13 @@ pub fn inherit(mut journals: Vec<Journal>) -> Inheritance {
     }
     pasts.retain(|_, past| !past.manifests.is_empty());
     let Some(last) = journals.pop() else { return Inheritance::default() };
-    let version = last.life.contexts.last().map_or(0, |c| c.conditions.version);
+    let newest = last.life.contexts.last().map(|c| c.conditions).unwrap_or_default();
     Inheritance {
         pasts: pasts.into_values().collect(),
         source: last.source,
         tally: Some(last.tally),
-        version,
+        version: newest.version,
+        reading: newest.reading,
     }
 }
 

@@ -1,11 +1,10 @@
 //! Saves a unit that workers die of to a file that replays, so that the cause can be found later.
 
+use crate::in_force::in_force;
 use ami_graph::data::schema::{Held, Schema};
 use ami_proto::data_path::chunk::ChunkView;
-use ami_proto::data_path::transition::TransitionKind;
 use ami_proto::data_path::ventilator_to_worker::{Context, Descriptor};
 use ami_shm::RingWriter;
-use ami_source::source::Transition;
 use ami_source::url::Epoch;
 use ami_source::xtc2::Xtc2Writer;
 use anyhow::Context as _;
@@ -88,25 +87,8 @@ impl Quarantine {
         let arrays = unit.arrays(|at, len| ring.bytes(at, len));
         let view = ChunkView::new(&arrays, index.context("its index is gone")?)?;
         let timestamp = view.timestamps()?.first().copied().unwrap_or(0);
-        let held: Vec<_> = context.held.iter().map(|(f, v)| (*f, v.clone())).collect();
-        let (schema_of, run) = (Some(schema.clone()), Some(context.conditions.run));
-        for t in [
-            Transition {
-                kind: TransitionKind::Configure,
-                timestamp,
-                schema: schema_of,
-                run: None,
-                held,
-            },
-            Transition {
-                kind: TransitionKind::BeginRun,
-                timestamp,
-                schema: None,
-                run,
-                held: Vec::new(),
-            },
-        ] {
-            writer.transition(&t)?;
+        for transition in in_force(context, schema, timestamp) {
+            writer.transition(&transition)?;
         }
         let nothing = Held::new();
         let batch = view.batch(schema, &nothing, &[])?;

@@ -7,7 +7,7 @@ use ami_proto::data_path::to_ventilator::Purpose::{Record, Work};
 const LIMITS: Limits = Limits { credits: 4, busy_lanes: 3, flushes_in_flight: 8, repeat_ns: 100 };
 
 fn conditions() -> Conditions {
-    Conditions { schema: 0, version: 1, run: 1, step: 0 }
+    Conditions { version: 1, run: 1, ..Conditions::default() }
 }
 
 fn flow(lanes: u32) -> Flow {

@@ -7,12 +7,15 @@ use ami_proto::codec;
 impl Pump {
     /// Takes over from earlier lives. Of the same source, it goes on where they were.
     pub fn inherit(&mut self, inheritance: Inheritance) {
-        let Inheritance { pasts, source, tally, version } = inheritance;
+        let Inheritance { pasts, source, tally, version, reading } = inheritance;
         self.flow.inherit(pasts);
         self.await_graphs = version > 0;
         if let Some(tally) = tally.filter(|_| source == self.options.source) {
             self.timeline.resume(tally.earliest, tally.newest);
             self.before = tally.taken;
+            if reading > 0 {
+                self.conditions.reading = reading;
+            }
             // Orders events of equal time, also across lives.
             self.sequence = tally.taken;
         }

@@ -50,7 +50,7 @@ pub enum Step {
 /// Options of the pump.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// URL of the source: another one does not go on where this one was.
+    /// Which source it is, see [`ami_source::identity`]: another does not go on where this one was.
     pub source: String,
     /// Orders hosts where timestamps are equal.
     pub host: u32,
@@ -141,6 +141,7 @@ impl Pump {
         timeline: Timeline,
         options: Options,
     ) -> Pump {
+        let conditions = Conditions { reading: ring.epoch(), ..Conditions::default() };
         Pump {
             source,
             ring,
@@ -151,7 +152,7 @@ impl Pump {
             options,
             staging: Staging::default(),
             schema: None,
-            conditions: Conditions { schema: 0, version: 0, run: 0, step: 0 },
+            conditions,
             held: Held::new(),
             step_values: StepValues::new(),
             context: 0,
@@ -227,7 +228,7 @@ impl Pump {
         self.conditions.version = version;
         self.segment += 1;
         self.new_context();
-        self.flow.transition(TransitionKind::GraphUpdate, self.event_ns);
+        self.flow.transition(TransitionKind::GraphUpdate, self.event_ns, Vec::new());
         self.change.applied(version, self.flow.oldest_version());
     }
 

@@ -46,7 +46,7 @@ impl Source for Script {
         let schema = Some(Arc::new(Schema { fields: vec![field] }));
         self.configured = true;
         let kind = TransitionKind::Configure;
-        Some(Transition { kind, timestamp: 0, schema, run: None, held: Vec::new() })
+        Some(Transition { kind, timestamp: 0, schema, run: None, step: None, held: Vec::new() })
     }
 
     fn write(

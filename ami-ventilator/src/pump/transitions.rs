@@ -44,22 +44,24 @@ impl Pump {
         match transition.kind {
             T::BeginRun => {
                 self.conditions.run = transition.run.unwrap_or(self.conditions.run + 1);
-                (self.conditions.step, self.steps) = (0, 0);
+                (self.conditions.step, self.steps) = (None, 0);
                 self.step_values.clear();
             }
             T::BeginStep => {
-                self.conditions.step = self.steps;
-                self.steps += 1;
+                let step = transition.step.unwrap_or(self.steps);
+                self.conditions.step = Some(step);
+                self.steps = step.saturating_add(1);
                 self.step_values = self.named(&transition.held);
             }
             _ => {}
         }
         let changed = self.conditions != before || !transition.held.is_empty();
+        let set = transition.held.iter().map(|(field, _)| *field).collect();
         self.held.extend(transition.held);
         if changed {
             self.new_context();
         }
-        self.flow.transition(transition.kind, transition.timestamp);
+        self.flow.transition(transition.kind, transition.timestamp, set);
     }
 
     /// From here on events are seen with the present conditions and values.

@@ -105,7 +105,8 @@ impl Ventilator {
         let spec = source_spec(config)?;
         let host = config.instance.host.clone();
         let (dead, inheritance) = dead_rings(config, &host);
-        let taken = inheritance.taken(&config.ventilator.source);
+        let identity = ami_source::identity(&config.ventilator.source, &spec);
+        let taken = inheritance.taken(&identity);
         let source = ami_source::open(&spec, host_number(&host), &host, taken)?;
         let epoch = daemon.life;
         let context = daemon.context.clone();
@@ -113,7 +114,7 @@ impl Ventilator {
             socket::connect(&context, kind, Queue::Protocol, &endpoint.connect(config), what)
         };
         let ring = make_ring(config, &host, epoch, &dead)?;
-        let mut pump = make_pump(config, &spec, source, ring);
+        let mut pump = make_pump(config, &spec, identity, source, ring);
         pump.inherit(inheritance);
         pump.record(true);
         // Now that this life answers for them.

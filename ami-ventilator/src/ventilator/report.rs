@@ -61,7 +61,8 @@ impl Ventilator {
         metrics.set("ami_units_pending", self.pump.flow.pending_units() as f64);
         let conditions = self.pump.conditions();
         metrics.set("ami_run", f64::from(conditions.run));
-        metrics.set("ami_step", f64::from(conditions.step));
+        // No step is no number.
+        metrics.set("ami_step", conditions.step.map_or(f64::NAN, f64::from));
         metrics.set("ami_drained", f64::from(u8::from(self.pump.drained())));
         let schema = self.pump.schema().map(|s| (**s).clone());
         self.reporter.schema(schema);

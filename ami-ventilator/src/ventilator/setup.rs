@@ -17,12 +17,13 @@ const JOURNAL: usize = 1 << 20;
 pub fn make_pump(
     config: &Config,
     spec: &SourceSpec,
+    identity: String,
     source: Box<dyn Source>,
     ring: RingWriter,
 ) -> Pump {
     let flow = Flow::new(ring.epoch(), limits(config));
     let timeline = Timeline::new(rules(config, spec, source.canned()));
-    let options = options(config, spec, source.clocked());
+    let options = options(config, spec, identity, source.clocked());
     Pump::new(source, ring, flow, timeline, options)
 }
 
@@ -38,9 +39,9 @@ fn limits(config: &Config) -> Limits {
 }
 
 /// Options of the pump, for a source whose timestamps grow as time passes or not.
-fn options(config: &Config, spec: &SourceSpec, clocked: bool) -> Options {
+fn options(config: &Config, spec: &SourceSpec, source: String, clocked: bool) -> Options {
     Options {
-        source: config.ventilator.source.clone(),
+        source,
         host: host_number(&config.instance.host),
         chunk_events: config.ventilator.chunk_events,
         chunk_bytes: config.ventilator.chunk_bytes.min(config.ventilator.ring_bytes / 16),

@@ -172,7 +172,8 @@ fn key() -> Key {
     Key { segment: 1, heartbeat: 17_000_000_000 }
 }
 
-const CONDITIONS: Conditions = Conditions { schema: 0, version: 1, run: 1, step: 1 };
+const CONDITIONS: Conditions =
+    Conditions { schema: 0, version: 1, reading: 1, run: 1, step: Some(1) };
 
 fn context() -> Context {
     Context {
@@ -292,7 +293,7 @@ pub fn to_worker() -> Vec<Frames> {
         LaneMessage::Unit(unit),
         LaneMessage::Flush { flush: 5, key: key() },
         LaneMessage::Replay { unit, flush: 5, key: key() },
-        LaneMessage::Transition(TransitionKind::Enable, 7),
+        LaneMessage::Transition { kind: TransitionKind::Enable, timestamp: 7, set: vec![0] },
         LaneMessage::End,
         LaneMessage::Quit,
     ]

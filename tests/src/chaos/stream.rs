@@ -21,7 +21,7 @@ pub struct Reference {
 /// Where a feature belongs.
 pub fn place(feature: &Feature) -> Place {
     let topic = feature.header["topic"].as_str().unwrap_or_default().to_string();
-    (topic, feature.int("run"), feature.int("step"), feature.int("heartbeat"))
+    (topic, feature.int("run"), feature.step(), feature.int("heartbeat"))
 }
 
 /// The stream's description, written to a file: two runs of two steps.

@@ -119,7 +119,7 @@ impl System {
         let limits = Limits { credits: 2, busy_lanes: 8, flushes_in_flight: 8, repeat_ns: 0 };
         let mut flow = Flow::new(EPOCH, limits);
         flow.schema(Arc::new(Schema::default()));
-        let conditions = Conditions { schema: 0, version: 1, run: 1, step: 0 };
+        let conditions = Conditions { version: 1, run: 1, step: Some(0), ..Conditions::default() };
         flow.context(conditions, Held::new(), BTreeMap::new());
         let flush = |n: &usize| [vec![Source::Unit; *n], vec![Source::Flush]].concat();
         let mut system = System {

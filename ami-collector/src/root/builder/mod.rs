@@ -5,7 +5,7 @@
 //! that it holds flushes no more which this root lacks, they are lost: how many events were in them
 //! follows from how far the epoch had come before and after.
 
-use crate::root::heartbeats::{FrameKey, HOSTS};
+use crate::root::heartbeats::HOSTS;
 use ami_proto::data_path::ids::Progress;
 use ami_proto::data_path::to_collector::Manifest;
 use serde::{Deserialize, Serialize};
@@ -24,16 +24,6 @@ impl Mark {
     /// Of a flush.
     pub fn of(manifest: &Manifest) -> Mark {
         Mark { progress: manifest.progress(), events: manifest.events() }
-    }
-}
-
-/// The heartbeat's part that a flush belongs to.
-pub fn frame_key(progress: &Progress) -> FrameKey {
-    FrameKey {
-        heartbeat: progress.key.heartbeat,
-        run: progress.conditions.run,
-        step: progress.conditions.step,
-        version: progress.conditions.version,
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) mod saver;
 
 use crate::root::builder::RootBuilder;
 use crate::root::heartbeats::{Ready, Saved};
+use crate::root::readings::Readings;
 use ami_graph::data::schema::Schema;
 use ami_proto::codec;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ use std::path::{Path, PathBuf};
 const MAGIC: [u8; 8] = *b"amiroot\n";
 
 /// Raised with every change of the file's bytes.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Bytes before the header.
 const PREFIX: usize = 40;
@@ -38,6 +39,8 @@ pub struct Header {
     pub builder: RootBuilder,
     /// Open heartbeats; their states are in the body.
     pub frames: Saved,
+    /// What every host reads.
+    pub readings: Readings,
     /// By host: epoch and number of its newest schema, and the fields.
     pub schemas: BTreeMap<String, ((u64, u32), Schema)>,
     /// Versions of the graph sets that lie in the body as JSON.

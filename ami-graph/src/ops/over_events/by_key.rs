@@ -5,9 +5,9 @@ use crate::data::feed::Feed;
 use crate::data::frame::Frame;
 use crate::data::schema::Labels;
 use crate::data::types::Type;
-use crate::data::value::{DType, MAX_RANK, Scalar, Value};
+use crate::data::value::{DType, MAX_RANK};
 use crate::error::{DecodeError, Fault};
-use crate::merge::keyed::{self, Key, Keyed, each_key, rank};
+use crate::merge::keyed::{self, Key, Keyed, each_key};
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
 use crate::op::kind::{OpKind, Prepared};
@@ -18,6 +18,7 @@ use crate::op::signature::Signature;
 use crate::ops::over_events::key_statistic::{self, STAT, Stat, StatCell, axes_of};
 use crate::ops::over_events::keys;
 use crate::ops::over_events::keys::LIMIT;
+use crate::ops::over_events::step_keys::StepKeys;
 
 const VALUE: InputDoc =
     InputDoc { name: "value", doc: "scalar, or array of one shape", required: true };
@@ -26,6 +27,8 @@ const KEYS: OutputDoc =
 const COUNT: OutputDoc = OutputDoc { name: "count", doc: "int64 [keys]: events" };
 const OVERFLOWED: OutputDoc =
     OutputDoc { name: "overflowed", doc: "int64 scalar: events whose key did not stay" };
+const OUTSIDE: OutputDoc =
+    OutputDoc { name: "outside", doc: "int64 scalar: events of no step, or of one without key" };
 const STATISTIC: OutputDoc =
     OutputDoc { name: "mean", doc: "float64 [keys, shape of the value…]; named as `stat`" };
 const SEM: OutputDoc =
@@ -59,7 +62,8 @@ static SCAN_DOC: OpDoc = OpDoc {
     text: "As `by_key`; the key is what BeginStep set: the variable named in `by`, else \
            `step_value`, else the only one that is a number, else the number of the step. Steps \
            with the same value join. `keys` is float64, or numbers 0, 1, … with `labels` when \
-           the values are text.",
+           the values are text. Events before the first step, and those of steps that do not set \
+           `by`, have no key: `outside` counts them.",
     example: r#"{"op": "scan", "in": "scalar"}"#,
     class: Class::Reduction,
     form: Form::Fixed(&[VALUE]),
@@ -76,7 +80,7 @@ static SCAN_DOC: OpDoc = OpDoc {
             doc: "which of the step's values is the key",
         },
     ],
-    outputs: &[KEYS, STATISTIC, SEM, COUNT, OVERFLOWED, LABELS],
+    outputs: &[KEYS, STATISTIC, SEM, COUNT, OVERFLOWED, OUTSIDE, LABELS],
 };
 
 /// The op `by_key`.
@@ -140,7 +144,11 @@ fn prepared(sorting: Sorting) -> Prepared {
     if sorting.stat == Stat::Mean {
         outputs.push("sem");
     }
-    outputs.extend(["count", "overflowed", "labels"]);
+    outputs.extend(["count", "overflowed"]);
+    if sorting.by.is_some() {
+        outputs.push("outside");
+    }
+    outputs.push("labels");
     Prepared::reduction(&outputs, sorting)
 }
 
@@ -150,11 +158,7 @@ fn decode(signature: &Signature, reader: &mut Reader<'_>) -> Result<Groups, Deco
     let keyed = Keyed::decode(reader, |reader| StatCell::decode(stat, &axes, reader))?;
     let step = match reader.bool("scan")? {
         false => None,
-        true => {
-            let by = reader.text("variable of a scan")?.to_owned();
-            let open = StatCell::decode(stat, &axes, reader)?;
-            Some(Step { by, open, problem: reader.text("scan")?.to_owned() })
-        }
+        true => Some(StepKeys::decode(stat, &axes, reader)?),
     };
     Ok(Groups { stat, axes, keyed, step })
 }
@@ -179,7 +183,7 @@ impl Reduction for Sorting {
     fn start(&self, signature: &Signature) -> Box<dyn State> {
         let axes = axes_of(signature);
         let open = || StatCell::new(self.stat, key_statistic::width(&axes));
-        let step = self.by.clone().map(|by| Step { by, open: open(), problem: String::new() });
+        let step = self.by.clone().map(|by| StepKeys::new(by, open()));
         let dtype = if step.is_some() { DType::F64 } else { signature[0].0 };
         Box::new(Groups { stat: self.stat, keyed: Keyed::new(dtype, self.limit), axes, step })
     }
@@ -209,8 +213,11 @@ impl Reduction for Sorting {
         if self.stat == Stat::Mean {
             types.push(statistic);
         }
-        let overflowed = Type::scalar(DType::I64);
-        types.extend([Type::array(DType::I64, 1), overflowed, Type::scalar(DType::Str)]);
+        types.extend([Type::array(DType::I64, 1), Type::scalar(DType::I64)]);
+        if self.by.is_some() {
+            types.push(Type::scalar(DType::I64));
+        }
+        types.push(Type::scalar(DType::Str));
         Ok(types)
     }
 
@@ -228,59 +235,14 @@ struct Groups {
     axes: Vec<u32>,
     keyed: Keyed<StatCell>,
     /// Some for `scan`.
-    step: Option<Step>,
-}
-
-/// A scan's values before their key is known: only the root sees what BeginStep set.
-#[derive(Debug, Clone)]
-struct Step {
-    by: String,
-    open: StatCell,
-    /// Why there are no keys; empty while all is well. Of several the greatest.
-    problem: String,
-}
-
-impl Step {
-    /// The key of a heartbeat, all of which is in one step.
-    fn key(&self, frame: &Frame) -> Result<Key, String> {
-        let values = &frame.step_values;
-        let named = |wanted: &str| {
-            let last = |name: &str| name.rsplit([':', '.']).next() == Some(wanted);
-            values.get(wanted).or_else(|| values.iter().find(|(n, _)| last(n)).map(|(_, v)| v))
-        };
-        let only_number = || {
-            let mut numbers = values.values().filter(|v| matches!(v, Value::Scalar(_)));
-            numbers.next().filter(|_| numbers.next().is_none())
-        };
-        let value = match self.by.as_str() {
-            "" => named("step_value").or_else(only_number),
-            by => {
-                let known: Vec<&str> = values.keys().map(String::as_str).collect();
-                let missing = || format!("BeginStep sets no {by:?}; it sets: {}", known.join(", "));
-                Some(named(by).ok_or_else(missing)?)
-            }
-        };
-        let number = |x: f64| Key::Number(rank(Scalar::F64(x)));
-        match value {
-            Some(Value::Scalar(scalar)) => Ok(number(scalar.as_f64())),
-            Some(Value::Str(text)) => Ok(Key::text(text)),
-            Some(Value::Array(_)) => Err("the step's value is an array, not a key".to_owned()),
-            None => Ok(number(f64::from(frame.step))),
-        }
-    }
-
-    fn note(&mut self, problem: &str) {
-        if problem > self.problem.as_str() {
-            problem.clone_into(&mut self.problem);
-        }
-    }
+    step: Option<StepKeys>,
 }
 
 impl State for Groups {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         let Groups { stat, axes, keyed, step } = self;
         match (feed.columns, step) {
-            (&[value], Some(step)) => step.open.absorb_all(value, feed),
+            (&[value], Some(step)) => step.absorb(value, feed),
             (&[key, value], None) => {
                 let width = key_statistic::width(axes);
                 let scratch = &mut *feed.scratch;
@@ -299,35 +261,24 @@ impl State for Groups {
     }
 
     fn enter(&mut self, frame: &Frame, _: u64) {
-        use crate::merge::keyed::Cell;
         let Some(step) = &mut self.step else { return };
-        if step.open.events() == 0 {
-            return;
-        }
-        let fresh = StatCell::new(self.stat, key_statistic::width(&self.axes));
-        let cell = std::mem::replace(&mut step.open, fresh);
-        match step.key(frame) {
-            Ok(key) => {
-                let text = matches!(key, Key::Text(_));
-                self.keyed.dtype = if text { DType::Str } else { DType::F64 };
-                self.keyed.add(key, cell);
-            }
-            Err(problem) => step.note(&problem),
+        let fresh = || StatCell::new(self.stat, key_statistic::width(&self.axes));
+        if let Some((key, cell)) = step.close(frame, fresh) {
+            let text = matches!(key, Key::Text(_));
+            self.keyed.dtype = if text { DType::Str } else { DType::F64 };
+            self.keyed.add(key, cell);
         }
     }
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {
-        use crate::merge::keyed::Cell;
         let Some(mut other) = same::<Groups>(other) else { return false };
         if self.stat != other.stat || self.axes != other.axes {
             return false;
         }
-        if let (Some(mine), Some(theirs)) = (&mut self.step, &mut other.step) {
-            if mine.by != theirs.by {
+        if let (Some(mine), Some(theirs)) = (&mut self.step, other.step.take()) {
+            if !mine.merge(theirs) {
                 return false;
             }
-            mine.note(&theirs.problem);
-            mine.open.merge(theirs.open.clone());
             // What has no keys yet has no type of keys either.
             if self.keyed.len() == 0 {
                 self.keyed.dtype = other.keyed.dtype;
@@ -335,7 +286,7 @@ impl State for Groups {
                 other.keyed.dtype = self.keyed.dtype;
             }
             if self.keyed.dtype != other.keyed.dtype {
-                mine.note("steps have numbers as well as texts as their values; choose by `by`");
+                mine.clash();
                 return true;
             }
         }
@@ -343,12 +294,14 @@ impl State for Groups {
     }
 
     fn finish(&self) -> Result<Outputs, String> {
-        if let Some(step) = self.step.as_ref().filter(|step| !step.problem.is_empty()) {
-            return Err(step.problem.clone());
+        if let Some(reason) = self.step.as_ref().and_then(|s| s.reason(self.keyed.len())) {
+            return Err(reason.to_owned());
         }
         let mut outputs = vec![Some(self.keyed.keys())];
         outputs.extend(key_statistic::stacked(self.stat, &self.axes, self.keyed.cells()));
-        outputs.extend([Some(self.keyed.overflowed()), self.keyed.labels()]);
+        outputs.push(Some(self.keyed.overflowed()));
+        outputs.extend(self.step.as_ref().map(|step| Some(step.outside())));
+        outputs.push(self.keyed.labels());
         Ok(outputs)
     }
 
@@ -357,9 +310,7 @@ impl State for Groups {
         self.keyed.encode(writer, StatCell::encode);
         writer.bool(self.step.is_some());
         if let Some(step) = self.step {
-            writer.text(&step.by);
-            step.open.encode(writer);
-            writer.text(&step.problem);
+            step.encode(writer);
         }
     }
 
@@ -368,7 +319,6 @@ impl State for Groups {
     }
 
     fn bytes(&self) -> usize {
-        use crate::merge::keyed::Cell;
-        128 + self.keyed.bytes() + self.step.as_ref().map_or(0, |step| step.open.bytes())
+        128 + self.keyed.bytes() + self.step.as_ref().map_or(0, StepKeys::bytes)
     }
 }

@@ -18,5 +18,6 @@ pub(in crate::ops) mod quantile;
 pub(in crate::ops) mod rate;
 pub(in crate::ops) mod side_by_side;
 pub(in crate::ops) mod stats;
+pub(in crate::ops) mod step_keys;
 pub(in crate::ops) mod sum;
 pub(in crate::ops) mod unique;

@@ -27,6 +27,8 @@ pub enum Slot {
     Run(Option<usize>),
     /// The schema itself.
     Schema,
+    /// The step's number.
+    Step,
 }
 
 /// Fields that are written together.
@@ -266,6 +268,7 @@ fn drafts(schema: &Schema) -> anyhow::Result<Vec<Draft>> {
             Slot::Run(None),
         ));
     }
+    drafts.push(extra(INFO, "step", name("step", FieldType::U32, 0), Slot::Step));
     drafts.push(extra(INFO, "schema", name("schema", FieldType::CharStr, 1), Slot::Schema));
     Ok(drafts)
 }

@@ -42,6 +42,7 @@ pub struct Xtc2Writer<W: Write> {
 #[derive(Clone, Copy, Default)]
 struct Extra<'a> {
     run: Option<u32>,
+    step: Option<u32>,
     schema: Option<&'a str>,
 }
 
@@ -74,7 +75,8 @@ impl<W: Write> Xtc2Writer<W> {
         }
         let values: BTreeMap<u32, &Value> = transition.held.iter().map(|(k, v)| (*k, v)).collect();
         let cell = |field: usize| Some(Cell::of_value(values.get(&(field as u32))?));
-        let extra = Extra { run: transition.run, schema: text.as_deref() };
+        let Transition { run, step, .. } = *transition;
+        let extra = Extra { run, step, schema: text.as_deref() };
         self.dgram(service, transition.timestamp, extra, &cell)
     }
 
@@ -151,6 +153,7 @@ fn put_block<'c>(
     let cell_of = |slot: &Slot| -> anyhow::Result<Option<Cell<'c>>> {
         Ok(match *slot {
             Slot::Code(code) => Some(Cell::scalar(code.to_le_bytes().to_vec())),
+            Slot::Step => extra.step.map(|s| Cell::scalar(s.to_le_bytes().to_vec())),
             Slot::Schema => extra.schema.map(|s| Cell::text(s.to_owned().into())),
             Slot::Run(field) => field
                 .and_then(cell)

@@ -36,7 +36,7 @@ class Feature:
     version: int  #: version of the graph that made it
     op: str  #: operation of the node
     run: Optional[int]  #: run number
-    step: Optional[int]  #: step within the run
+    step: Optional[int]  #: step within the run; None before the first
     segment: Optional[int]  #: counts what begins a window: runs, steps, resets
     heartbeat: int  #: which one: pulse id or time, in units of the heartbeat's length
     timestamp_ns: Optional[int]  #: of the heartbeat, nanoseconds since 1970 if the source has such time
