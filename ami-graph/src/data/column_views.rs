@@ -151,6 +151,36 @@ pub fn as_f64<'a>(dtype: DType, data: &'a [u8], scratch: &'a mut Vec<f64>) -> &'
     scratch
 }
 
+/// What 64-bit integers lose as float64, number by number; empty where nothing is lost, as
+/// with every other type. Only the scalars that take part.
+pub fn remainders_f64<'a>(
+    dtype: DType,
+    data: &[u8],
+    mask: Mask<'_>,
+    scratch: &'a mut Vec<f64>,
+) -> &'a [f64] {
+    const EXACT: u64 = 1 << 53;
+    scratch.clear();
+    match dtype {
+        DType::I64 => {
+            let numbers = typed::<i64>(data);
+            if numbers.iter().any(|x| x.unsigned_abs() > EXACT) {
+                let rest = |x: i64| (i128::from(x) - x as f64 as i128) as f64;
+                scratch.extend(taking_part(&numbers, mask).map(rest));
+            }
+        }
+        DType::U64 => {
+            let numbers = typed::<u64>(data);
+            if numbers.iter().any(|&x| x > EXACT) {
+                let rest = |x: u64| (i128::from(x) - x as f64 as i128) as f64;
+                scratch.extend(taking_part(&numbers, mask).map(rest));
+            }
+        }
+        _ => {}
+    }
+    scratch
+}
+
 /// Numbers as float32, in `scratch` unless they are float32 already.
 pub fn as_f32<'a>(dtype: DType, data: &'a [u8], scratch: &'a mut Vec<f32>) -> &'a [f32] {
     if dtype == DType::F32
@@ -188,6 +218,25 @@ pub fn blocks_f64(
             }
         }
         Column::Absent | Column::Constant(_) | Column::Strings(_) => {}
+    }
+}
+
+/// Hands the scalars that take part to `f` as float64 with their [`remainders_f64`], in blocks.
+pub fn exact_blocks(
+    column: &Column<'_>,
+    mask: Mask<'_>,
+    scratch: &mut Vec<f64>,
+    mut f: impl FnMut(&[f64], &[f64]),
+) {
+    let Column::Scalars { dtype, data, .. } = column else { return };
+    let mut rests = Vec::new();
+    if mask.is_some() {
+        let remainders = remainders_f64(*dtype, data, mask, &mut rests);
+        return f(scalars_f64(*dtype, data, mask, scratch), remainders);
+    }
+    for block in data.chunks(BLOCK * dtype.size()) {
+        let remainders = remainders_f64(*dtype, block, None, &mut rests);
+        f(as_f64(*dtype, block, scratch), remainders);
     }
 }
 

@@ -10,6 +10,20 @@ pub fn two_sum(a: f64, b: f64) -> (f64, f64) {
     (sum, (a - (sum - from_b)) + (b - from_b))
 }
 
+/// The rounded product and exactly what the rounding lost (Dekker's product). Beyond 1e300 the
+/// second part is not a number.
+#[inline(always)]
+pub fn two_product(a: f64, b: f64) -> (f64, f64) {
+    let split = |x: f64| {
+        let big = 134_217_729.0 * x;
+        let high = big - (big - x);
+        (high, x - high)
+    };
+    let product = a * b;
+    let ((ah, al), (bh, bl)) = (split(a), split(b));
+    (product, ((ah * bh - product) + ah * bl + al * bh) + al * bl)
+}
+
 /// A sum and the sum of its rounding errors.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Compensated {

@@ -294,7 +294,7 @@ impl<C: Cell> Keyed<C> {
 /// Most bytes that so many keys take, each with a cell of so many bytes.
 pub fn size(limit: usize, dtype: DType, cell: u64) -> u64 {
     let key = if dtype == DType::Str { 64 + MAX_TEXT as u64 } else { 64 };
-    (limit as u64).saturating_mul(cell.saturating_add(key)).saturating_add(128)
+    (limit as u64).saturating_mul(cell.saturating_add(key)).saturating_add(256)
 }
 
 #[cfg(test)]

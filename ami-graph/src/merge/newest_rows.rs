@@ -54,14 +54,15 @@ impl Rows {
         Rows { limit, choice, keys: Vec::new(), columns, too_large: false }
     }
 
-    /// Most bytes that rows of these inputs take: twice the limit before it is enforced.
+    /// Most bytes that rows of these inputs take: twice the limit before it is enforced. A text is
+    /// taken to be at most 4 KiB.
     pub fn size(limit: usize, inputs: &[(DType, Vec<u32>)]) -> u64 {
         let row: u64 = inputs.iter().fold(24, |sum: u64, (dtype, axes)| {
-            let each = if *dtype == DType::Str { 256 } else { dtype.size() as u64 };
+            let each = if *dtype == DType::Str { 4096 } else { dtype.size() as u64 };
             let bytes = axes.iter().fold(each, |n, &a| n.saturating_mul(u64::from(a)));
             sum.saturating_add(bytes.saturating_add(if axes.is_empty() { 0 } else { 64 }))
         });
-        row.saturating_mul(if limit == 1 { 1 } else { 2 * limit as u64 })
+        row.saturating_mul(if limit == 1 { 1 } else { 2 * limit as u64 }).saturating_add(64)
     }
 
     /// Number of inputs.

@@ -15,7 +15,9 @@ pub const LEAST_ACCURACY: f64 = 0.001;
 pub const MOST_ACCURACY: f64 = 0.25;
 /// Bits of the mantissa that the finest accuracy needs.
 const MOST_BITS: u32 = 9;
-/// Exponents of numbers that are not zero or tiny, and of the infinities.
+/// Exponents of float64 numbers that are not zero or tiny, one more than the greatest of them:
+/// the infinities, which would be the next, are counted apart, so that one does not make every
+/// power of two up to it be kept.
 const EXPONENTS: u64 = 2047;
 
 /// Bits of the mantissa that tell buckets apart, for a relative accuracy.
@@ -37,6 +39,8 @@ pub struct Buckets {
     below: Side,
     zeros: u64,
     above: Side,
+    /// Infinities, negative and positive.
+    infinite: [u64; 2],
     range: (f64, f64),
     /// Elements that are not a number.
     pub nan: u64,
@@ -94,7 +98,7 @@ impl Side {
         let first = reader.u32("first bucket")?;
         let counts = reader.any_buffer::<u64>("buckets")?.to_vec();
         let end = u64::from(first) + counts.len() as u64;
-        if end > (EXPONENTS + 1) << bits {
+        if end > EXPONENTS << bits {
             return Err(DecodeError::invalid("buckets", end));
         }
         Ok(Side { first, counts })
@@ -109,6 +113,7 @@ impl Buckets {
             below: Side::default(),
             zeros: 0,
             above: Side::default(),
+            infinite: [0; 2],
             range: (f64::INFINITY, f64::NEG_INFINITY),
             nan: 0,
         }
@@ -122,7 +127,7 @@ impl Buckets {
             DType::U8 | DType::U16 | DType::U32 | DType::U64 => (8 * dtype.size() as u64 + 1, 1),
             dtype => (8 * dtype.size() as u64 + 1, 2),
         };
-        (exponents * signs * 8) << bits
+        128 + ((exponents * signs * 8) << bits)
     }
 
     /// Adds elements.
@@ -136,7 +141,9 @@ impl Buckets {
             low = if x < low { x } else { low };
             high = if x > high { x } else { high };
             let bucket = (x.abs().to_bits() >> (52 - self.bits)) as u32;
-            if bucket >> self.bits == 0 {
+            if x.is_infinite() {
+                self.infinite[usize::from(x > 0.0)] += 1;
+            } else if bucket >> self.bits == 0 {
                 self.zeros += 1;
             } else if x > 0.0 {
                 self.above.count(self.bits, bucket);
@@ -155,6 +162,9 @@ impl Buckets {
         self.below.merge(self.bits, &other.below);
         self.above.merge(self.bits, &other.above);
         self.zeros = self.zeros.saturating_add(other.zeros);
+        for (mine, theirs) in self.infinite.iter_mut().zip(other.infinite) {
+            *mine = mine.saturating_add(theirs);
+        }
         self.nan = self.nan.saturating_add(other.nan);
         self.range = (self.range.0.min(other.range.0), self.range.1.max(other.range.1));
         true
@@ -162,7 +172,9 @@ impl Buckets {
 
     /// Elements that are numbers.
     pub fn count(&self) -> u64 {
-        self.below.total().saturating_add(self.zeros).saturating_add(self.above.total())
+        let finite = self.below.total().saturating_add(self.zeros);
+        let finite = finite.saturating_add(self.above.total());
+        self.infinite.iter().fold(finite, |n, &more| n.saturating_add(more))
     }
 
     /// The element of this rank, counted from 0; NaN when there is none.
@@ -176,7 +188,14 @@ impl Buckets {
             let end = if rank == 0 { self.range.0 } else { self.range.1 };
             return if end == 0.0 { 0.0 } else { end };
         }
-        let mut left = rank;
+        let [lowest, highest] = self.infinite;
+        if rank < lowest {
+            return f64::NEG_INFINITY;
+        }
+        if rank >= count.saturating_sub(highest) {
+            return f64::INFINITY;
+        }
+        let mut left = rank - lowest;
         let value = |magnitude: f64| magnitude.clamp(self.range.0, self.range.1);
         for (place, &count) in self.below.counts.iter().enumerate().rev() {
             if left < count {
@@ -199,9 +218,7 @@ impl Buckets {
 
     fn middle(&self, bucket: u32) -> f64 {
         let shift = 52 - self.bits;
-        let low = f64::from_bits(u64::from(bucket) << shift);
-        let half = f64::from_bits((u64::from(bucket) << shift) | 1 << (shift - 1));
-        if low.is_infinite() { low } else { half }
+        f64::from_bits((u64::from(bucket) << shift) | 1 << (shift - 1))
     }
 
     /// Bytes held.
@@ -214,6 +231,7 @@ impl Buckets {
         writer.u32(self.bits);
         writer.u64(self.zeros);
         writer.u64(self.nan);
+        self.infinite.into_iter().for_each(|n| writer.u64(n));
         writer.f64(self.range.0);
         writer.f64(self.range.1);
         self.below.encode(writer);
@@ -231,6 +249,7 @@ impl Buckets {
         }
         let mut buckets = Buckets::new(bits);
         (buckets.zeros, buckets.nan) = (reader.u64("buckets")?, reader.u64("buckets")?);
+        buckets.infinite = [reader.u64("buckets")?, reader.u64("buckets")?];
         buckets.range = (reader.f64("buckets")?, reader.f64("buckets")?);
         buckets.below = Side::decode(bits, reader)?;
         buckets.above = Side::decode(bits, reader)?;
@@ -276,5 +295,19 @@ mod tests {
         assert_eq!(found[..4], [f64::NEG_INFINITY, 0.0, 0.0, 0.0]);
         assert!((found[4] - 1.0).abs() < 0.01 && found[5] == f64::INFINITY);
         assert!(buckets.of_rank(6).is_nan());
+    }
+
+    #[test]
+    fn no_numbers_of_a_type_outgrow_its_plan() {
+        let extremes = [f64::INFINITY, f64::MAX, f64::MIN_POSITIVE, 5e-324, 0.0];
+        let singles = [f32::INFINITY, f32::MAX, f32::MIN_POSITIVE, 1e-45, 0.0].map(f64::from);
+        for (dtype, numbers) in [(DType::F64, extremes), (DType::F32, singles)] {
+            for bits in [1, 6, 9] {
+                let mut buckets = Buckets::new(bits);
+                buckets.add(&numbers);
+                buckets.add(&numbers.map(|x| -x));
+                assert!(buckets.bytes() as u64 <= Buckets::size(bits, dtype), "{dtype:?} {bits}");
+            }
+        }
     }
 }

@@ -76,7 +76,7 @@ impl Total {
             DType::Bool | DType::U8 | DType::U16 | DType::I8 | DType::I16 | DType::F32 => 8,
             _ => 16,
         };
-        64 + axes.iter().fold(each, |n: u64, &a| n.saturating_mul(u64::from(a)))
+        64 + axes.iter().fold(each, |n: u64, &a| n.saturating_mul(u64::from(a))).max(16)
     }
 
     /// Bytes held.

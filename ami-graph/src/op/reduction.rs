@@ -84,8 +84,9 @@ pub trait Reduction: Send + Sync + fmt::Debug {
         let _ = output;
         None
     }
-    /// Outputs over no events; an empty list when nothing is published then.
-    fn nothing(&self) -> Outputs {
+    /// Outputs over no events of inputs of these types; an empty list when nothing is published then.
+    fn nothing(&self, inputs: &[Type]) -> Outputs {
+        let _ = inputs;
         Vec::new()
     }
 }

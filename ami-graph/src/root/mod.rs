@@ -176,7 +176,7 @@ impl RootStage {
         let newest = self.newest.as_ref();
         for (key, slot) in &self.values.slots {
             if is_value(&plan, *key) {
-                note_newest(&mut values[key.0 as usize], key.1 as usize, slot.finish(newest));
+                note_newest(&mut values[key.0 as usize], key.1 as usize, slot.finish(newest, &[]));
             }
         }
         let failed = |(ordinal, value): (usize, &Finished)| {
@@ -267,7 +267,7 @@ impl RootStage {
     /// Outputs of a reduction's window as it is.
     fn finished(&self, ordinal: u32, node: &Planned, reduction: &dyn Reduction) -> Finished {
         let Some(window) = &self.windows[ordinal as usize] else { return Ok(Outputs::new()) };
-        let mut finished = window.total().finish(reduction);
+        let mut finished = window.total().finish(reduction, &node.inputs);
         if let Ok(outputs) = &mut finished {
             reduction.label(&node.input_labels, outputs);
         }

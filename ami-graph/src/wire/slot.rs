@@ -11,6 +11,7 @@ use crate::data::feed::{Events, Feed};
 use crate::data::frame::Frame;
 use crate::data::owned_column::EventErrors;
 use crate::data::reused_lists::Few;
+use crate::data::types::Type;
 use crate::data::value::DType;
 use crate::error::{DecodeError, MergeError};
 use crate::op::reduction::{Outputs, Reduction, State};
@@ -106,6 +107,19 @@ impl fmt::Display for Conflict {
     }
 }
 
+/// What a state takes is planned, and a window is held to the plan: none may outgrow it. Where
+/// shapes may vary from event to event nothing is planned.
+fn fits_plan(
+    state: &dyn State,
+    reduction: &dyn Reduction,
+    columns: &[&Column<'_>],
+    first: usize,
+) -> bool {
+    let varies = |k: usize| reduction.sense(k) != Sense::Shapes && is_arrays(columns[k]);
+    let unplanned = (0..columns.len()).any(|k| reduction.sized_by(k) && varies(k));
+    unplanned || state.bytes() as u64 <= reduction.size(&types_at(columns, first))
+}
+
 impl Clone for Slot {
     fn clone(&self) -> Self {
         match self {
@@ -159,6 +173,12 @@ impl Slot {
             let errors = &mut work.errors;
             let columns = &columns;
             state.absorb(&mut Feed { events, columns, mask, present, scratch, numbers, errors });
+            debug_assert!(
+                fits_plan(state.as_ref(), reduction, columns, first),
+                "a state of {} takes {} bytes, more than planned",
+                reduction.op(),
+                state.bytes()
+            );
         }
     }
 
@@ -283,13 +303,13 @@ impl Slot {
         }
     }
 
-    /// The outputs, or why there are none.
+    /// The outputs of a node with inputs of these types, or why there are none.
     ///
     /// # Errors
     /// Text for people.
-    pub fn finish(&self, reduction: &dyn Reduction) -> Result<Outputs, String> {
+    pub fn finish(&self, reduction: &dyn Reduction, inputs: &[Type]) -> Result<Outputs, String> {
         match self {
-            Slot::Empty => Ok(reduction.nothing()),
+            Slot::Empty => Ok(reduction.nothing(inputs)),
             Slot::Held { state, .. } => state.finish(),
             Slot::Conflict(conflict) => Err(conflict.to_string()),
         }

@@ -70,7 +70,7 @@ impl Reduction for Counter {
         Ok(vec![Type::scalar(DType::I64)])
     }
 
-    fn nothing(&self) -> Outputs {
+    fn nothing(&self, _: &[Type]) -> Outputs {
         vec![Some(count_value(0))]
     }
 }

@@ -1,13 +1,14 @@
 //! `covariance`: how the elements of waveforms vary together.
 
 use crate::data::bytes::{Reader, Writer};
-use crate::data::column_views::{as_f64, selected};
+use crate::data::column_views::{as_f64, remainders_f64, selected};
 use crate::data::event_values::with_items;
 use crate::data::feed::Feed;
 use crate::data::types::Type;
 use crate::data::value::{Array, DType, Scalar, Value};
 use crate::error::{DecodeError, Fault};
 use crate::merge::comatrix::Comatrix;
+use crate::merge::comoments::Numbers;
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
 use crate::op::kind::{OpKind, Prepared};
@@ -135,7 +136,7 @@ impl Reduction for Varying {
     fn size(&self, inputs: &Signature) -> u64 {
         let (a, b) = self.inputs.sides(inputs);
         match self.inputs.entries(inputs) <= self.limit {
-            true => 128 + 8 * (a * b + a + b) as u64,
+            true => 128 + 8 * (a * b + 2 * (a + b)) as u64,
             false => 128,
         }
     }
@@ -199,39 +200,66 @@ impl Varied {
     }
 }
 
+/// Events' numbers one after the other, with their remainders in float64.
+#[derive(Debug, Default)]
+struct Rows {
+    count: usize,
+    numbers: Vec<f64>,
+    /// None, or one for each number.
+    rests: Vec<f64>,
+}
+
+impl Rows {
+    fn append(&mut self, dtype: DType, data: &[u8], scratch: &mut Vec<f64>) {
+        let remainders = remainders_f64(dtype, data, None, scratch);
+        if !remainders.is_empty() || !self.rests.is_empty() {
+            self.rests.resize(self.numbers.len(), 0.0);
+            self.rests.extend_from_slice(remainders);
+        }
+        self.numbers.extend_from_slice(as_f64(dtype, data, scratch));
+        if !self.rests.is_empty() {
+            self.rests.resize(self.numbers.len(), 0.0);
+        }
+    }
+
+    fn numbers(&self) -> Numbers<'_> {
+        (&self.numbers, &self.rests)
+    }
+
+    fn clear(&mut self) {
+        self.count = 0;
+        self.numbers.clear();
+        self.rests.clear();
+    }
+}
+
 impl State for Varied {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         let Some(matrix) = &mut self.matrix else { return };
         let count = feed.events.timestamps.len();
-        let (mut xs, mut ys, mut rows) = (Vec::new(), Vec::new(), 0);
+        let (mut xs, mut ys) = (Rows::default(), Rows::default());
+        let y = self.inputs.y.then_some(1);
+        let partial = self.inputs.partial.then(|| feed.columns.len() - 1);
         for event in selected(feed.mask, count) {
-            let mut append = |k: usize, to: &mut Vec<f64>| {
+            let mut append = |k: usize, to: &mut Rows| {
                 with_items(feed.columns[k], count, |items| {
                     if let Some(item) = items.get(event) {
-                        to.extend_from_slice(as_f64(items.dtype, item.data, feed.scratch));
+                        to.append(items.dtype, item.data, feed.scratch);
                     }
                 });
             };
-            append(0, &mut xs);
-            if self.inputs.y {
-                append(1, &mut ys);
+            [Some(0), partial].into_iter().flatten().for_each(|k| append(k, &mut xs));
+            if y.is_some() {
+                [y, partial].into_iter().flatten().for_each(|k| append(k, &mut ys));
             }
-            if self.inputs.partial {
-                let k = feed.columns.len() - 1;
-                append(k, &mut xs);
-                if self.inputs.y {
-                    append(k, &mut ys);
-                }
-            }
-            rows += 1;
-            if rows == Comatrix::BLOCK {
-                matrix.add(rows, &xs, if self.inputs.y { &ys } else { &xs });
+            xs.count += 1;
+            if xs.count == Comatrix::BLOCK {
+                matrix.add(xs.count, xs.numbers(), if y.is_some() { &ys } else { &xs }.numbers());
                 xs.clear();
                 ys.clear();
-                rows = 0;
             }
         }
-        matrix.add(rows, &xs, if self.inputs.y { &ys } else { &xs });
+        matrix.add(xs.count, xs.numbers(), if y.is_some() { &ys } else { &xs }.numbers());
     }
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {

@@ -99,6 +99,16 @@ enum Bins {
     Auto(usize),
 }
 
+impl Bins {
+    /// The bins for values of a type, whether there are any or not.
+    fn of(&self, dtype: DType) -> Bins {
+        match self {
+            Bins::Fixed(grid) if dtype == DType::F32 => Bins::Fixed(grid.single()),
+            bins => bins.clone(),
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 struct Binning {
     bins: Bins,
@@ -115,11 +125,10 @@ impl Reduction for Binning {
     }
 
     fn start(&self, signature: &Signature) -> Box<dyn State> {
-        let single = signature.first().is_some_and(|(dtype, _)| *dtype == DType::F32);
-        let content = match &self.bins {
-            Bins::Auto(limit) => Content::Auto(Dyadic::new(*limit, self.weighted)),
+        let dtype = signature.first().map_or(DType::F64, |(dtype, _)| *dtype);
+        let content = match self.bins.of(dtype) {
+            Bins::Auto(limit) => Content::Auto(Dyadic::new(limit, self.weighted)),
             Bins::Fixed(grid) => {
-                let grid = if single { grid.single() } else { grid.clone() };
                 let tally = Tally::new(self.weighted, grid.bins());
                 Content::Fixed(grid, tally)
             }
@@ -152,8 +161,9 @@ impl Reduction for Binning {
         Ok(vec![edges, counts, beyond.clone(), beyond.clone(), beyond])
     }
 
-    fn nothing(&self) -> Outputs {
-        match &self.bins {
+    fn nothing(&self, inputs: &[Type]) -> Outputs {
+        let Some(Type { dtype, .. }) = inputs.first() else { return Vec::new() };
+        match self.bins.of(*dtype) {
             Bins::Fixed(grid) => outputs(grid.edges(), &Tally::new(self.weighted, grid.bins())),
             Bins::Auto(_) => Vec::new(),
         }

@@ -161,7 +161,7 @@ impl Reduction for Plane {
         ])
     }
 
-    fn nothing(&self) -> Outputs {
+    fn nothing(&self, _: &[Type]) -> Outputs {
         self.state().outputs()
     }
 }
@@ -196,13 +196,13 @@ impl Hist2dState {
 impl State for Hist2dState {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         side_by_side(feed, |inputs| match *inputs {
-            [xs, ys] => {
+            [(xs, _), (ys, _)] => {
                 for (&x, &y) in xs.iter().zip(ys) {
                     let place = self.place(x, y);
                     self.tally.add(place, 1.0);
                 }
             }
-            [xs, ys, weights] => {
+            [(xs, _), (ys, _), (weights, _)] => {
                 for ((&x, &y), &weight) in xs.iter().zip(ys).zip(weights) {
                     let place = self.place(x, y);
                     self.tally.add(place, weight);

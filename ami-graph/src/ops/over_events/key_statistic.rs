@@ -3,14 +3,14 @@
 
 use crate::data::batch::Column;
 use crate::data::bytes::{Reader, Writer};
-use crate::data::column_views::{as_f64, selected};
+use crate::data::column_views::{as_f64, remainders_f64, selected};
 use crate::data::feed::Feed;
 use crate::data::raw_buffer::Buffer;
 use crate::data::value::{Array, Value};
 use crate::error::{DecodeError, Fault};
 use crate::merge::compensated::{Compensated, corrected, two_sum};
 use crate::merge::keyed::Cell;
-use crate::merge::moments::{Moments, add_row, at_least_zero, merge_rows, sem};
+use crate::merge::moments::{Moments, add_row_of_two, at_least_zero, merge_rows, sem};
 use crate::op::doc::ParamDoc;
 use crate::op::parameters::Args;
 use crate::op::signature::Signature;
@@ -166,16 +166,18 @@ impl StatCell {
         match column {
             Column::Scalars { dtype, data, .. } => {
                 let size = dtype.size();
-                let mut numbers = Vec::with_capacity(events.len());
-                for &i in events {
-                    let bytes = &data[i * size..(i + 1) * size];
-                    numbers.push(crate::data::bytes::scalar_from_bytes(*dtype, bytes).as_f64());
-                }
-                self.add_scalars(&numbers);
+                let mut bytes = Vec::with_capacity(events.len() * size);
+                let values = events.iter().map(|i| &data[i * size..(i + 1) * size]);
+                values.for_each(|value| bytes.extend_from_slice(value));
+                let mut rests = Vec::new();
+                let remainders = remainders_f64(*dtype, &bytes, None, &mut rests);
+                self.add_scalars(as_f64(*dtype, &bytes, scratch), remainders);
             }
             Column::Arrays { dtype, items } => {
+                let mut rests = Vec::new();
                 for item in events.iter().filter_map(|&i| items[i].as_ref()) {
-                    self.add_row(as_f64(*dtype, item.data, scratch));
+                    let remainders = remainders_f64(*dtype, item.data, None, &mut rests);
+                    self.add_row(as_f64(*dtype, item.data, scratch), remainders);
                 }
             }
             Column::Absent | Column::Constant(_) | Column::Strings(_) => {}
@@ -188,7 +190,7 @@ impl StatCell {
         self.absorb(column, &events, feed.scratch);
     }
 
-    fn add_scalars(&mut self, numbers: &[f64]) {
+    fn add_scalars(&mut self, numbers: &[f64], remainders: &[f64]) {
         let mut other = StatCell::new(self.stat, 1);
         other.n = numbers.len() as u64;
         match self.stat {
@@ -203,17 +205,18 @@ impl StatCell {
             Stat::Sum => {
                 let mut sum = Compensated::default();
                 sum.add_all(numbers);
+                sum.lost += remainders.iter().sum::<f64>();
                 other.numbers.copy_from_slice(&[sum.sum, sum.lost]);
             }
             Stat::Mean | Stat::Std => {
-                let Moments { sum, m2, .. } = Moments::of(numbers);
+                let Moments { sum, m2, .. } = Moments::of(numbers, remainders);
                 other.numbers.copy_from_slice(&[sum.sum, sum.lost, m2]);
             }
         }
         self.merge(other);
     }
 
-    fn add_row(&mut self, row: &[f64]) {
+    fn add_row(&mut self, row: &[f64], remainders: &[f64]) {
         let width = self.width();
         if row.len() != width {
             return;
@@ -227,15 +230,16 @@ impl StatCell {
             }
             Stat::Sum => {
                 let (sums, lost) = numbers.split_at_mut(width);
-                for ((sum, lost), &x) in sums.iter_mut().zip(lost).zip(row) {
+                for ((sum, lost), &x) in sums.iter_mut().zip(&mut *lost).zip(row) {
                     let (next, error) = two_sum(*sum, x);
                     (*sum, *lost) = (next, *lost + error);
                 }
+                lost.iter_mut().zip(remainders).for_each(|(lost, rest)| *lost += rest);
             }
             Stat::Mean | Stat::Std => {
                 let (sums, rest) = numbers.split_at_mut(width);
                 let (lost, m2) = rest.split_at_mut(width);
-                add_row(n, row, sums, lost, m2);
+                add_row_of_two(n, (row, remainders), (sums, lost, m2));
             }
         }
         self.n += 1;

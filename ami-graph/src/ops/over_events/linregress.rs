@@ -5,7 +5,8 @@ use crate::data::feed::Feed;
 use crate::data::types::Type;
 use crate::data::value::{DType, Scalar, Value};
 use crate::error::{DecodeError, Fault};
-use crate::merge::comoments::Comoments;
+use crate::merge::comoments::{Comoments, Spread};
+use crate::merge::moments::at_least_zero;
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
@@ -21,7 +22,8 @@ static DOC: OpDoc = OpDoc {
     text: "As scipy.stats.linregress(x, y): least squares of y = slope·x + intercept, Pearson's \
            r, and the standard error of the slope. x and y are scalars, or arrays of one shape \
            whose elements are paired; a scalar beside an array counts for each of its elements. \
-           Sums are kept to twice the precision of float64, so a large offset costs no digits. \
+           Deviations are kept to twice the precision of float64, and 64-bit integers count \
+           exactly, so a large offset costs no digits: x may be timestamps. \
            With x all equal, or fewer than two pairs, the line is NaN, and with y all equal r; \
            slope_err of two pairs is 0.",
     example: r#"{"op": "linregress", "in": {"x": "scalar", "y": "flag"}}"#,
@@ -81,7 +83,7 @@ impl Reduction for Line {
     }
 
     fn size(&self, _: &Signature) -> u64 {
-        256
+        320
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
@@ -110,7 +112,7 @@ impl State for Line {
     fn finish(&self) -> Result<Outputs, String> {
         let n = self.0.n;
         let (mean_x, mean_y) = self.0.means();
-        let (xx, yy, xy) = self.0.moments();
+        let Spread { xx, yy, xy, determinant } = self.0.spread();
         let line = n > 1 && xx != 0.0;
         let slope = if line { xy / xx } else { f64::NAN };
         let r = match line && yy != 0.0 {
@@ -120,7 +122,9 @@ impl State for Line {
         let slope_err = match n {
             0 | 1 => f64::NAN,
             2 if line => 0.0,
-            _ => ((1.0 - r * r) * yy / xx / (n as f64 - 2.0)).sqrt(),
+            _ if r.is_nan() => f64::NAN,
+            // (1 − r²)·yy / xx, without the digits that 1 − r² loses near a line.
+            _ => (at_least_zero(determinant) / (n as f64 - 2.0)).sqrt() / xx,
         };
         let numbers = [slope, mean_y - slope * mean_x, r, slope_err];
         let scalars = numbers.map(|x| Some(Value::Scalar(Scalar::F64(x))));
@@ -137,6 +141,6 @@ impl State for Line {
     }
 
     fn bytes(&self) -> usize {
-        256
+        320
     }
 }

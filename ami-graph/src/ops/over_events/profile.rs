@@ -2,7 +2,7 @@
 
 use crate::data::batch::Column;
 use crate::data::bytes::{Reader, Writer};
-use crate::data::column_views::{as_f64, selected};
+use crate::data::column_views::{as_f64, remainders_f64, selected};
 use crate::data::feed::Feed;
 use crate::data::raw_buffer::Buffer;
 use crate::data::types::Type;
@@ -10,7 +10,7 @@ use crate::data::value::{Array, DType, MAX_RANK, Scalar, Value};
 use crate::error::{DecodeError, Fault};
 use crate::merge::compensated::{Compensated, corrected};
 use crate::merge::grid::{Fall, Grid};
-use crate::merge::moments::{Moments, add_row, merge_rows, sem};
+use crate::merge::moments::{Divisor, Mean, Moments, add_row_of_two, merge_rows, sem};
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
@@ -20,7 +20,7 @@ use crate::op::signature::Sense;
 use crate::op::signature::Signature;
 use crate::ops::over_events::bins;
 use crate::ops::over_events::bins::{BINS, range_doc};
-use crate::ops::over_events::side_by_side::scalars;
+use crate::ops::over_events::side_by_side::{scalar_remainders, scalars};
 
 static DOC: OpDoc = OpDoc {
     name: "profile",
@@ -127,7 +127,7 @@ impl Reduction for Sorting {
     fn size(&self, inputs: &Signature) -> u64 {
         let bins = self.0.bins() as u64;
         let width = inputs[1].1.iter().fold(24u64, |n, &a| n.saturating_mul(u64::from(a)));
-        bins.saturating_mul(width.saturating_add(56)).saturating_add(128)
+        bins.saturating_mul(width.saturating_add(96)).saturating_add(128)
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
@@ -172,7 +172,7 @@ struct Bins {
     batch: Vec<Moments>,
     /// Of one batch: bins by event, and means by bin.
     places: Vec<Option<usize>>,
-    means: Vec<f64>,
+    means: Vec<Mean>,
 }
 
 impl Bins {
@@ -187,23 +187,26 @@ impl Bins {
     }
 
     /// Scalars of a batch, in two passes: sums by bin, then squared deviations from their means.
-    fn absorb_scalars(&mut self, keys: &[f64], values: &[f64]) {
+    fn absorb_scalars(&mut self, keys: &[f64], values: &[f64], remainders: &[f64]) {
+        let remainder = |event: usize| remainders.get(event).copied().unwrap_or(0.0);
         let mut batch = std::mem::take(&mut self.batch);
         batch.resize(self.grid.bins(), Moments::default());
         let mut places = std::mem::take(&mut self.places);
         places.clear();
         places.extend(keys.iter().map(|&key| self.bin(key)));
-        for (place, &x) in places.iter().zip(values) {
+        for (event, (place, &x)) in places.iter().zip(values).enumerate() {
             if let Some(bin) = *place {
                 batch[bin].n += 1;
                 batch[bin].sum.add(x);
+                batch[bin].sum.lost += remainder(event);
             }
         }
         self.means.clear();
-        self.means.extend(batch.iter().map(|m| m.sum.value() / m.n as f64));
-        for (place, &x) in places.iter().zip(values) {
+        let mean = |m: &Moments| Divisor::new(m.n).mean(m.sum.sum, m.sum.lost);
+        self.means.extend(batch.iter().map(mean));
+        for (event, (place, &x)) in places.iter().zip(values).enumerate() {
             if let Some(bin) = *place {
-                let deviation = x - self.means[bin];
+                let deviation = self.means[bin].deviation(x, remainder(event));
                 batch[bin].m2 += deviation * deviation;
             }
         }
@@ -227,17 +230,15 @@ impl Bins {
         dtype: DType,
         scratch: &mut Vec<f64>,
     ) {
+        let mut rests = Vec::new();
         for (&key, row) in keys.iter().zip(rows) {
             let Some(bin) = self.bin(key) else { continue };
+            let remainders = remainders_f64(dtype, row, None, &mut rests);
             let row = as_f64(dtype, row, scratch);
             let cells = bin * self.width..(bin + 1) * self.width;
-            add_row(
-                self.counts[bin],
-                row,
-                &mut self.sums[cells.clone()],
-                &mut self.lost[cells.clone()],
-                &mut self.m2[cells],
-            );
+            let (sums, lost) = (&mut self.sums[cells.clone()], &mut self.lost[cells.clone()]);
+            let moments = (sums, lost, &mut self.m2[cells]);
+            add_row_of_two(self.counts[bin], (row, remainders), moments);
             self.counts[bin] += 1;
         }
     }
@@ -269,7 +270,8 @@ impl State for Bins {
             value => {
                 scalars(value, feed.mask, feed.numbers);
                 let (keys, values) = feed.numbers.split_at(feed.present);
-                self.absorb_scalars(keys, values);
+                let remainders = scalar_remainders(value, feed.mask, feed.scratch);
+                self.absorb_scalars(keys, values, remainders);
             }
         }
     }
@@ -326,6 +328,6 @@ impl State for Bins {
     }
 
     fn bytes(&self) -> usize {
-        128 + self.sums.len() * 24 + self.counts.len() * 56
+        128 + self.sums.len() * 24 + self.counts.len() * 96
     }
 }

@@ -27,7 +27,7 @@ static DOC: OpDoc = OpDoc {
            greatest (q = 1) exactly. Elements are counted in buckets whose bounds are fixed: a \
            power of two divided into 2^k equal parts, k as the accuracy asks. So states merge \
            exactly, and any split gives the same bits. Magnitudes below 2.2e-308 count as zero. \
-           Infinities are values; NaN is left out and counted in `nan`. Memory grows with the \
+           Infinities are values and take no memory; NaN is left out and counted in `nan`. Memory grows with the \
            range of magnitudes, at most 16 bytes × 2047 × 2^k (2 MiB for 0.01, 16 MiB for \
            0.001).",
     example: r#"{"op": "quantile", "in": "scalar", "q": [0.05, 0.5, 0.95], "accuracy": 0.01}"#,

@@ -2,14 +2,14 @@
 
 use crate::data::batch::Column;
 use crate::data::bytes::{Reader, Writer};
-use crate::data::column_views::{as_f64, blocks_f64, selected};
+use crate::data::column_views::{as_f64, exact_blocks, remainders_f64, selected};
 use crate::data::feed::Feed;
 use crate::data::raw_buffer::Buffer;
 use crate::data::types::Type;
 use crate::data::value::{Array, DType, Scalar, Value};
 use crate::error::{DecodeError, Fault};
 use crate::merge::compensated::{Compensated, corrected};
-use crate::merge::moments::{Moments, add_row, at_least_zero, merge_rows, sem};
+use crate::merge::moments::{Moments, add_row_of_two, at_least_zero, merge_rows, sem};
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
@@ -29,7 +29,8 @@ static DOC: OpDoc = OpDoc {
     summary: "mean, std, sem, rms, min, max and count over the events, element by element",
     text: "All in float64: std is numpy's (ddof = 0), sem is std(ddof = 1) / sqrt(n) and NaN for \
            fewer than two events, rms is sqrt(mean(x²)), min and max are NaN if any value is. \
-           States merge by Chan's formula.",
+           States merge by Chan's formula, and a large offset costs no digits: 64-bit integers \
+           count exactly.",
     example: r#"{"op": "stats", "in": "scalar", "window": {"seconds": 10}}"#,
     class: Class::Reduction,
     form: VALUE,
@@ -144,14 +145,14 @@ fn extremes(row: &[f64], low: &mut [f64], high: &mut [f64]) {
 }
 
 impl Described {
-    /// Scalars, block by block.
-    fn absorb_block(&mut self, block: &[f64]) {
+    /// Scalars with their remainders, block by block.
+    fn absorb_block(&mut self, block: &[f64], remainders: &[f64]) {
         let mut mine = Moments {
             n: self.n,
             sum: Compensated { sum: self.sums[0], lost: self.lost[0] },
             m2: self.m2[0],
         };
-        mine.merge(Moments::of(block));
+        mine.merge(Moments::of(block, remainders));
         (self.n, self.sums[0], self.lost[0], self.m2[0]) =
             (mine.n, mine.sum.sum, mine.sum.lost, mine.m2);
         // Four side by side, since one waits for itself at every step.
@@ -167,21 +168,17 @@ impl Described {
 
     fn absorb_frames(&mut self, dtype: DType, frames: &[&[u8]]) {
         let (size, count) = (dtype.size(), self.sums.len());
-        let mut scratch = Vec::new();
+        let (mut scratch, mut rests) = (Vec::new(), Vec::new());
         for start in (0..count).step_by(TILE) {
             let tile = start..(start + TILE).min(count);
             for (k, frame) in frames.iter().enumerate() {
                 let bytes = tile.start * size..tile.end * size;
                 let Some(part) = frame.get(bytes) else { continue };
                 let row = as_f64(dtype, part, &mut scratch);
-                let n = self.n + k as u64;
-                add_row(
-                    n,
-                    row,
-                    &mut self.sums[tile.clone()],
-                    &mut self.lost[tile.clone()],
-                    &mut self.m2[tile.clone()],
-                );
+                let remainders = remainders_f64(dtype, part, None, &mut rests);
+                let (sums, lost) = (&mut self.sums[tile.clone()], &mut self.lost[tile.clone()]);
+                let moments = (sums, lost, &mut self.m2[tile.clone()]);
+                add_row_of_two(self.n + k as u64, (row, remainders), moments);
                 extremes(row, &mut self.low[tile.clone()], &mut self.high[tile.clone()]);
             }
         }
@@ -201,7 +198,9 @@ impl State for Described {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         match feed.columns[0] {
             column @ Column::Scalars { .. } => {
-                blocks_f64(column, feed.mask, feed.scratch, |block| self.absorb_block(block));
+                exact_blocks(column, feed.mask, feed.scratch, |block, remainders| {
+                    self.absorb_block(block, remainders);
+                });
             }
             Column::Arrays { dtype, items } => {
                 let frames: Vec<&[u8]> = selected(feed.mask, items.len())

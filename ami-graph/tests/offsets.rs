@@ -1,0 +1,203 @@
+//! A large offset costs no digits: second moments of numbers far from zero, against exact sums of
+//! whole numbers, on 1, 2, 3 and 7 workers. Law 1 of `docs/testing.md` for what cancels most.
+
+#![allow(clippy::unwrap_used)] // a test that panics is a test that fails
+
+mod support;
+
+use ami_graph::data::batch::{Batch, Column};
+use ami_graph::data::schema::Schema;
+use ami_graph::data::value::{Array, DType};
+use ami_graph::plan::Plan;
+use ami_graph::root::{Published, RootStage};
+use ami_graph::wire::partial::Partial;
+use ami_graph::worker::WorkerStage;
+use serde_json::json;
+use std::sync::Arc;
+use support::*;
+
+const EVENTS: usize = 210;
+
+/// Numbers far from zero: whole ones times `unit`, so that sums of them are known exactly.
+struct Far {
+    name: &'static str,
+    dtype: DType,
+    offset: i128,
+    unit: f64,
+}
+
+const FAR: [Far; 5] = [
+    Far {
+        name: "1e9 ± 1e-3",
+        dtype: DType::F64,
+        offset: 1_000_000_000 << 20,
+        unit: 1.0 / 1_048_576.0,
+    },
+    Far {
+        name: "1e12 ± 1",
+        dtype: DType::F64,
+        offset: 1_000_000_000_000 << 10,
+        unit: 1.0 / 1024.0,
+    },
+    Far { name: "identities at 2^60", dtype: DType::U64, offset: 1 << 60, unit: 1.0 },
+    Far { name: "timestamps", dtype: DType::I64, offset: 1_790_000_000_123_456_789, unit: 1.0 },
+    Far { name: "near zero", dtype: DType::F64, offset: 0, unit: 0.125 },
+];
+
+impl Far {
+    /// The whole number of an event.
+    fn whole(&self, event: usize) -> i128 {
+        self.offset + (event as i128 * event as i128 * 37 % 2003) - 1000
+    }
+
+    fn bytes(&self, event: usize, plus: i128) -> [u8; 8] {
+        let whole = self.whole(event) + plus;
+        match self.dtype {
+            DType::U64 => (whole as u64).to_le_bytes(),
+            DType::I64 => (whole as i64).to_le_bytes(),
+            _ => (whole as f64 * self.unit).to_le_bytes(),
+        }
+    }
+
+    /// Sum of the products of the deviations of some whole numbers, times the unit of each.
+    fn products(&self, a: &[i128], b: &[i128], units: f64) -> f64 {
+        let n = a.len() as i128;
+        let shifted = |all: &[i128]| all.iter().map(|x| x - all[0]).collect::<Vec<_>>();
+        let (a, b) = (shifted(a), shifted(b));
+        let products: i128 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+        let sums = a.iter().sum::<i128>() * b.iter().sum::<i128>();
+        (products * n - sums) as f64 / n as f64 * units
+    }
+}
+
+fn small(event: usize) -> i128 {
+    3 * event as i128 + (event as i128 * 7919) % 11
+}
+
+fn plan() -> impl Fn(DType) -> Arc<Plan> {
+    let nodes = json!({
+        "stats": {"op": "stats", "in": "far"},
+        "stats_of_wave": {"op": "stats", "in": "wave"},
+        "profile": {"op": "profile", "in": {"key": "key", "value": "far"}, "bins": 2, "range": [0, 2]},
+        "profile_of_wave": {"op": "profile", "in": {"key": "key", "value": "wave"}, "bins": 2, "range": [0, 2]},
+        "by_key": {"op": "by_key", "in": ["key", "far"], "stat": "std"},
+        "by_key_of_wave": {"op": "by_key", "in": ["key", "wave"], "stat": "std"},
+        "scan": {"op": "scan", "in": "far", "stat": "std"},
+        "covariance": {"op": "covariance", "in": {"x": "wave"}},
+        "line": {"op": "linregress", "in": {"x": "far", "y": "small"}},
+        "other_line": {"op": "linregress", "in": {"x": "small", "y": "far"}},
+    });
+    let graph = json!({"name": "g", "nodes": nodes}).to_string();
+    move |dtype| {
+        let wave = field("wave", dtype, Some(&[2]), 1);
+        let [far, small, key] = [("far", dtype), ("small", DType::I32), ("key", DType::U8)]
+            .map(|(name, dtype)| field(name, dtype, None, 0));
+        let plan = plan_with(&graph, Schema { fields: vec![far, small, key, wave] });
+        assert!(plan.errors().is_empty(), "{}", plan.errors()[0]);
+        plan
+    }
+}
+
+/// All events, dealt to so many workers in units of a few.
+fn published(plan: &Arc<Plan>, far: &Far, workers: usize) -> Vec<Published> {
+    let mut stages: Vec<WorkerStage> =
+        (0..workers).map(|_| WorkerStage::new(plan.clone())).collect();
+    let unit = if workers == 1 { EVENTS } else { 3 };
+    let all: Vec<usize> = (0..EVENTS).collect();
+    for (u, events) in all.chunks(unit).enumerate() {
+        let numbers: Vec<u8> = events.iter().flat_map(|&i| far.bytes(i, 0)).collect();
+        let smalls: Vec<u8> =
+            events.iter().flat_map(|&i| (small(i) as i32).to_le_bytes()).collect();
+        let keys: Vec<u8> = events.iter().map(|&i| (i % 2) as u8).collect();
+        let waves: Vec<Option<Array>> = events
+            .iter()
+            .map(|&i| {
+                let bytes = [far.bytes(i, 0), far.bytes(i, small(i))].concat();
+                Array::from_bytes(far.dtype, &[2], &bytes)
+            })
+            .collect();
+        let scalars = |dtype, data| Column::Scalars { dtype, data, present: None };
+        let columns = vec![
+            scalars(far.dtype, &numbers),
+            scalars(DType::I32, &smalls),
+            scalars(DType::U8, &keys),
+            arrays(far.dtype, &waves),
+        ];
+        let timestamps: Vec<u64> = events.iter().map(|&i| i as u64).collect();
+        let first_sequence = events[0] as u64;
+        stages[u % workers].absorb(&Batch {
+            host: 0,
+            first_sequence,
+            timestamps: &timestamps,
+            columns,
+        });
+    }
+    let mut merged = Partial::empty();
+    stages.iter_mut().rev().for_each(|stage| merged.merge(carried(stage.take())).unwrap());
+    RootStage::new(plan.clone()).close(&frame(1, EVENTS as u64), merged)
+}
+
+#[test]
+fn second_moments_are_exact_far_from_zero_on_any_number_of_workers() {
+    let plan_for = plan();
+    for far in &FAR {
+        let plan = plan_for(far.dtype);
+        let whole = |events: &[usize]| events.iter().map(|&i| far.whole(i)).collect::<Vec<_>>();
+        let wider =
+            |events: &[usize]| events.iter().map(|&i| far.whole(i) + small(i)).collect::<Vec<_>>();
+        let all: Vec<usize> = (0..EVENTS).collect();
+        let (even, odd): (Vec<usize>, Vec<usize>) = all.iter().partition(|&i| i % 2 == 0);
+        let (unit, n) = (far.unit, EVENTS as f64);
+        let square = |numbers: &[i128]| far.products(numbers, numbers, unit * unit);
+        let std = |numbers: &[i128]| (square(numbers) / numbers.len() as f64).sqrt();
+        let sem = |numbers: &[i128]| {
+            (square(numbers) / (numbers.len() as f64 - 1.0) / numbers.len() as f64).sqrt()
+        };
+        let (xs, ys) = (whole(&all), all.iter().map(|&i| small(i)).collect::<Vec<_>>());
+        let (xx, xy) = (square(&xs), far.products(&xs, &ys, unit));
+        let yy = far.products(&ys, &ys, 1.0);
+        let ws = wider(&all);
+        let cov = |a, b| far.products(a, b, unit * unit) / (n - 1.0);
+        let slope_err = |xx: f64, yy: f64| ((yy - xy * xy / xx) / xx / (n - 2.0)).sqrt();
+        let expected: Vec<(&str, &str, Vec<f64>)> = vec![
+            ("stats", "std", vec![std(&xs)]),
+            ("stats", "sem", vec![sem(&xs)]),
+            ("stats_of_wave", "std", vec![std(&xs), std(&ws)]),
+            ("profile", "sem", vec![sem(&whole(&even)), sem(&whole(&odd))]),
+            (
+                "profile_of_wave",
+                "sem",
+                vec![sem(&whole(&even)), sem(&wider(&even)), sem(&whole(&odd)), sem(&wider(&odd))],
+            ),
+            ("by_key", "std", vec![std(&whole(&even)), std(&whole(&odd))]),
+            (
+                "by_key_of_wave",
+                "std",
+                vec![std(&whole(&even)), std(&wider(&even)), std(&whole(&odd)), std(&wider(&odd))],
+            ),
+            ("scan", "std", vec![std(&xs)]),
+            (
+                "covariance",
+                "covariance",
+                vec![cov(&xs, &xs), cov(&xs, &ws), cov(&ws, &xs), cov(&ws, &ws)],
+            ),
+            ("line", "slope", vec![xy / xx]),
+            ("line", "r", vec![xy / (xx * yy).sqrt()]),
+            ("line", "slope_err", vec![slope_err(xx, yy)]),
+            ("other_line", "slope", vec![xy / yy]),
+            ("other_line", "slope_err", vec![slope_err(yy, xx)]),
+        ];
+        for workers in [1, 2, 3, 7] {
+            let found = published(&plan, far, workers);
+            for (node, name, expected) in &expected {
+                let found = numbers(&output(&found, &format!("g/{node}"), name));
+                assert_eq!(found.len(), expected.len(), "{node} {name}");
+                for (x, y) in found.iter().zip(expected) {
+                    let error = (x / y - 1.0).abs();
+                    let what = format!("{node} {name} of {} on {workers}", far.name);
+                    assert!(error < 1e-12, "{what}: {x:e}, exactly {y:e}, off by {error:e}");
+                }
+            }
+        }
+    }
+}
