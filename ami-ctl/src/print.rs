@@ -140,7 +140,7 @@ pub fn number(x: f64) -> String {
     format!("{x:.5e}")
 }
 
-/// A float for a document; what JSON cannot say as the strings of `interface.md`.
+/// A float for a document; what JSON cannot say as strings: "NaN", "Infinity", "-Infinity".
 pub fn float_json(x: f64) -> Value {
     match x {
         x if x.is_nan() => "NaN".into(),

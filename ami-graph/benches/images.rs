@@ -83,7 +83,13 @@ fn node(bencher: Bencher<'_, '_>, node: &str) {
     let dims = Dims::new(&[SIDE, SIDE]).expect("two axes");
     let items = vec![Some(ArrayRef { dims, data: array.bytes() })];
     let columns = vec![Column::Arrays { dtype, items }];
-    let batch = Batch { host: 0, first_sequence: 0, timestamps: &[0], columns };
+    let batch = Batch {
+        host: 0,
+        belonging: Default::default(),
+        first_sequence: 0,
+        timestamps: &[0],
+        columns,
+    };
     let mut stage = stage(dtype, node);
     bencher.counter(ItemsCount::new(SIDE * SIDE)).bench_local(|| stage.absorb(&batch));
 }

@@ -106,6 +106,7 @@ fn scalars(bencher: Bencher<'_, '_>, node: &str) {
     let column = |data, dtype| Column::Scalars { dtype, data, present: None };
     let batch = Batch {
         host: 0,
+        belonging: Default::default(),
         first_sequence: 0,
         timestamps: &times,
         columns: vec![
@@ -160,7 +161,13 @@ fn images(bencher: Bencher<'_, '_>, node: &str) {
             true => column(dtype, shape(name), &pool[unit * FRAMES * FRAME_BYTES..]),
             false => Column::Absent,
         }));
-        Batch { host: 0, first_sequence: 0, timestamps: &times, columns }
+        Batch {
+            host: 0,
+            belonging: Default::default(),
+            first_sequence: 0,
+            timestamps: &times,
+            columns,
+        }
     };
     let units: Vec<Batch<'_>> = (0..POOL / FRAMES).map(unit).collect();
     let mut turn = units.iter().cycle();

@@ -44,7 +44,7 @@
 //!
 //! let mut worker = WorkerStage::new(plan.clone());
 //! let data = bytemuck::cast_slice(&[1.0, 2.0, 6.0]);
-//! worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &[10, 20, 30],
+//! worker.absorb(&Batch { host: 0, belonging: Default::default(), first_sequence: 0, timestamps: &[10, 20, 30],
 //!     columns: vec![Column::Scalars { dtype: DType::F64, data, present: None }] });
 //!
 //! let mut root = RootStage::new(plan);

@@ -4,6 +4,7 @@
 
 mod support;
 
+use ami_graph::data::event_fields::Belonging;
 use ami_graph::data::schema::Schema;
 use ami_graph::data::value::{DType, Scalar, Value};
 use ami_graph::graph::spec::{GraphSet, GraphSpec, VersionedGraph};
@@ -570,6 +571,7 @@ fn held_fields_are_constant_columns() {
     let mut worker = WorkerStage::new(plan.clone());
     worker.absorb(&Batch {
         host: 0,
+        belonging: Default::default(),
         first_sequence: 0,
         timestamps: &[1, 2, 3, 4],
         columns: vec![
@@ -605,6 +607,7 @@ fn sums_of_integers_are_exact_beyond_their_type() {
         let mut worker = WorkerStage::new(plan.clone());
         worker.absorb(&ami_graph::data::batch::Batch {
             host: 0,
+            belonging: Default::default(),
             first_sequence: 0,
             timestamps: &[1, 2, 3][..n],
             columns: vec![
@@ -622,6 +625,64 @@ fn sums_of_integers_are_exact_beyond_their_type() {
     let sum = 3.0 * 18446744073709551615.0;
     assert_eq!(output(&close(3), "g/u", "value"), real(sum));
     assert_eq!(numbers(&output(&close(3), "g/img", "value")), [18446744073709551615.0, 1.0]);
+}
+
+/// What every event is, beside its fields; integers exactly.
+#[test]
+fn events_know_when_they_happened_and_what_they_belong_to() {
+    let mut schema = Schema::default();
+    schema.fields.push(field("timing:raw:pulseId", DType::U64, None, 0));
+    let graph = json!({"name": "g", "nodes": {
+        "all": {"op": "last", "in": {
+            "ns": "event.timestamp_ns", "heartbeat": "event.heartbeat", "run": "event.run",
+            "host": "event.host", "pulse": "event.pulse_id", "seconds": "event.timestamp"}},
+        "step": {"op": "last", "in": "event.step"},
+        "by_host": {"op": "by_key", "in": ["event.host", "event.timestamp"], "stat": "max"},
+        "apart": {"op": "expr", "in": {"a": "event.timestamp_ns", "b": "event.pulse_id"}, "expr": "a - b"},
+        "least": {"op": "min", "in": "apart"}}});
+    let plan = plan_with(&graph.to_string(), schema);
+    assert!(plan.errors().is_empty(), "{}", plan.errors()[0]);
+    let first = 1_790_000_000_123_456_789u64;
+    let pulses = [first - 7, first - 5];
+    let close = |step: Option<u32>| {
+        let mut worker = WorkerStage::new(plan.clone());
+        worker.absorb(&ami_graph::data::batch::Batch {
+            host: 9,
+            belonging: Belonging { heartbeat: 17_900_000_001, run: 12, step, host: "daq1" },
+            first_sequence: 0,
+            timestamps: &[first, first + 1],
+            columns: vec![ami_graph::data::batch::Column::Scalars {
+                dtype: DType::U64,
+                data: bytemuck::cast_slice(&pulses),
+                present: None,
+            }],
+        });
+        RootStage::new(plan.clone()).close(&frame(1, 2), carried(worker.take()))
+    };
+    let published = close(Some(4));
+    let of = |name: &str| output(&published, "g/all", name);
+    assert_eq!(of("ns"), Value::Scalar(Scalar::U64(first + 1)));
+    assert_eq!(of("pulse"), Value::Scalar(Scalar::U64(first - 5)));
+    assert_eq!(of("heartbeat"), Value::Scalar(Scalar::U64(17_900_000_001)));
+    assert_eq!((of("run"), of("host")), (int(12), Value::Str("daq1".into())));
+    assert_eq!(of("seconds"), real((first + 1) as f64 / 1e9));
+    assert_eq!(output(&published, "g/step", "value"), int(4));
+    assert_eq!(output(&published, "g/least", "value"), Value::Scalar(Scalar::U64(6)));
+    assert_eq!(output(&published, "g/by_host", "labels"), Value::Str("[\"daq1\"]".into()));
+    // Before the first step there is none.
+    assert!(!has_output(&close(None), "g/step", "value"));
+}
+
+#[test]
+fn a_source_without_a_pulse_id_says_so() {
+    let graph = r#"{"name": "g", "nodes": {"n": {"op": "max", "in": "event.pulse_id"}, "m": {"op": "max", "in": "event.runs"}}}"#;
+    let plan = plan(graph);
+    let texts: Vec<String> = plan.errors().iter().map(ToString::to_string).collect();
+    assert!(
+        texts.iter().any(|t| t.contains("no pulse id") && t.contains("event.timestamp_ns")),
+        "{texts:?}"
+    );
+    assert!(texts.iter().any(|t| t.contains("did you mean \"event.run\"")), "{texts:?}");
 }
 
 /// Names that ops had before still work, and the editor is told.

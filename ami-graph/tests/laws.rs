@@ -1,4 +1,4 @@
-//! The laws of `design.md` §3 for every reduction in the table, in every window: any split of the
+//! The laws of `docs/testing.md` for every reduction in the table, in every window: any split of the
 //! events over lanes and hosts gives the single-process answer, merging is a commutative monoid,
 //! states survive the wire, and garbage crashes nothing.
 

@@ -109,7 +109,13 @@ fn check(case: &Json) {
         None => (0..count as u64).collect(),
     };
     let mut worker = WorkerStage::new(plan.clone());
-    worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &times, columns });
+    worker.absorb(&Batch {
+        host: 0,
+        belonging: Default::default(),
+        first_sequence: 0,
+        timestamps: &times,
+        columns,
+    });
     let published = RootStage::new(plan.clone()).close(&frame(1, count as u64), worker.take());
     let scale = numbers(&values[values.len() - 1]).into_iter().filter(|x| x.is_finite());
     let scale: f64 = scale.map(f64::abs).sum();

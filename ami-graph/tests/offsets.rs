@@ -127,6 +127,7 @@ fn published(plan: &Arc<Plan>, far: &Far, workers: usize) -> Vec<Published> {
         let first_sequence = events[0] as u64;
         stages[u % workers].absorb(&Batch {
             host: 0,
+            belonging: Default::default(),
             first_sequence,
             timestamps: &timestamps,
             columns,

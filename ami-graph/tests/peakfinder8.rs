@@ -43,7 +43,13 @@ fn find(node: &Json, files: &Files, image: Array) -> Vec<Published> {
     let mut worker = WorkerStage::new(plan.clone());
     let events = [Some(image)];
     let columns: Vec<Column<'_>> = vec![arrays(dtype, &events)];
-    worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &[0], columns });
+    worker.absorb(&Batch {
+        host: 0,
+        belonging: Default::default(),
+        first_sequence: 0,
+        timestamps: &[0],
+        columns,
+    });
     RootStage::new(plan).close(&frame(1, 1), worker.take())
 }
 

@@ -317,7 +317,13 @@ fn arrays_texts_and_constants_are_routed_too() {
     let mut columns = vec![Column::Absent; 4];
     columns.push(texts);
     let mut worker = ami_graph::worker::WorkerStage::new(plan.clone());
-    worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &[1, 2, 3], columns });
+    worker.absorb(&Batch {
+        host: 0,
+        belonging: Default::default(),
+        first_sequence: 0,
+        timestamps: &[1, 2, 3],
+        columns,
+    });
     let published = RootStage::new(plan).close(&frame(1, 3), worker.take());
     assert_eq!(output(&published, "g/n", "value"), Value::Str("on".into()));
 }
@@ -391,7 +397,13 @@ fn no_value_crashes_an_op() {
         let columns =
             vec![scalar.clone(), scalar, arrays(DType::F64, &waves), arrays(DType::F64, &images)];
         let mut worker = WorkerStage::new(plan.clone());
-        worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &times, columns });
+        worker.absorb(&Batch {
+            host: 0,
+            belonging: Default::default(),
+            first_sequence: 0,
+            timestamps: &times,
+            columns,
+        });
         RootStage::new(plan).close(&frame(1, times.len() as u64), worker.take());
     }
 }

@@ -27,7 +27,13 @@ fn published(node: serde_json::Value, beats: &[&[f32]]) -> Vec<Vec<Published>> {
             let data = bytemuck::cast_slice(beat);
             let columns = vec![Column::Scalars { dtype: DType::F32, data, present: None }];
             let timestamps: Vec<u64> = (0..beat.len() as u64).collect();
-            worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &timestamps, columns });
+            worker.absorb(&Batch {
+                host: 0,
+                belonging: Default::default(),
+                first_sequence: 0,
+                timestamps: &timestamps,
+                columns,
+            });
             merged.merge(worker.take()).unwrap();
         }
         root.close(&frame(h as u64 + 10, beat.len() as u64), merged)

@@ -53,6 +53,7 @@ fn published(nodes: Json, workers: usize) -> Vec<Published> {
         ];
         stages[unit % workers].absorb(&Batch {
             host: 0,
+            belonging: Default::default(),
             first_sequence: first as u64,
             timestamps: &times[events],
             columns,

@@ -91,7 +91,13 @@ fn run(graph: &str, waveforms: &[Vec<f64>]) -> Vec<f64> {
     let times: Vec<u64> = (0..events.len() as u64).collect();
     let columns = vec![arrays(DType::F64, &events)];
     let mut worker = WorkerStage::new(plan.clone());
-    worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &times, columns });
+    worker.absorb(&Batch {
+        host: 0,
+        belonging: Default::default(),
+        first_sequence: 0,
+        timestamps: &times,
+        columns,
+    });
     let published = RootStage::new(plan).close(&frame(1, events.len() as u64), worker.take());
     numbers(&output(&published, "g/all", "value"))
 }

@@ -147,8 +147,15 @@ fn to_ventilator() -> Vec<ToVentilator> {
 }
 
 fn to_worker() -> Vec<LaneMessage> {
-    let unit =
-        Descriptor { unit: 8, context: 4, start: 64, index: 128, index_len: 256, events: 100 };
+    let unit = Descriptor {
+        unit: 8,
+        context: 4,
+        heartbeat: 5,
+        start: 64,
+        index: 128,
+        index_len: 256,
+        events: 100,
+    };
     vec![
         LaneMessage::Welcome {
             epoch: 1,

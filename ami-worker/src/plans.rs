@@ -16,6 +16,7 @@ const KEEP: usize = 4096;
 #[derive(Default)]
 pub struct Plans {
     limits: Limits,
+    host: Arc<str>,
     schemas: BTreeMap<u32, Arc<Schema>>,
     graphs: BTreeMap<u64, Arc<GraphSet>>,
     contexts: BTreeMap<u32, (Conditions, Arc<Held>)>,
@@ -28,12 +29,21 @@ pub struct Seen {
     pub plan: Arc<Plan>,
     /// Held values.
     pub held: Arc<Held>,
+    /// Run and step.
+    pub conditions: Conditions,
+    /// Name of this host.
+    pub host: Arc<str>,
 }
 
 impl Plans {
-    /// With limits on what a plan may take.
-    pub fn new(limits: Limits) -> Plans {
-        Plans { limits, ..Plans::default() }
+    /// On the host of this name, with limits on what a plan may take.
+    pub fn new(limits: Limits, host: &str) -> Plans {
+        Plans { limits, host: host.into(), ..Plans::default() }
+    }
+
+    /// The same without anything told yet.
+    pub fn emptied(&self) -> Plans {
+        Plans::new(self.limits.clone(), &self.host)
     }
 
     /// Fields under a number.
@@ -73,13 +83,16 @@ impl Plans {
         Vec::new()
     }
 
-    /// Plan and held values of a context; None when the lane was never told.
+    /// What the events of a context are to be seen with; None when the lane was never told.
     pub fn seen(&mut self, context: u32) -> Option<Seen> {
         let (conditions, held) = self.contexts.get(&context)?;
         let key = (conditions.schema, conditions.version);
-        let held = held.clone();
+        let seen = |plan| {
+            let (conditions, host) = (*conditions, self.host.clone());
+            Seen { plan, held: held.clone(), conditions, host }
+        };
         if let Some(plan) = self.compiled.get(&key) {
-            return Some(Seen { plan: plan.clone(), held });
+            return Some(seen(plan.clone()));
         }
         let schema = self.schemas.get(&key.0)?.clone();
         let set = match self.graphs.get(&key.1) {
@@ -89,6 +102,6 @@ impl Plans {
         };
         let plan = Arc::new(Plan::new(set, schema, &self.limits));
         self.compiled.insert(key, plan.clone());
-        Some(Seen { plan, held })
+        Some(seen(plan))
     }
 }

@@ -2,6 +2,7 @@
 //! their own.
 
 use crate::plans::{Plans, Seen};
+use ami_graph::data::event_fields::Belonging;
 use ami_graph::data::reused_lists::Lists;
 use ami_graph::plan::Plan;
 use ami_graph::wire::partial::Partial;
@@ -148,7 +149,9 @@ fn absorb(
     let arrays = unit.arrays(|at, len| ring.bytes(at, len).ok());
     let view = ChunkView::new(&arrays, index).map_err(|e| unreadable(e.to_string()))?;
     let batch = view.batch_in(lists, seen.plan.schema(), &seen.held, seen.plan.wanted());
-    let batch = batch.map_err(|e| unreadable(e.to_string()))?;
+    let mut batch = batch.map_err(|e| unreadable(e.to_string()))?;
+    let (run, step) = (seen.conditions.run, seen.conditions.step);
+    batch.belonging = Belonging { heartbeat: unit.heartbeat, run, step, host: &seen.host };
     stage.absorb(&batch);
     lists.put_batch(batch);
     slot.clear_cursor();

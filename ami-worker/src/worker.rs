@@ -4,7 +4,6 @@ use crate::lane::{Intake, Seat};
 use crate::plans::Plans;
 use crate::work::{Done, Work, WorkError};
 use ami_graph::graph::spec::GraphSet;
-use ami_graph::plan::limits::Limits;
 use ami_proto::codec;
 use ami_proto::config::Config;
 use ami_proto::control::manager_to_members::Phase;
@@ -61,7 +60,6 @@ struct Worker {
     /// When something came down the lane last.
     heard: Instant,
     plans: Plans,
-    limits: Limits,
     work: Work,
     credited: u64,
     flushed: u64,
@@ -98,7 +96,6 @@ impl Worker {
         )?;
         let reporter = Reporter::new(&context, config, daemon, Role::Worker, &name)?;
         let intake = Intake::bind(&context, &run_dir, &name, daemon.life)?;
-        let limits = config.limits();
         Ok(Worker {
             name,
             run_dir,
@@ -110,8 +107,7 @@ impl Worker {
             seat: None,
             hello: None,
             heard: Instant::now(),
-            plans: Plans::new(limits.clone()),
-            limits,
+            plans: Plans::new(config.limits(), &config.instance.host),
             work: Work::default(),
             credited: 0,
             flushed: 0,
@@ -305,7 +301,7 @@ impl Worker {
         self.seat = None;
         self.hello = None;
         self.work = Work::default();
-        self.plans = Plans::new(self.limits.clone());
+        self.plans = self.plans.emptied();
         (self.credited, self.flushed, self.credited_flush) = (0, 0, 0);
     }
 

@@ -81,5 +81,11 @@ fn event<'a>(timestamp: &'a u64, x: &'a f64, schema: &Schema) -> Batch<'a> {
     let data = bytemuck::bytes_of(x);
     let mut columns = vec![Column::Scalars { dtype: DType::F64, data, present: None }];
     columns.resize(schema.fields.len(), Column::Absent);
-    Batch { host: 0, first_sequence: 0, timestamps: std::slice::from_ref(timestamp), columns }
+    Batch {
+        host: 0,
+        belonging: Default::default(),
+        first_sequence: 0,
+        timestamps: std::slice::from_ref(timestamp),
+        columns,
+    }
 }

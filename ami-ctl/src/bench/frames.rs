@@ -227,6 +227,7 @@ fn analysis(plan: Arc<Plan>, image: Image) -> impl FnMut(&[&[u8]]) {
         let clock = bytemuck::cast_slice(&times);
         stage.absorb(&Batch {
             host: 0,
+            belonging: Default::default(),
             first_sequence: 0,
             timestamps: &times,
             columns: vec![

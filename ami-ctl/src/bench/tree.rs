@@ -204,6 +204,7 @@ fn partial(plan: &Arc<Plan>) -> Partial {
     let mut stage = WorkerStage::new(plan.clone());
     stage.absorb(&Batch {
         host: 0,
+        belonging: Default::default(),
         first_sequence: 0,
         timestamps: &clock,
         columns: vec![

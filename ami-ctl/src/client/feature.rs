@@ -10,7 +10,7 @@ const MAX_ARRAYS: usize = 4096;
 /// A feature as it came from the store.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Feature {
-    /// The header of `interface.md`.
+    /// The header, as `docs/clients.md` has it.
     pub header: Map<String, Value>,
     /// The arrays in the header's order.
     pub arrays: Vec<NdArray>,

@@ -56,26 +56,13 @@ fn find<'a>(ops: &'a [Value], name: &str) -> Result<&'a Value, Failure> {
     })
 }
 
-fn names(op: &Value, key: &str) -> String {
-    list(op, key).iter().map(|i| text(i, "name")).collect::<Vec<_>>().join(", ")
-}
-
 fn overview(ops: &[Value]) -> String {
     let row = |op: &Value| {
-        let inputs = names(op, "inputs");
-        let with = if op["with"] == true { " +with" } else { "" };
-        vec![
-            text(op, "name").into(),
-            text(op, "kind").into(),
-            format!("{inputs}{with}"),
-            names(op, "params"),
-            names(op, "outputs"),
-            text(op, "summary").into(),
-        ]
+        vec![text(op, "name").into(), text(op, "kind").into(), text(op, "summary").into()]
     };
-    let heading = ["OP", "KIND", "INPUTS", "PARAMETERS", "OUTPUTS", "MEANING"];
+    let heading = ["OP", "KIND", "MEANING"];
     format!(
-        "{}\n\n`ami-ctl ops OP` shows one in full, with an example.",
+        "{}\n\n`ami-ctl ops OP` shows one with its inputs, parameters, outputs and an example.",
         print::table(&heading, ops.iter().map(row))
     )
 }

@@ -110,7 +110,8 @@ fn row(member: Member<'_>, rates: Rates<'_>) -> Vec<String> {
         member.text("host").into(),
         print::cell(&member.0["pid"]),
         state,
-        print::cell(&member.0["version"]),
+        // The store knows no graphs.
+        member.0["version"].as_u64().filter(|&v| v > 0).map_or(String::new(), |v| v.to_string()),
         age,
         optional(member.metric("ami_events_total"), &print::short),
         optional(rates.rate(member, "ami_events_total"), &|r| format!("{}/s", print::short(r))),

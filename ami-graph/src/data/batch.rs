@@ -1,5 +1,6 @@
 //! A batch: the events of one unit, in columns. What the worker stage of a graph absorbs.
 
+use crate::data::event_fields::Belonging;
 use crate::data::value::{DType, MAX_RANK, Value};
 
 /// Lengths of the axes of one array in one event.
@@ -73,6 +74,8 @@ pub struct Batch<'a> {
     pub host: u32,
     /// Number of the first event in its host's epoch; the others follow without gaps.
     pub first_sequence: u64,
+    /// Heartbeat, run, step and host of all of them.
+    pub belonging: Belonging<'a>,
     /// One per event: ns since the Unix epoch (or the counter, for counter sources).
     pub timestamps: &'a [u64],
     /// One per field of the schema, in its order.

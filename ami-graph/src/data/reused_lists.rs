@@ -74,7 +74,13 @@ mod tests {
         let mut columns = lists.columns();
         columns.push(Column::Arrays { dtype: DType::U8, items });
         let (columns_at, columns_hold) = (columns.as_ptr() as usize, columns.capacity());
-        lists.put_batch(Batch { host: 0, first_sequence: 0, timestamps: &[], columns });
+        lists.put_batch(Batch {
+            host: 0,
+            belonging: Default::default(),
+            first_sequence: 0,
+            timestamps: &[],
+            columns,
+        });
         drop(bytes);
         let again = lists.arrays();
         assert_eq!((again.as_ptr() as usize, again.capacity()), (items_at, items_hold));

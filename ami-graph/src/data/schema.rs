@@ -44,6 +44,10 @@ pub struct Schema {
     pub fields: Vec<Field>,
 }
 
+/// What graphs call the pulse's number, in sources that know it: a field called `pulseId` or
+/// `pulse_id`, such as LCLS-II's `timing:raw:pulseId`.
+pub const PULSE_ID: &str = "event.pulse_id";
+
 impl Schema {
     /// Index of the field with this name or alias. Names go before aliases.
     pub fn find(&self, name: &str) -> Option<usize> {
@@ -51,6 +55,22 @@ impl Schema {
             .iter()
             .position(|f| f.name == name)
             .or_else(|| self.fields.iter().position(|f| f.aliases.iter().any(|a| a == name)))
+            .or_else(|| (name == PULSE_ID).then(|| self.pulse_id()).flatten())
+    }
+
+    /// Index of the field that has the pulse's number: the only one of whole numbers, one for each
+    /// event, that is called so.
+    fn pulse_id(&self) -> Option<usize> {
+        let called = |name: &str| {
+            let own = name.rsplit(':').next().unwrap_or(name);
+            own.replace('_', "").eq_ignore_ascii_case("pulseid")
+        };
+        let is_one = |f: &Field| {
+            f.kind == Kind::Event && f.rank == 0 && f.dtype.is_integer() && called(&f.name)
+        };
+        let mut found = (0..self.fields.len()).filter(|&i| is_one(&self.fields[i]));
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
     }
 }
 

@@ -1,8 +1,9 @@
 //! The checked graph: every node's op, parameters and inputs read, names resolved, in an order in
 //! which each node comes after those it depends on. With a schema or without one.
 
+use crate::data::event_fields::EventField;
 use crate::data::files::Files;
-use crate::data::schema::Schema;
+use crate::data::schema::{PULSE_ID, Schema};
 use crate::error::{Fault, SpecError, nearest};
 use crate::graph::inputs::Inputs;
 use crate::graph::spec::{GraphSpec, NodeSpec};
@@ -14,16 +15,13 @@ use crate::op::parameters::Args;
 use crate::ops;
 use std::collections::BTreeMap;
 
-/// The field that every source has: float64 seconds since the Unix epoch.
-pub const TIMESTAMP: &str = "event.timestamp";
-
 /// Where an input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
     /// A field of the schema, by index.
     Field(usize),
-    /// [`TIMESTAMP`].
-    Timestamp,
+    /// What every event is, beside its fields.
+    Event(EventField),
     /// A field of a schema that is not known yet.
     Unknown,
     /// An output of a node of the same graph; both by place.
@@ -161,7 +159,7 @@ impl<'a> Graph<'a> {
     /// output, else a field.
     fn resolve(&self, place: usize, name: &str, schema: Option<&Schema>) -> Result<Source, Fault> {
         let field = schema.and_then(|s| s.find(name)).map(Source::Field);
-        let field = field.or_else(|| (name == TIMESTAMP).then_some(Source::Timestamp));
+        let field = field.or_else(|| EventField::named(name).map(Source::Event));
         if name.contains(['.', ':'])
             && let Some(field) = field
         {
@@ -197,12 +195,22 @@ impl<'a> Graph<'a> {
             return Fault::of("in", "the node is its own input", hint);
         }
         let fields = schema.map_or(&[][..], |s| &s.fields);
+        if name == PULSE_ID {
+            let reason = "this source has no pulse id, or more than one";
+            return Fault::of(
+                "in",
+                reason,
+                "name the field that has it, or use event.timestamp_ns",
+            );
+        }
         let names = fields
             .iter()
             .flat_map(|f| f.aliases.iter().map(String::as_str).chain([f.name.as_str()]));
         let nodes = self.nodes.iter().map(|n| n.name).filter(|n| *n != self.nodes[place].name);
         let reason = format!("there is no field and no node {name:?}");
-        Fault::of("in", reason, nearest(name, names.chain(nodes)))
+        let mut known: Vec<&str> = names.chain(nodes).collect();
+        known.extend(EventField::ALL.map(EventField::name));
+        Fault::of("in", reason, nearest(name, known.into_iter()))
     }
 
     /// Orders the nodes; those that depend on themselves are faults.

@@ -10,6 +10,7 @@ pub mod limits;
 mod planner;
 pub(crate) mod stages;
 
+use crate::data::event_fields::EventField;
 use crate::data::schema::Labels;
 use crate::data::schema::Schema;
 use crate::data::types::Type;
@@ -38,8 +39,8 @@ pub fn check(spec: &GraphSpec) -> Vec<SpecError> {
 pub(crate) enum From {
     /// A field of the schema.
     Field(usize),
-    /// The events' times.
-    Timestamp,
+    /// What the events are.
+    Event(EventField),
     /// A column that an earlier step computed.
     Step(usize),
 }

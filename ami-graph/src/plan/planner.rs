@@ -1,10 +1,11 @@
 //! How a plan comes to be: graph by graph, node by node in the order of dependence.
 
+use crate::data::event_fields::EventField;
 use crate::data::schema::Labels;
 use crate::data::types::Type;
 use crate::data::value::DType;
 use crate::error::Fault;
-use crate::graph::checked::{Graph, Source, TIMESTAMP, Topic};
+use crate::graph::checked::{Graph, Source, Topic};
 use crate::graph::spec::{NodeSpec, VersionedGraph};
 use crate::graph::window::Window;
 use crate::graph::wiring::Wiring;
@@ -112,7 +113,8 @@ impl Builder<'_> {
             Some(&Source::Node(other, output)) => {
                 (&self.plan.planned[base + other].identity, Some(output))
             }
-            Some(Source::Timestamp | Source::Unknown) | None => (TIMESTAMP.as_bytes(), None),
+            Some(Source::Event(field)) => (field.name().as_bytes(), None),
+            Some(Source::Unknown) | None => (EventField::Timestamp.name().as_bytes(), None),
         });
         let inputs: Vec<Type> = node.sources.iter().map(|s| self.type_of(base, *s)).collect();
         let input_labels = node.sources.iter().map(|s| self.labels_of(base, *s)).collect();
@@ -180,7 +182,8 @@ impl Builder<'_> {
                     shape: if field.rank == 0 { Some(Vec::new()) } else { field.shape.clone() },
                 }
             }
-            Source::Timestamp | Source::Unknown => Type::scalar(DType::F64),
+            Source::Event(field) => Type::scalar(field.dtype()),
+            Source::Unknown => Type::scalar(DType::F64),
             Source::Node(other, output) => {
                 let types = &self.plan.planned[base + other].types;
                 types.get(output).cloned().unwrap_or_else(|| Type::unknown(DType::F64))
@@ -191,7 +194,7 @@ impl Builder<'_> {
     fn labels_of(&self, base: usize, source: Source) -> Labels {
         match source {
             Source::Field(field) => self.plan.schema.fields[field].labels.clone(),
-            Source::Timestamp | Source::Unknown => Labels::new(),
+            Source::Event(_) | Source::Unknown => Labels::new(),
             Source::Node(other, output) => {
                 let labels = self.plan.planned[base + other].labels.get(output);
                 labels.cloned().unwrap_or_default()
@@ -282,7 +285,8 @@ impl Builder<'_> {
                 self.plan.wanted[field] = true;
                 From::Field(field)
             }
-            Source::Timestamp | Source::Unknown => From::Timestamp,
+            Source::Event(field) => From::Event(field),
+            Source::Unknown => From::Event(EventField::Timestamp),
             Source::Node(other, output) => {
                 let step = self.known.get(&self.plan.planned[base + other].identity);
                 From::Step(step.map_or(0, |&s| self.plan.steps[s].first) + output)

@@ -22,7 +22,7 @@ pub fn cut(graph: &mut Graph<'_>) -> Vec<Flow> {
         let (mut from_event, mut from_result) = (None, None);
         for (k, source) in graph.nodes[place].sources.iter().enumerate() {
             match *source {
-                Source::Field(_) | Source::Timestamp | Source::Unknown => from_event = Some(k),
+                Source::Field(_) | Source::Event(_) | Source::Unknown => from_event = Some(k),
                 Source::Node(other, _) if is_result(graph, other, &flows) => from_result = Some(k),
                 Source::Node(other, _) if flows[other] == Flow::Worker => from_event = Some(k),
                 Source::Node(..) => {}

@@ -28,7 +28,7 @@ pub struct Published {
     pub version: u64,
     /// The node's op.
     pub op: String,
-    /// The window as in `interface.md`: `"run"`, `{"heartbeats": 5}` …
+    /// The window as graphs write it: `"run"`, `{"heartbeats": 5}` …
     pub window: serde_json::Value,
     /// What the value speaks for.
     pub window_truth: Truth,

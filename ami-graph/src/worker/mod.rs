@@ -6,6 +6,7 @@
 mod sweep;
 
 use crate::data::batch::{Batch, Column};
+use crate::data::event_fields::{Columns, EventFields};
 use crate::data::feed::Events;
 use crate::data::owned_column::{EventErrors, OwnedColumn};
 use crate::data::reused_lists::{Few, Lists};
@@ -27,8 +28,7 @@ pub struct WorkerStage {
     columns: Vec<OwnedColumn>,
     readers: Vec<Readers>,
     taken: Taken,
-    timed: bool,
-    times: Vec<f64>,
+    event_fields: EventFields,
     /// For the views of columns.
     lists: Lists,
     work: Work,
@@ -66,8 +66,10 @@ impl WorkerStage {
             columns: vec![OwnedColumn::new(); plan.columns],
             readers: Readers::of(&plan),
             taken: Taken::default(),
-            timed: all_inputs.flatten().any(|from| *from == From::Timestamp),
-            times: Vec::new(),
+            event_fields: EventFields::of(all_inputs.flatten().filter_map(|from| match from {
+                From::Event(field) => Some(*field),
+                From::Field(_) | From::Step(_) => None,
+            })),
             lists: Lists::default(),
             work: Work::new(plan.limits.state_bytes),
             room: plan.uncharged(),
@@ -90,39 +92,32 @@ impl WorkerStage {
             return;
         }
         self.absorbed = true;
-        let mut seconds = std::mem::take(&mut self.times);
-        seconds.clear();
-        if self.timed {
-            seconds.extend(batch.timestamps.iter().map(|&t| t as f64 / 1e9));
-        }
-        let times = Column::Scalars {
-            dtype: crate::data::value::DType::F64,
-            data: bytemuck::cast_slice(&seconds),
-            present: None,
-        };
+        let mut fields = std::mem::take(&mut self.event_fields);
+        fields.take_in(batch);
+        let events = fields.columns(batch);
         self.sweep(batch);
         for step in 0..self.kernels.len() {
             if !self.taken.steps[step] {
-                self.step(step, batch, &times);
+                self.step(step, batch, &events);
             }
         }
         let plan = self.plan.clone();
         for (place, intake) in plan.intakes.iter().enumerate() {
             if !self.taken.intakes[place] {
-                self.intake(intake, batch, &times);
+                self.intake(intake, batch, &events);
             }
         }
-        self.times = seconds;
+        self.event_fields = fields;
     }
 
-    fn step(&mut self, step: usize, batch: &Batch<'_>, times: &Column<'_>) {
+    fn step(&mut self, step: usize, batch: &Batch<'_>, events: &Columns<'_>) {
         let planned = &self.plan.steps[step];
         let (before, outputs) = self.columns.split_at_mut(planned.first);
         let outputs = &mut outputs[..planned.outputs];
         let Some(kernel) = &mut self.kernels[step] else { return };
         let started = self.clock.map(|now| now());
         let views = views(&planned.inputs, before, &mut self.lists);
-        let inputs = gather(&planned.inputs, batch, times, &views);
+        let inputs = gather(&planned.inputs, batch, events, &views);
         let mut errors = EventErrors::default();
         kernel.run(batch.len(), &inputs, outputs, &mut errors);
         drop(inputs);
@@ -135,12 +130,12 @@ impl WorkerStage {
         }
     }
 
-    fn intake(&mut self, intake: &Intake, batch: &Batch<'_>, times: &Column<'_>) {
+    fn intake(&mut self, intake: &Intake, batch: &Batch<'_>, of_events: &Columns<'_>) {
         let node = &self.plan.planned[intake.key.0 as usize];
         let reduction = node.reduction().unwrap_or(self.newest.as_ref());
         let started = self.clock.map(|now| now());
         let views = views(&intake.inputs, &self.columns, &mut self.lists);
-        let inputs = gather(&intake.inputs, batch, times, &views);
+        let inputs = gather(&intake.inputs, batch, of_events, &views);
         let events = Events {
             host: batch.host,
             first_sequence: batch.first_sequence,
@@ -190,7 +185,7 @@ fn views<'a>(
 ) -> Few<Option<Column<'a>>> {
     let view = |from: &From| match from {
         From::Step(column) => columns.get(*column).map(|column| column.view_in(lists)),
-        From::Field(_) | From::Timestamp => None,
+        From::Field(_) | From::Event(_) => None,
     };
     inputs.iter().map(view).collect()
 }
@@ -202,12 +197,12 @@ fn give_back(views: Few<Option<Column<'_>>>, lists: &mut Lists) {
 fn gather<'a>(
     inputs: &[From],
     batch: &'a Batch<'a>,
-    times: &'a Column<'a>,
+    events: &'a Columns<'a>,
     views: &'a [Option<Column<'a>>],
 ) -> Few<&'a Column<'a>> {
     let one = |(from, view): (&From, &'a Option<Column<'a>>)| match from {
         From::Field(field) => batch.columns.get(*field).unwrap_or(&Column::Absent),
-        From::Timestamp => times,
+        From::Event(field) => &events[*field as usize],
         From::Step(_) => view.as_ref().unwrap_or(&Column::Absent),
     };
     inputs.iter().zip(views).map(one).collect()

@@ -219,7 +219,13 @@ mod tests {
         let items = frames.iter().map(|a| a.as_ref().map(item)).collect();
         let timestamps: Vec<u64> = (0..frames.len() as u64).map(|i| first + i).collect();
         let columns = vec![Column::Arrays { dtype, items }];
-        stage.absorb(&Batch { host: 0, first_sequence: first, timestamps: &timestamps, columns });
+        stage.absorb(&Batch {
+            host: 0,
+            belonging: Default::default(),
+            first_sequence: first,
+            timestamps: &timestamps,
+            columns,
+        });
     }
 
     /// States as bytes, in the order of nodes.

@@ -89,6 +89,7 @@ impl Unit {
         }
         Batch {
             host: self.host,
+            belonging: Default::default(),
             first_sequence: self.first_sequence,
             timestamps: &self.times,
             columns: vec![

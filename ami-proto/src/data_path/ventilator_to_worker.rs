@@ -16,6 +16,8 @@ pub struct Descriptor {
     pub unit: u64,
     /// Context its events must be seen with.
     pub context: u32,
+    /// Heartbeat that all of its events are in.
+    pub heartbeat: u64,
     /// Position of the chunk in the ring.
     pub start: u64,
     /// Position of its index.

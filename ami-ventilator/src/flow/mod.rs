@@ -275,6 +275,7 @@ impl Flow {
         let descriptor = Descriptor {
             unit,
             context,
+            heartbeat: open.key.heartbeat,
             start: sealed.start,
             index: sealed.index,
             index_len: sealed.index_len as u32,

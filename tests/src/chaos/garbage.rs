@@ -277,7 +277,15 @@ pub fn to_root() -> Vec<Frames> {
 
 /// What a worker understands.
 pub fn to_worker() -> Vec<Frames> {
-    let unit = Descriptor { unit: 7, context: 4, start: 64, index: 128, index_len: 64, events: 9 };
+    let unit = Descriptor {
+        unit: 7,
+        context: 4,
+        heartbeat: 5,
+        start: 64,
+        index: 128,
+        index_len: 64,
+        events: 9,
+    };
     let welcome = LaneMessage::Welcome {
         epoch: EPOCH,
         lane: 0,

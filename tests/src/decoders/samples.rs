@@ -69,7 +69,13 @@ pub fn with_batch(use_it: impl FnOnce(&Batch<'_>)) {
         Column::Absent,
         Column::Absent,
     ];
-    use_it(&Batch { host: 1, first_sequence: 0, timestamps: &[10, 20, 30], columns });
+    use_it(&Batch {
+        host: 1,
+        belonging: Default::default(),
+        first_sequence: 0,
+        timestamps: &[10, 20, 30],
+        columns,
+    });
 }
 
 /// What the root says.

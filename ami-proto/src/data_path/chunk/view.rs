@@ -123,6 +123,7 @@ impl<'a> ChunkView<'a> {
         }
         Ok(Batch {
             host: self.host,
+            belonging: Default::default(),
             first_sequence: self.first_sequence,
             timestamps: self.timestamps()?,
             columns,

@@ -44,7 +44,7 @@ class Feature:
     events: int  #: events of this heartbeat that were processed
     expected: Optional[int]  #: events there were; None while a host's share is unknown
     dropped: Dict[str, int]  #: events lost in this heartbeat, by reason
-    units: List[int]  #: workers that contributed, that were expected
+    units: List[int]  #: parts of the heartbeat that were merged, that were expected
     hosts: List[int]  #: hosts that contributed, that were expected
     complete: bool  #: whether nothing is missing in this heartbeat
     window_events: int  #: events in the whole published value
