@@ -87,6 +87,10 @@ const TEXTS: &[&str] = &[
     "len(a) + k // 2 % 3",
     "cumsum(a) - dot(a, a)",
     "2.5",
+    "default(x, 1.5) + present(k)",
+    "default(x, default(k, 2)) > present(a)",
+    "sum(default(a, cumsum(k))) + default(x, 0)",
+    "default(a, a) if present(x) else k",
 ];
 
 /// Pieces that make texts likelier to get past the parser.

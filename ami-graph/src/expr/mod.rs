@@ -28,7 +28,8 @@
 //!   sides promote to, where Python gives the side it takes; `len` is int64.
 //! - Sums of float32 are carried in float64 and rounded once, as are its means and variances.
 //!   Means of 64-bit integers are exact before the division.
-//! - Every input an expression mentions must be there, also one in a branch that is not taken.
+//! - Every input an expression mentions must be there, also one in a branch that is not taken;
+//!   except one that only `present(x)` and the first argument of `default(x, y)` mention.
 //! - What fails in every event is refused beforehand, also in a branch that is not taken; so are
 //!   literals out of the bounds of the type they meet, also in `where`.
 //! - A bool to the power 2 is int64, as to every other power (int8 in numpy, for arrays).
@@ -48,10 +49,12 @@ pub use syntax::functions::{FUNCTIONS, Function};
 use crate::data::schema::Labels;
 use crate::data::types::Type;
 use crate::data::value::DType;
-use check::ir;
+use arithmetic::shape::Shape;
+use check::{Checked, ir};
 use error::ExprError;
 use run::code;
-use run::program::{Declared, Mode};
+use run::inputs::Declared;
+use run::program::Mode;
 use syntax::{ast, parse};
 
 /// An expression as written: parsed, its names known, its types not yet.
@@ -91,19 +94,31 @@ impl Expr {
             _ if root.pure => Mode::Columns,
             _ => Mode::Events,
         };
-        let declared = inputs.iter().map(|(name, ty)| Declared {
-            name: name.clone(),
-            used: self.names().contains(name),
-            dtype: ty.dtype,
-            rank: ty.rank,
-        });
+        let declared: Vec<Declared> =
+            inputs.iter().enumerate().map(|(k, input)| self.declare(k, input, &checked)).collect();
+        let filler = declared.iter().map(Declared::filler_bytes).max().unwrap_or(0);
         Ok(Program {
             output: root.ty.clone(),
             mode,
-            inputs: declared.collect(),
+            inputs: declared,
             scratch: Vec::new(),
             constants: Vec::new(),
+            zeros: vec![0; filler.div_ceil(8)],
+            presence: self.ast.asks_presence().then(Vec::new),
             code: code::generate(&checked),
         })
+    }
+
+    fn declare(&self, k: usize, (name, ty): &(String, Type), checked: &Checked) -> Declared {
+        let place = self.names().iter().position(|n| n == name);
+        let replaced = ty.shape.as_ref().filter(|_| checked.replaced.contains(&k));
+        Declared {
+            name: name.clone(),
+            used: place.is_some(),
+            required: place.is_some_and(|place| self.ast.requires(place)),
+            filler: replaced.and_then(|s| Shape::new(s).ok()).unwrap_or(Shape::SCALAR),
+            dtype: ty.dtype,
+            rank: ty.rank,
+        }
     }
 }

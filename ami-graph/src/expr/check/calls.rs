@@ -40,6 +40,8 @@ impl Checker<'_> {
             (Meaning::Clip, [a, low, high]) => self.clip([a, low, high], at)?,
             (Meaning::Where, [c, a, b]) => self.choose([c, a, b], at)?,
             (Meaning::Dot, [a, b]) => self.dot(a, b, at)?,
+            (Meaning::Present, [x]) => self.present(x, at)?,
+            (Meaning::Default, [x, y]) => self.default_to(x, y, at)?,
             (meaning, [a, ..]) => {
                 let a = self.strong(a, at)?;
                 self.of_one(function, meaning, a, axis, at)?

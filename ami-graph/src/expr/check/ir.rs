@@ -32,6 +32,7 @@ pub(in crate::expr) enum Text {
 /// What a node is.
 #[derive(Debug, Clone)]
 pub(in crate::expr) enum Kind {
+    /// An input by its number; from the number of inputs on, whether each of them is present.
     Input(usize),
     Const(Scalar),
     /// Where evaluation may jump, on behalf of the node that names this mark.

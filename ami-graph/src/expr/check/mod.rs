@@ -3,6 +3,7 @@
 mod calls;
 pub(in crate::expr) mod ir;
 mod operators;
+mod presence;
 
 use crate::data::owned_column::scalar_of;
 use crate::data::schema::Labels;
@@ -33,6 +34,8 @@ pub(in crate::expr) enum Val {
 pub(in crate::expr) struct Checked {
     pub nodes: Vec<Node>,
     pub root: Id,
+    /// Inputs that `default` may replace.
+    pub replaced: Vec<usize>,
 }
 
 /// Checks an expression over inputs of these types.
@@ -41,7 +44,8 @@ pub(in crate::expr) fn check(
     inputs: &[(String, Type)],
     labels: &[(String, Labels)],
 ) -> Result<Checked, ExprError> {
-    let mut checker = Checker { ast, inputs, labels, nodes: Vec::new(), values: Vec::new() };
+    let (nodes, values, replaced) = Default::default();
+    let mut checker = Checker { ast, inputs, labels, nodes, values, replaced };
     for node in &ast.nodes {
         let value = checker.node(node)?;
         checker.values.push(value);
@@ -54,7 +58,7 @@ pub(in crate::expr) fn check(
         Some(value) => checker.strong(&value, at)?,
         None => return Err(ExprError::new(at, "nothing to compute", "")),
     };
-    Ok(Checked { nodes: checker.nodes, root })
+    Ok(Checked { nodes: checker.nodes, root, replaced: checker.replaced })
 }
 
 /// The state of one check.
@@ -65,6 +69,7 @@ pub(in crate::expr) struct Checker<'a> {
     pub nodes: Vec<Node>,
     /// Per node of the text.
     values: Vec<Val>,
+    replaced: Vec<usize>,
 }
 
 impl Checker<'_> {
@@ -92,7 +97,9 @@ impl Checker<'_> {
     fn node(&mut self, node: &ast::Node) -> Result<Val, ExprError> {
         let at = node.at;
         Ok(match &node.kind {
-            ast::Kind::Name(name) => return self.input(&self.ast.names[*name], at),
+            ast::Kind::Name(name) | ast::Kind::Optional(name) => {
+                return self.input(&self.ast.names[*name], at);
+            }
             ast::Kind::Bool(v) => Val::Py(Py::Bool(*v)),
             ast::Kind::Int(v) => Val::Py(Py::Int(*v)),
             ast::Kind::Float(v) => Val::Py(Py::Float(*v)),
@@ -138,8 +145,8 @@ impl Checker<'_> {
 
     /// Codes of an enumeration, when the value is an input that has some.
     pub fn labels_of(&self, id: Id) -> Option<&Labels> {
-        let Kind::Input(input) = self.nodes[id].kind else { return None };
-        let name = &self.inputs[input].0;
+        let Kind::Input(input) = self.nodes[self.replaced_by(id)].kind else { return None };
+        let name = &self.inputs.get(input)?.0;
         let labels = self.labels.iter().find(|(n, _)| n == name);
         labels.map(|(_, labels)| labels).filter(|labels| !labels.is_empty())
     }

@@ -157,7 +157,8 @@ impl Checker<'_> {
         }
     }
 
-    fn code_of(&self, id: Id, label: &str, at: usize) -> Result<i64, ExprError> {
+    /// The code of a label of an enumeration.
+    pub fn code_of(&self, id: Id, label: &str, at: usize) -> Result<i64, ExprError> {
         let Some(labels) = self.labels_of(id) else {
             let message = format!("text compared with a value of type {}", self.ty(id));
             return Err(ExprError::new(at, message, "it is no text and has no labels"));

@@ -54,7 +54,7 @@ pub(in crate::expr) struct Code {
 
 /// Compiles.
 pub(in crate::expr) fn generate(checked: &Checked) -> Code {
-    let Checked { nodes, root } = checked;
+    let Checked { nodes, root, .. } = checked;
     let mut generator = Generator {
         nodes,
         groups: groups(nodes, *root),

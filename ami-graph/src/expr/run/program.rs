@@ -7,12 +7,11 @@ use crate::data::reused_lists::Few;
 use crate::data::types::Type;
 use crate::data::value::{DType, Scalar, Value};
 use crate::expr::arithmetic::shape::{Failure, Shape};
-use crate::expr::check::ir::Text;
 use crate::expr::run::code::{Action, Code};
 use crate::expr::run::exec;
+use crate::expr::run::inputs::{Declared, Lent, clear_absent, presence, text_at, text_of};
 use crate::expr::run::slots::Source;
 use crate::expr::run::slots::{Values, View};
-use smallvec::smallvec;
 
 /// How a batch is gone through.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,16 +37,10 @@ pub struct Program {
     pub(in crate::expr) scratch: Vec<u64>,
     /// Bytes of constant scalar inputs, lent to the views.
     pub(in crate::expr) constants: Vec<u64>,
-}
-
-/// What an input was checked as.
-#[derive(Debug, Clone)]
-pub(in crate::expr) struct Declared {
-    pub name: String,
-    /// Mentioned in the expression, and so needed in an event for it to have a value.
-    pub used: bool,
-    pub dtype: DType,
-    pub rank: Option<usize>,
+    /// Lent to the views of inputs that are absent and need not be there.
+    pub(in crate::expr) zeros: Vec<u64>,
+    /// Per input, whether it is present in the events of the batch; None when it is never asked.
+    pub(in crate::expr) presence: Option<Vec<Vec<u8>>>,
 }
 
 impl Program {
@@ -59,7 +52,7 @@ impl Program {
 
     /// Evaluates over a batch. `inputs` are in the order given to
     /// [`Expr::compile`](crate::expr::Expr::compile). An event that lacks an input the expression
-    /// mentions, or in which it fails, is absent in `out`; failures are recorded.
+    /// needs, or in which it fails, is absent in `out`; failures are recorded.
     pub fn eval(
         &mut self,
         events: usize,
@@ -72,7 +65,7 @@ impl Program {
         }
         let used = || self.inputs.iter().zip(inputs).filter(|(declared, _)| declared.used);
         let missing = used().count() < self.inputs.iter().filter(|d| d.used).count();
-        if missing || used().any(|(_, column)| matches!(column, Column::Absent)) {
+        if missing || used().any(|(d, column)| d.required && matches!(column, Column::Absent)) {
             return out.set_absent();
         }
         let refused = used().find_map(|(d, column)| Some((&d.name, d.refuses(column, events)?)));
@@ -87,6 +80,10 @@ impl Program {
             Column::Constant(Value::Scalar(s)) => bytemuck::pod_read_unaligned(&scalar_bytes(*s)),
             _ => 0u64,
         }));
+        if let Some(marks) = &mut self.presence {
+            marks.resize_with(self.inputs.len(), Vec::new);
+            marks.iter_mut().zip(inputs).for_each(|(marks, column)| presence(column, marks));
+        }
         match self.mode {
             Mode::Columns => self.columns(events, inputs, out),
             Mode::Text => self.texts(events, inputs, out),
@@ -109,22 +106,13 @@ impl Program {
     fn columns(&mut self, events: usize, inputs: &[&Column<'_>], out: &mut OwnedColumn) {
         out.start_scalars(self.output.dtype, events);
         let shape = Shape::along(events);
-        let mut views: Few<View<'_>> = smallvec![NOTHING; self.inputs.len()];
-        for (i, (column, declared)) in inputs.iter().zip(&self.inputs).enumerate() {
-            if !declared.used {
-                continue;
-            }
+        for (column, _) in inputs.iter().zip(&self.inputs).filter(|(_, d)| d.required) {
             clear_absent(column, out.present_mut());
-            match column {
-                Column::Scalars { data, .. } => views[i] = View { shape, data, text: "" },
-                Column::Constant(Value::Scalar(s)) => {
-                    let bytes: &[u8] = bytemuck::bytes_of(&self.constants[i]);
-                    views[i].data = &bytes[..s.dtype().size()];
-                }
-                _ => {}
-            }
         }
-        let Code { instructions, slots, root } = &mut self.code;
+        let Program { inputs: declared, code, constants, zeros, presence, .. } = self;
+        let lent = Lent { constants, zeros, presence: presence.as_deref().unwrap_or_default() };
+        let views = lent.over_batch(declared, inputs, events);
+        let Code { instructions, slots, root } = code;
         for instruction in instructions.iter_mut() {
             match &mut instruction.action {
                 Action::TextEqual { left, right, equal } => {
@@ -165,16 +153,13 @@ impl Program {
         } else {
             out.start_arrays(self.output.dtype);
         }
-        let Program { output, code, inputs: declared, scratch, constants, .. } = self;
+        let Program { output, code, inputs: declared, scratch, constants, zeros, presence, .. } =
+            self;
+        let lent = Lent { constants, zeros, presence: presence.as_deref().unwrap_or_default() };
         let mut views: Few<View<'_>> = Few::new();
         for event in 0..events {
             views.clear();
-            let columns = declared.iter().zip(inputs).zip(constants.iter());
-            let viewed = columns.into_iter().try_for_each(|((declared, column), constant)| {
-                views.push(declared.view(column, constant, event)?);
-                Ok(())
-            });
-            let done = match viewed {
+            let done = match lent.in_event(declared, inputs, event, &mut views) {
                 Ok(()) => one_event(code, output, &views, scratch, out),
                 Err(None) => {
                     out.push_absent();
@@ -227,122 +212,4 @@ fn one_event(
         out.push_array(dims, values.data(*root));
     }
     Ok(())
-}
-
-const NOTHING: View<'_> = View { shape: Shape::SCALAR, data: &[], text: "" };
-
-impl Declared {
-    /// Why a column cannot be computed with; the graph was checked for another.
-    fn refuses(&self, column: &Column<'_>, events: usize) -> Option<Failure> {
-        let found = match column {
-            Column::Absent => return None,
-            Column::Constant(value) => value.dtype(),
-            Column::Scalars { dtype, .. } | Column::Arrays { dtype, .. } => *dtype,
-            Column::Strings(_) => DType::Str,
-        };
-        if found != self.dtype {
-            return Some(Failure::InputType(found));
-        }
-        let (rank, fits) = match column {
-            Column::Constant(Value::Array(a)) => (a.shape().len(), true),
-            // The rank of each array is looked at in its event.
-            Column::Arrays { items, .. } => {
-                let rank = if self.rank == Some(0) { 1 } else { self.rank.unwrap_or(0) };
-                (rank, items.len() == events)
-            }
-            Column::Scalars { dtype, data, present } => {
-                let marks = present.is_none_or(|p| p.len() == events);
-                let aligned = (data.as_ptr() as usize).is_multiple_of(dtype.size());
-                (0, marks && aligned && data.len() == events * dtype.size())
-            }
-            Column::Strings(texts) => (0, texts.len() == events),
-            _ => (0, true),
-        };
-        if self.rank.is_some_and(|declared| declared != rank) {
-            return Some(Failure::InputRank(rank));
-        }
-        (!fits).then_some(Failure::InputBytes)
-    }
-
-    /// The value in one event; `Err(None)` when it is absent. `constant` holds the bytes of a
-    /// scalar that is the same in every event.
-    fn view<'a>(
-        &self,
-        column: &'a Column<'_>,
-        constant: &'a u64,
-        event: usize,
-    ) -> Result<View<'a>, Option<Failure>> {
-        if !self.used {
-            return Ok(NOTHING);
-        }
-        let size = self.dtype.size();
-        let shape = Shape::SCALAR;
-        match column {
-            Column::Absent => Err(None),
-            Column::Constant(Value::Scalar(_)) => {
-                let bytes: &[u8] = bytemuck::bytes_of(constant);
-                Ok(View { shape, data: &bytes[..size], text: "" })
-            }
-            Column::Constant(Value::Array(array)) => {
-                let shape = Shape::new(array.shape())?;
-                Ok(View { shape, data: array.bytes(), text: "" })
-            }
-            Column::Scalars { data, present, .. } => {
-                if present.is_some_and(|p| p[event] == 0) {
-                    return Err(None);
-                }
-                Ok(View { shape, data: &data[event * size..][..size], text: "" })
-            }
-            Column::Strings(_) | Column::Constant(Value::Str(_)) => {
-                let text = text_of(column, event).ok_or(None)?;
-                Ok(View { shape, data: &[], text })
-            }
-            Column::Arrays { items, .. } => {
-                let item = items[event].as_ref().ok_or(None)?;
-                let shape = Shape::of(&item.dims);
-                if self.rank.is_some_and(|rank| rank != shape.rank()) {
-                    return Err(Some(Failure::InputRank(shape.rank())));
-                }
-                let bytes = item.dims.count().and_then(|n| n.checked_mul(size));
-                let aligned = (item.data.as_ptr() as usize).is_multiple_of(size);
-                if bytes != Some(item.data.len()) || !aligned {
-                    return Err(Some(Failure::InputBytes));
-                }
-                Ok(View { shape, data: item.data, text: "" })
-            }
-        }
-    }
-}
-
-/// Marks the events absent in which the column is.
-fn clear_absent(column: &Column<'_>, present: &mut [u8]) {
-    match column {
-        Column::Scalars { present: Some(own), .. } => {
-            present.iter_mut().zip(*own).for_each(|(to, &from)| *to &= u8::from(from != 0));
-        }
-        Column::Strings(texts) => {
-            present.iter_mut().zip(texts).for_each(|(to, text)| *to &= u8::from(text.is_some()));
-        }
-        // Mentioned, but in a branch that is never taken.
-        Column::Arrays { items, .. } => {
-            present.iter_mut().zip(items).for_each(|(to, item)| *to &= u8::from(item.is_some()));
-        }
-        _ => {}
-    }
-}
-
-/// The text of a column in one event.
-fn text_of<'a>(column: &'a Column<'_>, event: usize) -> Option<&'a str> {
-    match column {
-        Column::Strings(texts) => texts.get(event).copied().flatten(),
-        Column::Constant(Value::Str(text)) => Some(text),
-        _ => None,
-    }
-}
-
-fn text_at<'a>(text: &'a Text, inputs: &'a [&Column<'_>], event: usize) -> &'a str {
-    match text {
-        Text::Literal(literal) => literal,
-        Text::Input(input) => text_of(inputs[*input], event).unwrap_or(""),
-    }
 }

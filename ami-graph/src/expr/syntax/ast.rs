@@ -19,6 +19,19 @@ pub(in crate::expr) struct Ast {
     pub names: Vec<String>,
 }
 
+impl Ast {
+    /// True for inputs without which an event has no value: mentioned outside of `present` and of
+    /// what `default` may replace.
+    pub fn requires(&self, name: usize) -> bool {
+        self.nodes.iter().any(|node| matches!(node.kind, Kind::Name(other) if other == name))
+    }
+
+    /// True when it depends on whether some input is present.
+    pub fn asks_presence(&self) -> bool {
+        self.nodes.iter().any(|node| matches!(node.kind, Kind::Optional(_)))
+    }
+}
+
 /// One node and the column of the text it is blamed on.
 #[derive(Debug, Clone)]
 pub(in crate::expr) struct Node {
@@ -39,6 +52,8 @@ pub(in crate::expr) enum Prefix {
 pub(in crate::expr) enum Kind {
     /// An input, by its place in [`Ast::names`].
     Name(usize),
+    /// The same where it may be absent: asked for by `present` or `default`.
+    Optional(usize),
     Bool(bool),
     Int(i128),
     Float(f64),
@@ -76,8 +91,8 @@ impl Kind {
     pub fn relocate(&mut self, map: impl Fn(Id) -> Id) {
         let on = |id: &mut Id| *id = map(*id);
         match self {
-            Kind::Name(_) | Kind::Bool(_) | Kind::Int(_) | Kind::Float(_) => {}
-            Kind::Text(_) | Kind::Nothing | Kind::Mark => {}
+            Kind::Name(_) | Kind::Optional(_) | Kind::Bool(_) | Kind::Int(_) => {}
+            Kind::Float(_) | Kind::Text(_) | Kind::Nothing | Kind::Mark => {}
             Kind::Prefix(_, a) | Kind::Not(a) => on(a),
             Kind::Binary(_, a, b) => [a, b].into_iter().for_each(on),
             Kind::Junction { left, mark, right, .. } => {

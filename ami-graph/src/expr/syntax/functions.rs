@@ -28,6 +28,10 @@ pub(in crate::expr) enum Meaning {
     Diff,
     Sort,
     Dot,
+    /// Whether an input is there.
+    Present,
+    /// An input where it is there, else another value.
+    Default,
 }
 
 impl Meaning {
@@ -105,6 +109,8 @@ pub const FUNCTIONS: &[Function] = &[
     f("diff", "diff(a, axis=-1)", Meaning::Diff, 1),
     f("sort", "sort(a, axis)", Meaning::Sort, 1),
     f("dot", "dot(a, b)", Meaning::Dot, 2),
+    f("present", "present(x)", Meaning::Present, 1),
+    f("default", "default(x, y)", Meaning::Default, 2),
 ];
 
 /// numpy's other names for the same, which its users will write.

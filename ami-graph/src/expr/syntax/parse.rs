@@ -4,7 +4,6 @@ use crate::expr::arithmetic::index::Item;
 use crate::expr::arithmetic::operation::{Binary, Comparison};
 use crate::expr::error::{ExprError, MAX_DEPTH};
 use crate::expr::syntax::ast::{Ast, Id, Kind, Node, Prefix};
-use crate::expr::syntax::functions::{self, FUNCTIONS};
 use crate::expr::syntax::lex::{Token, tokens};
 
 /// Words that cannot be input names.
@@ -21,11 +20,12 @@ pub(in crate::expr) fn parse(text: &str) -> Result<Ast, ExprError> {
     Ok(parser.ast)
 }
 
-struct Parser {
-    tokens: Vec<(Token, usize)>,
-    next: usize,
+/// Goes through the tokens; the nodes are in [`Ast`] as soon as they are read.
+pub(super) struct Parser {
+    pub(super) tokens: Vec<(Token, usize)>,
+    pub(super) next: usize,
     depth: usize,
-    ast: Ast,
+    pub(super) ast: Ast,
 }
 
 impl Parser {
@@ -37,20 +37,20 @@ impl Parser {
         self.tokens[self.next].1
     }
 
-    fn advance(&mut self) {
+    pub(super) fn advance(&mut self) {
         // The end stays: it is what is found after everything.
         self.next = (self.next + 1).min(self.tokens.len() - 1);
     }
 
-    fn is_sign(&self, sign: &str) -> bool {
+    pub(super) fn is_sign(&self, sign: &str) -> bool {
         matches!(self.peek(), Token::Sign(s) if *s == sign)
     }
 
-    fn is_word(&self, word: &str) -> bool {
+    pub(super) fn is_word(&self, word: &str) -> bool {
         matches!(self.peek(), Token::Word(w) if w == word)
     }
 
-    fn accept(&mut self, sign: &str) -> bool {
+    pub(super) fn accept(&mut self, sign: &str) -> bool {
         let found = self.is_sign(sign);
         if found {
             self.advance();
@@ -66,7 +66,7 @@ impl Parser {
         found
     }
 
-    fn expect(&mut self, sign: &'static str) -> Result<(), ExprError> {
+    pub(super) fn expect(&mut self, sign: &'static str) -> Result<(), ExprError> {
         if self.accept(sign) { Ok(()) } else { Err(self.unexpected(sign)) }
     }
 
@@ -90,13 +90,16 @@ impl Parser {
         ExprError::new(self.at(), format!("{found} where {wanted} should be"), hint)
     }
 
-    fn push(&mut self, kind: Kind, at: usize) -> Id {
+    pub(super) fn push(&mut self, kind: Kind, at: usize) -> Id {
         self.ast.nodes.push(Node { kind, at });
         self.ast.nodes.len() - 1
     }
 
     /// Runs a parsing function one level deeper.
-    fn nested(&mut self, parse: fn(&mut Parser) -> Result<Id, ExprError>) -> Result<Id, ExprError> {
+    pub(super) fn nested(
+        &mut self,
+        parse: fn(&mut Parser) -> Result<Id, ExprError>,
+    ) -> Result<Id, ExprError> {
         if self.depth == MAX_DEPTH {
             let message = format!("nested deeper than {MAX_DEPTH} levels");
             return Err(ExprError::new(self.at(), message, "split it over several nodes"));
@@ -107,7 +110,7 @@ impl Parser {
         id
     }
 
-    fn ternary(&mut self) -> Result<Id, ExprError> {
+    pub(super) fn ternary(&mut self) -> Result<Id, ExprError> {
         let start = self.ast.nodes.len();
         let value = self.or()?;
         let at = self.at();
@@ -349,41 +352,5 @@ impl Parser {
             self.ast.names.push(word.to_string());
             self.ast.names.len() - 1
         })
-    }
-
-    fn call(&mut self, name: &str, at: usize) -> Result<Id, ExprError> {
-        let Some(function) = functions::find(name) else {
-            let hint = functions::advice(name).map_or_else(
-                || functions::nearest(name, FUNCTIONS.iter().map(|f| f.name)),
-                str::to_string,
-            );
-            return Err(ExprError::new(at, format!("unknown function {name}"), hint));
-        };
-        self.expect("(")?;
-        let (mut args, mut axis) = (Vec::new(), None);
-        while !self.is_sign(")") {
-            let keyword = matches!(self.tokens.get(self.next + 1), Some((Token::Sign("="), _)));
-            if keyword && self.is_word("axis") && function.meaning.takes_axis() && axis.is_none() {
-                self.advance();
-                self.advance();
-                axis = Some(self.nested(Parser::ternary)?);
-            } else {
-                args.push(self.nested(Parser::ternary)?);
-            }
-            if !self.accept(",") {
-                break;
-            }
-        }
-        self.expect(")")?;
-        let second_is_axis = function.meaning.takes_axis() && function.name != "diff";
-        if second_is_axis && axis.is_none() && args.len() == 2 {
-            axis = args.pop();
-        }
-        let (least, most) = function.args;
-        if args.len() < least || args.len() > most {
-            let message = format!("{} does not take {} arguments", function.name, args.len());
-            return Err(ExprError::new(at, message, format!("write {}", function.usage)));
-        }
-        Ok(self.push(Kind::Call { function, args, axis }, at))
     }
 }

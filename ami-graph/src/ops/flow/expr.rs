@@ -16,7 +16,8 @@ static DOC: OpDoc = OpDoc {
     text: "Arithmetic, comparisons, `and or not`, `a if c else b`, indexing and slicing, and \
            functions such as sqrt, exp, where, clip, sum, mean, max; types and broadcasting are \
            numpy's. Text, and enumerations by their labels, are compared with == and !=: \
-           `shutter == \"open\"`. Names are those of the inputs: the keys of a map, or the sources' own names. \
+           `shutter == \"open\"`. `present(x)` tells whether an input is there and `default(x, y)` replaces it \
+           where it is not; an input that nothing else mentions may be absent. Names are those of the inputs: the keys of a map, or the sources' own names. \
            A mistake is reported with its column.",
     example: r#"{"op": "expr", "in": {"img": "image", "i0": "scalar"}, "expr": "sum(img) / (i0 + 1)"}"#,
     class: Class::PerEvent,

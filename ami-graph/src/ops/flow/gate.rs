@@ -21,7 +21,7 @@ static DOC: OpDoc = OpDoc {
     summary: "passes its inputs when an expression is true",
     text: "In events in which `when` is true (not zero), and every input is present, the outputs \
            are the inputs; otherwise they are absent. The expression may use the names of `with` \
-           and of the inputs. Outputs are named as the inputs: `value` for one, `value0`, \
+           and of the inputs; `not present(x)` passes events in which an input of `with` is absent. Outputs are named as the inputs: `value` for one, `value0`, \
            `value1` … for a list, the keys of a map.",
     example: r#"{"op": "gate", "in": "scalar", "with": {"laser": "flag"}, "when": "laser == 1"}"#,
     class: Class::PerEvent,

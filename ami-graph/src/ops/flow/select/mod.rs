@@ -25,7 +25,8 @@ static DOC: OpDoc = OpDoc {
     text: "In each event the conditions of `cases` are looked at in order; the first that is true \
            (not zero) is taken, else `else`. Its expressions give the outputs it names; the others \
            are absent in that event. If a condition looked at lacks an input, nothing is taken; an \
-           output is absent if an input that its expression mentions is. What an output is in \
+           output is absent if an input that its expression mentions is (unless only `present` and \
+           `default` ask for it). What an output is in \
            several cases is promoted to one element type as numpy does. Names are those of `in` \
            and of `with`.",
     example: r#"{"op": "select", "in": {"x": "scalar"}, "with": {"laser": "flag"}, "cases": [{"when": "laser == 1", "out": {"on": "x"}}], "else": {"off": "x"}}"#,
