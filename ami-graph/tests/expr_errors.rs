@@ -89,6 +89,22 @@ const MISTAKES: &[(&str, &str)] = &[
         "max(energy, energy)",
         "column 13: this argument must be a whole number; the larger of two values is maximum(a, b), the smaller minimum(a, b)",
     ),
+    (
+        "percentile(img, 101)",
+        "column 17: q of percentile must be a number from 0 to 100; write the number itself, not a name",
+    ),
+    (
+        "quantile(img, energy)",
+        "column 15: q of quantile must be a number from 0 to 1; write the number itself, not a name",
+    ),
+    (
+        "nanquantile(img > 3, 0.5)",
+        "column 1: a quantile of bool has no meaning; write x + 0 for numbers",
+    ),
+    (
+        "percentile(img)",
+        "column 1: percentile does not take 1 arguments; write percentile(a, q, axis)",
+    ),
     ("len(energy)", "column 1: len of a scalar"),
     ("sqrt(1, 2)", "column 1: sqrt does not take 2 arguments; write sqrt(x)"),
     (

@@ -228,6 +228,7 @@ const DIFFERENT: &[(&str, &str)] = &[
     ("1 if f8s > 1 else 2.5", "the type both sides promote to"),
     ("f8v[0] > 9 and f8v[5] > 1", "what fails in every event is refused, taken or not"),
     ("1.5 if f8v[0] > 1 else f8v[5] * 1.0", "as before"),
+    ("nanquantile(be, 0.5)", "quantiles of bool are refused, also of none"),
 ];
 
 #[test]

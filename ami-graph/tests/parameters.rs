@@ -56,6 +56,7 @@ fn of_single_events(op: &str, parameter: &str) -> Vec<Json> {
         ],
         ("select", "else") => vec![json!({}), json!([1]), json!({"on": "y"})],
         ("array_stat" | "rebin" | "project", "stat") => statistics(),
+        ("array_stat" | "project", "q") => vec![json!(-0.1), json!(101), json!("NaN"), json!([0])],
         ("array_stat" | "take" | "split" | "diff", "axis") => axes(),
         ("concatenate" | "cumsum", "axis") => vec![json!(1), json!(-2), json!(0.5)],
         ("stack", "axis") => vec![json!(1), json!(-2), json!(0.5)],

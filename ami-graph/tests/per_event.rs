@@ -16,6 +16,23 @@ use support::*;
 
 /// A node that is wrong, the parameter that is said to be, and part of what is said.
 const MISTAKES: &[(&str, &str, &str)] = &[
+    (r#"{"op": "array_stat", "in": "image", "stat": "percentile"}"#, "q", "is missing"),
+    (
+        r#"{"op": "array_stat", "in": "image", "stat": "quantile", "q": 50}"#,
+        "q",
+        "a number from 0e0 to 1e0",
+    ),
+    (r#"{"op": "project", "in": "image", "stat": "nanmean", "q": 50}"#, "q", "takes no q"),
+    (
+        r#"{"op": "array_stat", "in": "flag", "stat": "nanquantile", "q": 0.5}"#,
+        "in",
+        "a quantile of bool has no meaning",
+    ),
+    (
+        r#"{"op": "array_stat", "in": "image", "stat": "nanmeen"}"#,
+        "stat",
+        "did you mean \"nanmean\"",
+    ),
     (r#"{"op": "pixel", "in": "image"}"#, "at", "is missing"),
     (r#"{"op": "pixel", "in": "image", "at": [1]}"#, "at", "1 indices for an input of 2 axes"),
     (r#"{"op": "pixel", "in": "image", "at": [2, 0]}"#, "at", "index 2 lies beyond an axis of 2"),

@@ -73,12 +73,18 @@ ENV = {
     "var": np.var, "min": np.min, "max": np.max, "argmin": np.argmin, "argmax": np.argmax,
     "median": np.median, "any": np.any, "all": np.all, "count_nonzero": np.count_nonzero,
     "len": len, "cumsum": np.cumsum, "diff": np.diff, "dot": np.dot, "nansum": np.nansum,
-    "nanmean": np.nanmean, "sort": np.sort, "pi": np.pi, "e": np.e,
+    "nanmean": np.nanmean, "nanmin": np.nanmin, "nanmax": np.nanmax, "nanstd": np.nanstd,
+    "nanvar": np.nanvar, "nanmedian": np.nanmedian, "quantile": np.quantile,
+    "percentile": np.percentile, "nanquantile": np.nanquantile,
+    "nanpercentile": np.nanpercentile, "sort": np.sort, "pi": np.pi, "e": np.e,
 }
 UNARY = ["abs", "sqrt", "exp", "log", "log10", "log2", "sin", "cos", "tan", "asin", "acos", "atan",
          "sinh", "cosh", "tanh", "floor", "ceil", "round", "sign", "isnan", "isfinite"]
 REDUCE = ["sum", "mean", "std", "var", "min", "max", "argmin", "argmax", "median", "any", "all",
-          "count_nonzero", "nansum", "nanmean"]
+          "count_nonzero", "nansum", "nanmean", "nanmin", "nanmax", "nanstd", "nanvar", "nanmedian"]
+# Not next to the extremes, where numpy's difference of int8 and the like wraps around.
+QUANTILES = [("percentile", 30), ("percentile", 37.5), ("quantile", 0.5), ("quantile", 0.6),
+             ("nanpercentile", 40), ("nanquantile", 0.35)]
 BINARY = ["+", "-", "*", "/", "//", "%", "**", "<", "<=", ">", ">=", "==", "!="]
 
 
@@ -93,6 +99,12 @@ def texts():
                 yield f"{f}({d}{form})"
             yield f"{f}({d}m, 0)"
             yield f"{f}({d}m, axis=-1)"
+        for f, q in QUANTILES:
+            yield f"{f}({d}v, {q})"
+            yield f"{f}({d}m, {q})"
+        for f in ["quantile", "nanquantile"]:
+            for form in ["s", "e"]:
+                yield f"{f}({d}{form}, 0.5)"
         for f in ["cumsum", "sort", "diff", "len"]:
             yield f"{f}({d}v)"
             yield f"{f}({d}m)"
@@ -293,6 +305,48 @@ f8v ** -1
 f8v ** 3
 i4v ** 2.0
 f4v ** 2
+quantile(f8l, 0.9)
+quantile(f8l, 0)
+quantile(f8l, 1)
+quantile(f8l, 1 / 3)
+percentile(f8n, 20, 0)
+percentile(f8n, 99, axis=1)
+percentile(f4n, 12.5, 1)
+percentile(u2n, 50, 1)
+percentile(u2n, 33, axis=-1)
+nanpercentile(f8n, 75, 0)
+nanpercentile(f8m, 50, 0)
+nanpercentile(f8m, 10, 1)
+nanquantile(f4m, 0.7, axis=0)
+quantile(i4n, 0.8, 0)
+percentile(f8v, 0)
+nanpercentile(f8v, 100)
+percentile(f8l, 101)
+quantile(f8l, -0.5)
+quantile(f8l, 1.5)
+nanmin(f8m, 0)
+nanmax(f4m, 1)
+nanstd(f8n, 0)
+nanvar(f8l)
+nanvar(f4n, axis=-1)
+nanmedian(f8m, 0)
+nanmedian(f8n, 1)
+nanmedian(f4m, 1)
+nanmin(f8v[3:4])
+nanmax(f8v[3:4])
+nanmean(f8v[3:4])
+nansum(f8v[3:4])
+nanstd(f8v[3:4])
+nanvar(f4v[3:4])
+nanmedian(f8v[3:4])
+nanpercentile(f8v[3:4], 50)
+nanquantile(f4v[3:4], 0.5)
+quantile(f8v[3:4], 0.5)
+nanmin(f8e + f8e)
+nanmedian(f8n[:0], 0)
+nanquantile(f8n[:0], 0.5, 0)
+quantile(f8n[:0], 0.5, 0)
+nanmax(f8n[:0], 0)
 """.split("\n")
 
 

@@ -49,6 +49,7 @@ pub use syntax::functions::{FUNCTIONS, Function};
 use crate::data::schema::Labels;
 use crate::data::types::Type;
 use crate::data::value::DType;
+use arithmetic::order;
 use arithmetic::shape::Shape;
 use check::{Checked, ir};
 use error::ExprError;
@@ -56,6 +57,16 @@ use run::code;
 use run::inputs::Declared;
 use run::program::Mode;
 use syntax::{ast, parse};
+
+/// The median of numbers without NaN, which are reordered; NaN of none.
+pub(crate) fn median(numbers: &mut [f64]) -> f64 {
+    order::median(numbers)
+}
+
+/// What stands at a place from 0 to 1 of numbers without NaN, interpolated; they are reordered.
+pub(crate) fn quantile(numbers: &mut [f64], place: f64) -> f64 {
+    order::quantile(numbers, place)
+}
 
 /// An expression as written: parsed, its names known, its types not yet.
 #[derive(Debug, Clone)]

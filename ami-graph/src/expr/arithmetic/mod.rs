@@ -8,6 +8,7 @@ pub(in crate::expr) mod index;
 pub(in crate::expr) mod kernel;
 pub(in crate::expr) mod number;
 pub(in crate::expr) mod operation;
+pub(in crate::expr) mod order;
 pub(in crate::expr) mod promote;
 pub(in crate::expr) mod real;
 pub(in crate::expr) mod reduce;

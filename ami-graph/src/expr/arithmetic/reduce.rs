@@ -3,12 +3,13 @@
 use crate::data::value::{DType, Element};
 use crate::expr::arithmetic::kernel::with_number;
 use crate::expr::arithmetic::number::Number;
+use crate::expr::arithmetic::order::{extreme, median, quantile};
 use crate::expr::arithmetic::promote::{mean_type, sum_type};
 use crate::expr::arithmetic::shape::{Failure, Shape};
 use crate::expr::arithmetic::sums::{self, Sum};
 
 /// numpy's functions of an array.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::expr) enum Reduction {
     Sum,
     Mean,
@@ -24,6 +25,16 @@ pub(in crate::expr) enum Reduction {
     CountNonzero,
     Nansum,
     Nanmean,
+    Nanmin,
+    Nanmax,
+    Nanstd,
+    Nanvar,
+    Nanmedian,
+    /// q from 0 to 1, interpolated.
+    Quantile {
+        q: f64,
+        skip_nan: bool,
+    },
 }
 
 impl Reduction {
@@ -35,8 +46,12 @@ impl Reduction {
             | Reduction::Std
             | Reduction::Var
             | Reduction::Median
-            | Reduction::Nanmean => mean_type(of),
-            Reduction::Min | Reduction::Max => of,
+            | Reduction::Nanmean
+            | Reduction::Nanstd
+            | Reduction::Nanvar
+            | Reduction::Nanmedian
+            | Reduction::Quantile { .. } => mean_type(of),
+            Reduction::Min | Reduction::Max | Reduction::Nanmin | Reduction::Nanmax => of,
             Reduction::Argmin | Reduction::Argmax | Reduction::CountNonzero => DType::I64,
             Reduction::Any | Reduction::All => DType::Bool,
         }
@@ -49,7 +64,24 @@ impl Reduction {
             Reduction::Max => Some("max"),
             Reduction::Argmin => Some("argmin"),
             Reduction::Argmax => Some("argmax"),
+            Reduction::Nanmin => Some("nanmin"),
+            Reduction::Nanmax => Some("nanmax"),
+            Reduction::Quantile { skip_nan: false, .. } => Some("quantile"),
             _ => None,
+        }
+    }
+
+    /// The same of elements none of which is NaN.
+    fn plain(self) -> Reduction {
+        match self {
+            Reduction::Nansum => Reduction::Sum,
+            Reduction::Nanmean => Reduction::Mean,
+            Reduction::Nanmin => Reduction::Min,
+            Reduction::Nanmax => Reduction::Max,
+            Reduction::Nanstd => Reduction::Std,
+            Reduction::Nanvar => Reduction::Var,
+            Reduction::Nanmedian => Reduction::Median,
+            other => other,
         }
     }
 }
@@ -77,10 +109,11 @@ pub(in crate::expr) fn reduce(
     }
     with_number!(of, T => {
         let lanes = Lanes { data: bytemuck::cast_slice::<u8, T>(data), length, inner };
+        let reduction = if of.is_float() { reduction } else { reduction.plain() };
         reduce_typed(reduction, lanes, scratch, out);
     }, bool => {
         let lanes = Lanes { data, length, inner };
-        reduce_bool(reduction, lanes, scratch, out);
+        reduce_bool(reduction.plain(), lanes, scratch, out);
     });
     Ok(())
 }
@@ -101,14 +134,11 @@ fn reduce_typed<T: Sum>(
         Reduction::Max if rows => extreme_rows(lanes, out, T::greatest),
         Reduction::Sum => each(lanes, scratch, out, |a| T::finish_sum(T::sum(a), a.len())),
         Reduction::Mean => each(lanes, scratch, out, |a| T::finish_mean(T::true_sum(a), a.len())),
-        Reduction::Nansum => each(lanes, scratch, out, |a| T::finish_sum(T::nansum(a).0, 1)),
-        Reduction::Nanmean => each(lanes, scratch, out, |a| {
-            let (sum, count) = T::nansum(a);
-            T::finish_mean(if T::WRAPS { T::true_sum(a) } else { sum.to_f64() }, count)
-        }),
         Reduction::Var => each(lanes, scratch, out, |a| T::from_mean(sums::variance(a))),
         Reduction::Std => each(lanes, scratch, out, |a| T::from_mean(sums::variance(a).sqrt())),
-        Reduction::Median => each(lanes, scratch, out, |a| T::from_mean(median(a))),
+        Reduction::Median => {
+            each(lanes, scratch, out, |a| T::from_mean(a.all_numbers().map_or(f64::NAN, median)));
+        }
         Reduction::Min => each(lanes, scratch, out, |a| extreme(a, T::least)),
         Reduction::Max => each(lanes, scratch, out, |a| extreme(a, T::greatest)),
         Reduction::Argmin => each(lanes, scratch, out, |a| position(a, T::least)),
@@ -118,6 +148,38 @@ fn reduce_typed<T: Sum>(
         Reduction::CountNonzero => {
             each(lanes, scratch, out, |a| a.iter().map(|v| i64::from(v.truth())).sum::<i64>());
         }
+        Reduction::Quantile { q, skip_nan: false } => each(lanes, scratch, out, |a| {
+            T::from_mean(a.all_numbers().map_or(f64::NAN, |a| quantile(a, q)))
+        }),
+        _ => reduce_numbers(reduction, lanes, scratch, out),
+    }
+}
+
+/// Reductions of what is not NaN; NaN when nothing is left, but for the sum.
+fn reduce_numbers<T: Sum>(
+    reduction: Reduction,
+    lanes: Lanes<'_, T>,
+    scratch: &mut Vec<u64>,
+    out: &mut [u8],
+) {
+    match reduction {
+        Reduction::Nansum => each(lanes, scratch, out, |a| T::finish_sum(T::nansum(a).0, 1)),
+        Reduction::Nanmean => each(lanes, scratch, out, |a| {
+            let (sum, count) = T::nansum(a);
+            T::finish_mean(sum.to_f64(), count)
+        }),
+        Reduction::Nanvar => {
+            each(lanes, scratch, out, |a| T::from_mean(sums::variance(a.numbers())));
+        }
+        Reduction::Nanstd => {
+            each(lanes, scratch, out, |a| T::from_mean(sums::variance(a.numbers()).sqrt()));
+        }
+        Reduction::Nanmin => each(lanes, scratch, out, |a| extreme_number(a, T::least)),
+        Reduction::Nanmax => each(lanes, scratch, out, |a| extreme_number(a, T::greatest)),
+        Reduction::Quantile { q, .. } => {
+            each(lanes, scratch, out, |a| T::from_mean(quantile(a.numbers(), q)));
+        }
+        _ => each(lanes, scratch, out, |a| T::from_mean(median(a.numbers()))),
     }
 }
 
@@ -126,10 +188,8 @@ fn reduce_bool(reduction: Reduction, lanes: Lanes<'_, u8>, scratch: &mut Vec<u64
     let count = |a: &[u8]| a.iter().map(|&v| i64::from(v != 0)).sum::<i64>();
     let share = |a: &[u8]| count(a) as f64 / a.len() as f64;
     match reduction {
-        Reduction::Sum | Reduction::Nansum | Reduction::CountNonzero => {
-            each(lanes, scratch, out, |a| count(a));
-        }
-        Reduction::Mean | Reduction::Nanmean => each(lanes, scratch, out, |a| share(a)),
+        Reduction::Sum | Reduction::CountNonzero => each(lanes, scratch, out, |a| count(a)),
+        Reduction::Mean => each(lanes, scratch, out, |a| share(a)),
         Reduction::Var => each(lanes, scratch, out, |a| share(a) * (1.0 - share(a))),
         Reduction::Std => each(lanes, scratch, out, |a| (share(a) * (1.0 - share(a))).sqrt()),
         Reduction::Median => each(lanes, scratch, out, |a| match 2 * count(a) - a.len() as i64 {
@@ -145,6 +205,8 @@ fn reduce_bool(reduction: Reduction, lanes: Lanes<'_, u8>, scratch: &mut Vec<u64
         }
         Reduction::Argmin => each(lanes, scratch, out, |a| first(a, |v| v == 0)),
         Reduction::Argmax => each(lanes, scratch, out, |a| first(a, |v| v != 0)),
+        // Refused when the expression is checked; else as of numbers.
+        other => reduce_typed::<u8>(other, lanes, scratch, out),
     }
 }
 
@@ -196,6 +258,24 @@ impl<T: Number> Gathered<'_, T> {
             copy.copy_from_slice(self.source);
         }
         copy
+    }
+
+    /// A copy that may be reordered; None when an element is NaN.
+    fn all_numbers(&mut self) -> Option<&mut [T]> {
+        if self.iter().any(|v| v.is_nan()) { None } else { Some(self.owned()) }
+    }
+
+    /// A copy of the elements that are not NaN.
+    fn numbers(&mut self) -> &mut [T] {
+        let all = self.owned();
+        let mut count = 0;
+        for i in 0..all.len() {
+            if !all[i].is_nan() {
+                all[count] = all[i];
+                count += 1;
+            }
+        }
+        &mut all[..count]
     }
 }
 
@@ -251,40 +331,15 @@ fn extreme_rows<T: Number>(lanes: Lanes<'_, T>, out: &mut [u8], better: impl Fn(
     }
 }
 
-/// The extreme of a non-empty slice, in lanes that the compiler vectorises.
-fn extreme<T: Number>(a: &[T], better: impl Fn(T, T) -> T) -> T {
-    let mut best = [a[0]; 16];
-    let chunks = a.chunks_exact(16);
-    let rest = chunks.remainder();
-    for chunk in chunks {
-        for (b, &v) in best.iter_mut().zip(chunk) {
-            *b = better(*b, v);
-        }
-    }
-    best.into_iter().chain(rest.iter().copied()).fold(a[0], better)
-}
-
 /// Place of the first extreme of a non-empty slice, or of the first NaN.
 fn position<T: Number>(a: &[T], better: impl Fn(T, T) -> T) -> i64 {
     let best = extreme(a, better);
     if best.is_nan() { first(a, T::is_nan) } else { first(a, |v| v == best) }
 }
 
-fn median<T: Sum>(a: &mut Gathered<'_, T>) -> f64 {
-    if a.is_empty() || a.iter().any(|v| v.is_nan()) {
-        return f64::NAN;
-    }
-    let values = a.owned();
-    let half = values.len() / 2;
-    let even = values.len().is_multiple_of(2);
-    // Without NaN every pair compares.
-    let by_value = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
-    let (below, &mut upper, _) = values.select_nth_unstable_by(half, by_value);
-    if !even {
-        return upper.to_f64();
-    }
-    let lower = extreme(below, T::greatest);
-    // In f32 numpy rounds the sum of the two; in f64 it adds before halving, which overflows for
-    // the largest values only.
-    (lower.to_f64() + upper.to_f64()) / 2.0
+/// The extreme of what is not NaN in a non-empty slice; NaN when nothing is.
+fn extreme_number<T: Number>(a: &mut Gathered<'_, T>, better: impl Fn(T, T) -> T) -> T {
+    let first = a[0];
+    let numbers = a.numbers();
+    if numbers.is_empty() { first } else { extreme(numbers, better) }
 }

@@ -40,6 +40,11 @@ impl Checker<'_> {
             (Meaning::Clip, [a, low, high]) => self.clip([a, low, high], at)?,
             (Meaning::Where, [c, a, b]) => self.choose([c, a, b], at)?,
             (Meaning::Dot, [a, b]) => self.dot(a, b, at)?,
+            (Meaning::Quantile { whole, skip_nan }, [a, q]) => {
+                let q = self.fraction(function, q, f64::from(whole), self.at_of(args[1]))?;
+                let a = self.strong(a, at)?;
+                self.reduce(Reduction::Quantile { q, skip_nan }, a, axis, at)?
+            }
             (Meaning::Present, [x]) => self.present(x, at)?,
             (Meaning::Default, [x, y]) => self.default_to(x, y, at)?,
             (meaning, [a, ..]) => {
@@ -172,6 +177,10 @@ impl Checker<'_> {
         at: usize,
     ) -> Result<Id, ExprError> {
         let ty = self.ty(arg).clone();
+        if let (Reduction::Quantile { .. }, DType::Bool) = (reduction, ty.dtype) {
+            let hint = "write x + 0 for numbers";
+            return Err(ExprError::new(at, "a quantile of bool has no meaning", hint));
+        }
         let dtype = reduction.result(ty.dtype);
         let result = match axis {
             None => Type::scalar(dtype),
@@ -246,6 +255,21 @@ impl Checker<'_> {
             Val::Nothing => Ok(None),
             value => self.small_int(&value, self.at_of(id)).map(Some),
         }
+    }
+
+    /// The place of a quantile, from 0 to 1, written in parts of a whole.
+    fn fraction(
+        &self,
+        function: &Function,
+        q: &Val,
+        whole: f64,
+        at: usize,
+    ) -> Result<f64, ExprError> {
+        let q = if let Val::Py(q) = q { Some(q.as_f64()) } else { None };
+        q.filter(|q| (0.0..=whole).contains(q)).map(|q| q / whole).ok_or_else(|| {
+            let message = format!("q of {} must be a number from 0 to {whole}", function.name);
+            ExprError::new(at, message, "write the number itself, not a name")
+        })
     }
 
     fn small_int(&self, value: &Val, at: usize) -> Result<i64, ExprError> {

@@ -4,7 +4,7 @@ use crate::expr::arithmetic::operation::Op;
 use crate::expr::arithmetic::reduce::Reduction;
 
 /// What a function does, as far as checking its arguments is concerned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(in crate::expr) enum Meaning {
     /// Element by element, result float.
     Real(Op),
@@ -23,6 +23,11 @@ pub(in crate::expr) enum Meaning {
     Clip,
     Where,
     Reduce(Reduction),
+    /// A quantile, in parts of this whole, perhaps of what is not NaN.
+    Quantile {
+        whole: u8,
+        skip_nan: bool,
+    },
     Len,
     Cumsum,
     Diff,
@@ -37,12 +42,13 @@ pub(in crate::expr) enum Meaning {
 impl Meaning {
     /// True for functions that take an axis, also as second argument where numpy does.
     pub fn takes_axis(self) -> bool {
-        matches!(self, Meaning::Reduce(_) | Meaning::Cumsum | Meaning::Diff | Meaning::Sort)
+        let reduces = matches!(self, Meaning::Reduce(_) | Meaning::Quantile { .. });
+        reduces || matches!(self, Meaning::Cumsum | Meaning::Diff | Meaning::Sort)
     }
 }
 
 /// One function.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Function {
     /// As written in expressions; numpy's name.
     pub name: &'static str,
@@ -59,6 +65,10 @@ const fn f(name: &'static str, usage: &'static str, meaning: Meaning, args: usiz
 
 const fn reduce(name: &'static str, usage: &'static str, reduction: Reduction) -> Function {
     f(name, usage, Meaning::Reduce(reduction), 1)
+}
+
+const fn quantile(name: &'static str, usage: &'static str, whole: u8, skip_nan: bool) -> Function {
+    f(name, usage, Meaning::Quantile { whole, skip_nan }, 2)
 }
 
 /// Every function, in the order of the manual.
@@ -104,6 +114,15 @@ pub const FUNCTIONS: &[Function] = &[
     reduce("count_nonzero", "count_nonzero(a, axis)", Reduction::CountNonzero),
     reduce("nansum", "nansum(a, axis)", Reduction::Nansum),
     reduce("nanmean", "nanmean(a, axis)", Reduction::Nanmean),
+    reduce("nanmin", "nanmin(a, axis)", Reduction::Nanmin),
+    reduce("nanmax", "nanmax(a, axis)", Reduction::Nanmax),
+    reduce("nanstd", "nanstd(a, axis)", Reduction::Nanstd),
+    reduce("nanvar", "nanvar(a, axis)", Reduction::Nanvar),
+    reduce("nanmedian", "nanmedian(a, axis)", Reduction::Nanmedian),
+    quantile("quantile", "quantile(a, q, axis)", 1, false),
+    quantile("percentile", "percentile(a, q, axis)", 100, false),
+    quantile("nanquantile", "nanquantile(a, q, axis)", 1, true),
+    quantile("nanpercentile", "nanpercentile(a, q, axis)", 100, true),
     f("len", "len(a)", Meaning::Len, 1),
     f("cumsum", "cumsum(a, axis)", Meaning::Cumsum, 1),
     f("diff", "diff(a, axis=-1)", Meaning::Diff, 1),

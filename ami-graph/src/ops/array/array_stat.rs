@@ -13,15 +13,25 @@ use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
-use crate::ops::array::statistic::{NAMES, Statistic, add_band};
+use crate::ops::array::statistic::{NAMES, QUANTILES, Statistic, add_band};
 
 const STAT: ParamDoc = ParamDoc {
     name: "stat",
     kind: "word",
     default: "\"sum\"",
     unit: "",
-    range: "sum mean min max std var rms median argmin argmax norm",
+    range: "sum mean min max std var rms median argmin argmax norm nansum nanmean nanmin nanmax nanstd \
+            nanvar nanmedian quantile percentile nanquantile nanpercentile",
     doc: "numpy's function of that name; rms is sqrt(mean(a²)), norm is sqrt(sum(a²))",
+};
+
+const Q: ParamDoc = ParamDoc {
+    name: "q",
+    kind: "number",
+    default: "none",
+    unit: "",
+    range: "0 to 1 for quantiles, 0 to 100 for percentiles; to be given for these, and only for these",
+    doc: "where in the order of the elements, interpolated between neighbours",
 };
 
 static STAT_DOC: OpDoc = OpDoc {
@@ -29,8 +39,9 @@ static STAT_DOC: OpDoc = OpDoc {
     summary: "a statistic of the elements of an event's array",
     text: "numpy's definition and element types: sums of integers are int64 or uint64, min and max \
            keep the type, argmin and argmax are int64, the rest is float64, or float32 for \
-           float32 (computed in float64). min, max and median are NaN if any element is. Over no \
-           elements the extremes fail and the others are as numpy's. Without `axis`: one scalar.",
+           float32 (computed in float64). min, max, median and quantiles are NaN if any element is; those that \
+           begin with nan leave NaN out and are NaN (nansum: 0) when nothing is left. Over no \
+           elements the extremes and quantiles fail and the others are as numpy's. Without `axis`: one scalar.",
     example: r#"{"op": "array_stat", "in": "image", "stat": "max", "axis": 0}"#,
     class: Class::PerEvent,
     form: Form::Fixed(&[InputDoc {
@@ -41,6 +52,7 @@ static STAT_DOC: OpDoc = OpDoc {
     with: false,
     params: &[
         STAT,
+        Q,
         ParamDoc {
             name: "axis",
             kind: "integer",
@@ -72,6 +84,7 @@ static PROJECT_DOC: OpDoc = OpDoc {
             doc: "the axis that goes away",
         },
         STAT,
+        Q,
     ],
     outputs: &[OutputDoc { name: "value", doc: "1-d" }],
 };
@@ -107,7 +120,16 @@ impl OpKind for Project {
 }
 
 fn stat(args: &Args<'_>) -> Result<Statistic, Fault> {
-    let name = args.word("stat", "sum", &NAMES.map(|(name, _)| name))?;
+    let names: Few<&'static str> =
+        NAMES.iter().map(|n| n.0).chain(QUANTILES.iter().map(|q| q.0)).collect();
+    let name = args.word("stat", "sum", &names)?;
+    if let Some((_, whole)) = QUANTILES.iter().find(|(quantile, _)| *quantile == name) {
+        return Ok(Statistic::quantile(name, args.real("q", None, 0.0..=*whole)? / whole));
+    }
+    if args.get("q").is_some() {
+        let hint = "leave it out, or set `stat` to \"quantile\" or \"percentile\"";
+        return Err(Fault::of("q", format!("stat {name:?} takes no q"), hint));
+    }
     Ok(Statistic::named(name).unwrap_or(Statistic::Sum))
 }
 
@@ -180,7 +202,7 @@ impl Reduce {
         let length = left.remove(place);
         let parts = (shape[..place].iter().product(), length, shape[place + 1..].iter().product());
         if length == 0 && self.stat.of(items.dtype, &[], scratch).is_err() {
-            errors.record(|| format!("axis {place} has no elements, so there is no extreme"));
+            errors.record(|| format!("axis {place} has no elements, so there is no value"));
             return out.absent();
         }
         let Some(dims) = Dims::new(&left) else { return out.absent() };
@@ -199,6 +221,11 @@ impl PerEvent for Reduce {
             let parameter = if self.rank.is_some() { "in" } else { "axis" };
             let hint = format!("the input is {input}; name an axis it has, or another input");
             return Err(Fault::of(parameter, misfit, hint));
+        }
+        let quantile = matches!(self.stat, Statistic::Quantile(_) | Statistic::NanQuantile(_));
+        if quantile && input.dtype == DType::Bool {
+            let hint = "make it a number first: an `expr` of x + 0";
+            return Err(Fault::of("in", "a quantile of bool has no meaning", hint));
         }
         let dtype = self.stat.result(input.dtype);
         let output = match (self.axis, input.rank, &input.shape) {

@@ -4,13 +4,14 @@ use crate::data::bands::bands;
 use crate::data::column_views::{Number, as_f64, typed};
 use crate::data::owned_column::scalar_bytes;
 use crate::data::value::{DType, Scalar};
+use crate::expr;
 use crate::merge::accumulate::{add_rows, quarters};
 use crate::merge::compensated::{Compensated, corrected};
 use crate::with_type;
 use multiversion::multiversion;
 
 /// What is computed of a line of elements.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[allow(missing_docs)] // each variant is its numpy function
 pub enum Statistic {
     Sum,
@@ -24,12 +25,22 @@ pub enum Statistic {
     ArgMin,
     ArgMax,
     Norm,
+    NanSum,
+    NanMean,
+    NanMin,
+    NanMax,
+    NanStd,
+    NanVar,
+    NanMedian,
+    /// Its place, from 0 to 1.
+    Quantile(f64),
+    NanQuantile(f64),
 }
 
 use Statistic as S;
 
 /// Names in graphs.
-pub const NAMES: [(&str, Statistic); 11] = [
+pub const NAMES: [(&str, Statistic); 18] = [
     ("sum", S::Sum),
     ("mean", S::Mean),
     ("min", S::Min),
@@ -41,7 +52,18 @@ pub const NAMES: [(&str, Statistic); 11] = [
     ("argmin", S::ArgMin),
     ("argmax", S::ArgMax),
     ("norm", S::Norm),
+    ("nansum", S::NanSum),
+    ("nanmean", S::NanMean),
+    ("nanmin", S::NanMin),
+    ("nanmax", S::NanMax),
+    ("nanstd", S::NanStd),
+    ("nanvar", S::NanVar),
+    ("nanmedian", S::NanMedian),
 ];
+
+/// Names in graphs of those that have a place, and the place of the last element.
+pub const QUANTILES: [(&str, f64); 4] =
+    [("quantile", 1.0), ("percentile", 100.0), ("nanquantile", 1.0), ("nanpercentile", 100.0)];
 
 impl Statistic {
     /// By name.
@@ -49,9 +71,28 @@ impl Statistic {
         NAMES.iter().find(|(n, _)| *n == name).map(|(_, s)| *s)
     }
 
+    /// By name, at this place from 0 to 1.
+    pub fn quantile(name: &str, place: f64) -> Statistic {
+        if name.starts_with("nan") { S::NanQuantile(place) } else { S::Quantile(place) }
+    }
+
+    /// The same of elements none of which is NaN.
+    fn plain(self) -> Statistic {
+        match self {
+            S::NanSum => S::Sum,
+            S::NanMean => S::Mean,
+            S::NanMin => S::Min,
+            S::NanMax => S::Max,
+            S::NanStd => S::Std,
+            S::NanVar => S::Var,
+            S::NanMedian => S::Median,
+            other => other,
+        }
+    }
+
     /// Element type of the result, as numpy's.
     pub fn result(self, dtype: DType) -> DType {
-        match self {
+        match self.plain() {
             S::Min | S::Max => dtype,
             S::ArgMin | S::ArgMax => DType::I64,
             _ if dtype == DType::F32 => DType::F32,
@@ -69,16 +110,46 @@ impl Statistic {
     /// # Errors
     /// When it has no meaning for no elements.
     pub fn of(self, dtype: DType, line: &[u8], scratch: &mut Vec<f64>) -> Result<Scalar, String> {
+        if self.plain() != self {
+            return self.of_numbers(dtype, line, scratch);
+        }
         match self {
             S::Min | S::Max | S::ArgMin | S::ArgMax => {
                 with_type!(dtype, T => self.extreme::<T>(dtype, &typed::<T>(line)))
             }
             S::Sum if !dtype.is_float() => Ok(self.whole_sum(dtype, line)),
+            S::Quantile(_) if line.is_empty() => {
+                Err("the array has no elements, so there is no quantile".into())
+            }
             _ => {
                 let x = self.real(as_f64(dtype, line, scratch));
                 Ok(real(self.result(dtype), x))
             }
         }
+    }
+
+    /// Of the elements of a line that are not NaN. Where none is left, the extremes are NaN.
+    fn of_numbers(
+        self,
+        dtype: DType,
+        line: &[u8],
+        scratch: &mut Vec<f64>,
+    ) -> Result<Scalar, String> {
+        let plain = self.plain();
+        if !dtype.is_float() {
+            return plain.of(dtype, line, scratch);
+        }
+        let size = dtype.size();
+        let mut numbers: Vec<u8> = Vec::with_capacity(line.len());
+        with_type!(dtype, T => {
+            let kept = typed::<T>(line);
+            let kept = kept.iter().zip(line.chunks_exact(size)).filter(|(x, _)| !x.nan());
+            kept.for_each(|(_, bytes)| numbers.extend_from_slice(bytes));
+        });
+        if numbers.is_empty() && matches!(plain, S::Min | S::Max) {
+            numbers.extend(line.iter().take(size));
+        }
+        plain.of(dtype, &numbers, scratch)
     }
 
     fn extreme<T: Number>(self, dtype: DType, line: &[T]) -> Result<Scalar, String> {
@@ -143,6 +214,11 @@ impl Statistic {
             S::Norm => total(&|x| x * x).sqrt(),
             S::Rms => (total(&|x| x * x) / n).sqrt(),
             S::Median => median(line),
+            S::Quantile(place) => quantile(line, place),
+            S::NanQuantile(place) => {
+                let numbers: Vec<f64> = line.iter().copied().filter(|x| !x.is_nan()).collect();
+                quantile(&numbers, place)
+            }
             _ => {
                 let mean = sum() / n;
                 let variance = total(&|x| (x - mean) * (x - mean)) / n;
@@ -286,16 +362,16 @@ fn real(dtype: DType, x: f64) -> Scalar {
 
 /// Mean of the two middle elements; NaN if any is.
 fn median(line: &[f64]) -> f64 {
-    if line.is_empty() || line.iter().any(|x| x.is_nan()) {
+    if line.iter().any(|x| x.is_nan()) {
         return f64::NAN;
     }
-    let mut sorted = line.to_vec();
-    let middle = sorted.len() / 2;
-    let (below, &mut upper, _) = sorted.select_nth_unstable_by(middle, f64::total_cmp);
-    if line.len() % 2 == 1 {
-        return upper;
+    expr::median(&mut line.to_vec())
+}
+
+/// Interpolated; NaN if any element is.
+fn quantile(line: &[f64], place: f64) -> f64 {
+    if line.iter().any(|x| x.is_nan()) {
+        return f64::NAN;
     }
-    let lower = below.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    // As numpy: the mean of the two.
-    (lower + upper) / 2.0
+    expr::quantile(&mut line.to_vec(), place)
 }
