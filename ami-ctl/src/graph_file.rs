@@ -3,6 +3,7 @@
 use crate::failure::Failure;
 use ami_graph::error::SpecError;
 use ami_graph::graph::spec::{GraphSpec, MAX_TEXT};
+use ami_graph::graph::text;
 use serde_json::Value;
 use std::io::Read;
 use std::path::Path;
@@ -32,16 +33,31 @@ impl GraphFile {
                 "give an existing JSON file, or - for standard input",
             )
         };
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         // One byte more than is accepted, so that too much is noticed.
         let limit = MAX_TEXT as u64 + 1;
         if stdin {
-            std::io::stdin().take(limit).read_to_string(&mut text).map_err(unreadable)?;
+            std::io::stdin().take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
         } else {
             let file = std::fs::File::open(path).map_err(unreadable)?;
-            file.take(limit).read_to_string(&mut text).map_err(unreadable)?;
+            file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
         }
-        GraphFile::parse(&origin, &text)
+        GraphFile::parse_bytes(&origin, &bytes)
+    }
+
+    /// From the bytes of a file.
+    ///
+    /// # Errors
+    /// When they are no text or not a graph: exit code 2.
+    pub fn parse_bytes(origin: &str, bytes: &[u8]) -> Result<GraphFile, Failure> {
+        if bytes.len() > MAX_TEXT {
+            // Cut anywhere, perhaps within a character; it is refused for its length.
+            return GraphFile::parse(origin, &String::from_utf8_lossy(bytes));
+        }
+        let refuse = |(reason, hint): (String, _)| {
+            Failure::usage(format!("graph file {origin} {reason}"), hint)
+        };
+        GraphFile::parse(origin, text::utf8(bytes).map_err(refuse)?)
     }
 
     /// From text.
@@ -51,6 +67,7 @@ impl GraphFile {
     pub fn parse(origin: &str, text: &str) -> Result<GraphFile, Failure> {
         if text.len() <= MAX_TEXT {
             // Once for the place: errors of `GraphSpec::parse` have it only as words.
+            text::each_key_once(text).map_err(|e| located(origin, text, &e))?;
             serde_json::from_str::<GraphSpec>(text).map_err(|e| located(origin, text, &e))?;
         }
         let spec = GraphSpec::parse(text).map_err(|e| {
@@ -88,6 +105,7 @@ fn located(origin: &str, text: &str, e: &serde_json::Error) -> Failure {
     let place = format!(" at line {line} column {column}");
     let message = message.strip_suffix(&place).unwrap_or(&message);
     let hint = match e.classify() {
+        _ if message.ends_with("is written twice") => text::ONCE,
         serde_json::error::Category::Data => {
             r#"a graph is {"name": …, "nodes": {"NODE": {"op": …, "in": …}}, "publish": [ … ]}"#
         }
@@ -142,6 +160,35 @@ mod tests {
     fn misspelt_keys_are_placed_too() {
         let message = error("{\"name\": \"g\",\n\"nods\": {}}");
         assert!(message.starts_with("g.json:2:6: unknown field `nods`"), "{message}");
+    }
+
+    #[test]
+    fn keys_that_are_written_twice_are_placed() {
+        let twice = "{\"name\": \"g\", \"nodes\": {\"n\": {\"op\": \"hist\", \"in\": \"x\",\n\"bins\": 5, \"bins\": 6}}}";
+        let message = error(twice);
+        assert!(message.starts_with("g.json:2:17: \"bins\" is written twice\n"), "{message}");
+        let failure = GraphFile::parse("g.json", twice).unwrap_err();
+        assert_eq!(failure.refusal.hint, "rename or remove one of the two");
+    }
+
+    #[test]
+    fn other_encodings_are_named() {
+        let json = r#"{"name": "g", "nodes": {"n": {"op": "count", "in": "x"}}}"#;
+        let told = |bytes: &[u8]| {
+            let failure = GraphFile::parse_bytes("g.json", bytes).unwrap_err();
+            assert_eq!(failure.refusal.hint, "save it as UTF-8 without a byte order mark");
+            failure.refusal.error
+        };
+        let marked = [b"\xef\xbb\xbf", json.as_bytes()].concat();
+        assert_eq!(told(&marked), "graph file g.json begins with a byte order mark");
+        let wide =
+            |order: fn(u16) -> [u8; 2]| json.encode_utf16().flat_map(order).collect::<Vec<u8>>();
+        let utf16 = "graph file g.json is UTF-16: it begins with a byte order mark";
+        assert_eq!(told(&[&[0xff, 0xfe], &wide(u16::to_le_bytes)[..]].concat()), utf16);
+        assert_eq!(told(&[&[0xfe, 0xff], &wide(u16::to_be_bytes)[..]].concat()), utf16);
+        assert!(told(&wide(u16::to_le_bytes)).contains("is UTF-16: every other byte is zero"));
+        assert_eq!(told(b"{\n\"name\": \"\xe4\"}"), "graph file g.json is not UTF-8 in line 2");
+        assert!(GraphFile::parse_bytes("g.json", json.as_bytes()).is_ok());
     }
 
     #[test]

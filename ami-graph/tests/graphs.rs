@@ -196,7 +196,27 @@ fn unreadable_graphs_say_where() {
         (r#"{"name": "g", "nodes": {"n": {"op": "count", "in": 5}}}"#, "`in` as one name"),
         (
             r#"{"name": "g", "nodes": {"n": {"op": "count", "in": "x"}, "n": {"op": "sum", "in": "x"}}}"#,
-            "written twice",
+            "\"n\" is written twice at line 1 column 60; rename or remove one of the two",
+        ),
+        (
+            r#"{"name": "g", "nodes": {"n": {"op": "count", "in": "x"}}, "name": "h"}"#,
+            "\"name\" is written twice",
+        ),
+        (
+            r#"{"name": "g", "nodes": {"n": {"op": "hist", "in": "x", "bins": 5, "range": [0, 1], "bins": 6}}}"#,
+            "\"bins\" is written twice",
+        ),
+        (
+            r#"{"name": "g", "nodes": {"n": {"op": "sum", "in": "x", "window": {"events": 5, "events": 6}}}}"#,
+            "\"events\" is written twice",
+        ),
+        (
+            r#"{"name": "g", "nodes": {"n": {"op": "expr", "in": {"a": "x", "a": "y"}, "expr": "a"}}}"#,
+            "\"a\" is written twice",
+        ),
+        (
+            "\u{feff}{\"name\": \"g\", \"nodes\": {}}",
+            "the text begins with a byte order mark; save it as UTF-8 without a byte order mark",
         ),
     ];
     for (text, wanted) in cases {

@@ -253,7 +253,7 @@ fn drop_unnamed(set: &mut GraphSet) {
 }
 
 /// A graph from a command: an object, or text as it was written (whose mistakes have line and
-/// column, and whose nodes written twice are seen).
+/// column, and whose keys written twice are seen).
 ///
 /// # Errors
 /// When it does not have a graph's form.

@@ -74,7 +74,7 @@ impl<'de> Deserialize<'de> for Inputs {
                 let mut pairs: Vec<(String, String)> = Vec::new();
                 while let Some((input, source)) = map.next_entry::<String, String>()? {
                     if pairs.iter().any(|(other, _)| *other == input) {
-                        let text = format!("input {input:?} is written twice; rename one");
+                        let text = format!("{input:?} is written twice");
                         return Err(serde::de::Error::custom(text));
                     }
                     pairs.push((input, source));

@@ -4,5 +4,6 @@ pub(crate) mod checked;
 pub mod inputs;
 pub(crate) mod json_schema;
 pub mod spec;
+pub mod text;
 pub mod window;
 pub(crate) mod wiring;

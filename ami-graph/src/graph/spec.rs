@@ -9,6 +9,7 @@
 
 use crate::error::{Fault, SpecError};
 use crate::graph::inputs::Inputs;
+use crate::graph::text;
 use crate::ops;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,7 +121,8 @@ impl GraphSpec {
     /// From JSON as people write it.
     ///
     /// # Errors
-    /// When it is too large, is not JSON (with line and column), or does not have a graph's form.
+    /// When it is too large, is not JSON or says something twice (with line and column), or does not
+    /// have a graph's form.
     /// Names, ops and parameters are looked at by [`crate::plan::check`].
     pub fn parse(json: &str) -> Result<GraphSpec, SpecError> {
         if json.len() > MAX_TEXT {
@@ -129,6 +131,8 @@ impl GraphSpec {
                 format!("at most {MAX_TEXT} are read; put data into files named in parameters"),
             ));
         }
+        text::unmarked(json).map_err(|(reason, hint)| whole(format!("the text {reason}"), hint))?;
+        text::each_key_once(json).map_err(|e| json_error(&e))?;
         let spec: GraphSpec = serde_json::from_str(json).map_err(|e| json_error(&e))?;
         spec.check_form().map_err(|fault| SpecError {
             graph: spec.name.clone(),
@@ -191,6 +195,7 @@ fn json_error(e: &serde_json::Error) -> SpecError {
     use serde_json::error::Category;
     let hint = match e.classify() {
         Category::Syntax | Category::Eof => "correct the JSON there",
+        Category::Data if e.to_string().contains("is written twice") => text::ONCE,
         Category::Data | Category::Io => {
             r#"a graph is {"name": …, "nodes": {"NODE": {"op": …, "in": …}}, "publish": [ … ]}"#
         }
@@ -218,7 +223,7 @@ where
             let mut nodes = BTreeMap::new();
             while let Some((name, node)) = map.next_entry::<String, NodeSpec>()? {
                 if nodes.contains_key(&name) {
-                    let text = format!("node {name:?} is written twice; rename one");
+                    let text = format!("{name:?} is written twice");
                     return Err(serde::de::Error::custom(text));
                 }
                 nodes.insert(name, node);

@@ -5,6 +5,7 @@ use crate::commands::graph::{Graph, Manner};
 use crate::failure::{FAILED, Failure};
 use crate::graph_file::GraphFile;
 use crate::print;
+use ami_graph::graph::text;
 use ami_proto::control::ctl_to_manager::{Command, Edit};
 use serde_json::{Map, Value};
 use std::path::PathBuf;
@@ -14,8 +15,11 @@ use std::process::ExitCode;
 pub(super) fn parameter(text: &str) -> Result<(String, Value), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
-            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
-            Ok((key.trim().to_string(), value))
+            let json = serde_json::from_str(value).ok();
+            if let (Some(_), Err(e)) = (&json, text::each_key_once(value)) {
+                return Err(format!("{key}: {e}; {}", text::ONCE));
+            }
+            Ok((key.trim().to_string(), json.unwrap_or_else(|| Value::from(value))))
         }
         _ => {
             Err("write key=value, such as bins=50, range=[-1,4] or window={\"seconds\":10}".into())
@@ -67,7 +71,7 @@ fn commands(system: &System, edit: &Graph) -> anyhow::Result<Vec<Command>> {
         Graph::Set { graph, node, parameters, base, manner } => Command::Set {
             graph: graph.clone(),
             node: node.clone(),
-            params: parameters.iter().cloned().collect::<Map<String, Value>>(),
+            params: once_each(parameters)?,
             base: base.base,
             edit: how(manner),
         },
@@ -89,6 +93,18 @@ fn commands(system: &System, edit: &Graph) -> anyhow::Result<Vec<Command>> {
         _ => return Ok(Vec::new()),
     };
     Ok(vec![one])
+}
+
+/// Parameters by name; the last of two would win silently.
+fn once_each(parameters: &[(String, Value)]) -> Result<Map<String, Value>, Failure> {
+    let mut map = Map::new();
+    for (key, value) in parameters {
+        if map.insert(key.clone(), value.clone()).is_some() {
+            let error = format!("parameter {key:?} is given twice");
+            return Err(Failure::usage(error, "give each parameter once"));
+        }
+    }
+    Ok(map)
 }
 
 /// All files are read and checked before the first is applied.
@@ -142,6 +158,20 @@ mod tests {
         assert_eq!(value("when=laser == 1"), json!("laser == 1"));
         assert_eq!(value("mask=null"), Value::Null);
         assert!(parameter("bins").is_err() && parameter("=3").is_err());
+        let twice = parameter("window={\"events\": 5, \"events\": 6}").unwrap_err();
+        assert!(twice.starts_with("window: \"events\" is written twice at line 1"), "{twice}");
+    }
+
+    #[test]
+    fn a_parameter_given_twice_is_named() {
+        let given = |texts: &[&str]| {
+            let parameters: Vec<_> = texts.iter().map(|text| parameter(text).unwrap()).collect();
+            once_each(&parameters)
+        };
+        assert_eq!(given(&["bins=5", "range=[0, 1]"]).unwrap().len(), 2);
+        let failure = given(&["bins=5", "bins=6"]).unwrap_err();
+        assert_eq!(failure.refusal.error, "parameter \"bins\" is given twice");
+        assert_eq!((failure.code, &failure.refusal.hint[..]), (2, "give each parameter once"));
     }
 
     #[test]
