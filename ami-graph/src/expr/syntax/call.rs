@@ -1,8 +1,9 @@
 //! Function calls: the arguments, an axis among them, and inputs that need not be there.
 
 use crate::expr::error::ExprError;
+use crate::expr::syntax::advice::instead;
 use crate::expr::syntax::ast::{Id, Kind};
-use crate::expr::syntax::functions::{self, FUNCTIONS, Function, Meaning};
+use crate::expr::syntax::functions::{self, Function, Meaning};
 use crate::expr::syntax::lex::Token;
 use crate::expr::syntax::parse::Parser;
 
@@ -10,11 +11,7 @@ impl Parser {
     /// What follows a function's name.
     pub(super) fn call(&mut self, name: &str, at: usize) -> Result<Id, ExprError> {
         let Some(function) = functions::find(name) else {
-            let hint = functions::advice(name).map_or_else(
-                || functions::nearest(name, FUNCTIONS.iter().map(|f| f.name)),
-                str::to_string,
-            );
-            return Err(ExprError::new(at, format!("unknown function {name}"), hint));
+            return Err(ExprError::new(at, format!("unknown function {name}"), instead(name)));
         };
         let (mut args, mut axis) = self.arguments(function)?;
         let (least, most) = function.args;

@@ -149,21 +149,6 @@ pub(in crate::expr) fn find(name: &str) -> Option<&'static Function> {
     FUNCTIONS.iter().find(|f| f.name == name)
 }
 
-/// Other spellings worth an answer better than the nearest name.
-pub(in crate::expr) fn advice(name: &str) -> Option<&'static str> {
-    Some(match name {
-        "pow" | "power" => "write x**y",
-        "int" | "float" | "astype" => "types follow numpy's rules; write x + 0.0 for a float",
-        "square" => "write x**2",
-        "average" => "write mean(a)",
-        "norm" => "write sqrt(sum(a**2))",
-        "ln" => "write log(x)",
-        "fabs" => "write abs(x)",
-        "isinf" => "write not isfinite(x), or where(...)",
-        _ => return None,
-    })
-}
-
 /// "did you mean …" for the known name closest to `name`, empty when none is close.
 pub(in crate::expr) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     let lower = name.to_lowercase();

@@ -1,6 +1,7 @@
 //! Text to tokens, each with the column it starts in.
 
 use crate::expr::error::{ExprError, MAX_TEXT};
+use crate::expr::syntax::dotted;
 
 /// One token.
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +71,11 @@ impl Lexer {
                 self.next += sign.len();
                 return Ok(Token::Sign(sign));
             }
+        }
+        if c == '.'
+            && let Some(mistake) = dotted::mistake(&self.chars, self.next)
+        {
+            return Err(mistake);
         }
         let hint = match c {
             '!' => "write not x, or x != y",
