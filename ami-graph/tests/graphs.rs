@@ -4,9 +4,13 @@
 
 mod support;
 
+<<<<<<< HEAD
 use ami_graph::data::event_fields::Belonging;
+=======
+use ami_graph::data::batch::{Batch, Column};
+>>>>>>> 0db330e (Refuse bins whose edges repeat, and call conflicts and limits by their names)
 use ami_graph::data::schema::Schema;
-use ami_graph::data::value::{DType, Scalar, Value};
+use ami_graph::data::value::{Array, DType, Scalar, Value};
 use ami_graph::graph::spec::{GraphSet, GraphSpec, VersionedGraph};
 use ami_graph::op::doc::{Class, Form};
 use ami_graph::ops::{OPS, ops_json};
@@ -127,6 +131,22 @@ const MISTAKES: &[(&str, &str)] = &[
         "unknown window \"week\"; write \"heartbeat\"",
     ),
     (r#"{"op": "mean", "in": "scalar", "window": {"heartbeats": 0}}"#, "at least 1"),
+    (
+        r#"{"op": "mean", "in": "scalar", "window": {"seconds": 1e30}}"#,
+        "seconds is 1e+30, not a number above 0 and at most 1e9 (31 years)",
+    ),
+    (
+        r#"{"op": "hist", "in": "scalar", "bins": 1000, "range": [1e16, 10000000000000002]}"#,
+        "\"bins\": too many bins for the range: in float64 there are no 1000 different edges from 1e16 to",
+    ),
+    (
+        r#"{"op": "profile", "in": ["scalar", "scalar"], "bins": 5, "range": [1e16, 10000000000000004]}"#,
+        "give fewer bins or a wider range",
+    ),
+    (
+        r#"{"op": "hist2d", "in": ["scalar", "scalar"], "bins": 9, "range": [[0, 1], [1e16, 10000000000000004]]}"#,
+        "too many bins for the range",
+    ),
     (
         r#"{"op": "expr", "in": "scalar", "expr": "scalar", "window": "run"}"#,
         "works event by event",
@@ -322,6 +342,47 @@ fn a_failing_event_is_absent_and_counted() {
     assert_eq!(plan.set().ordinals()[reports[0].ordinal as usize], ("g", "third"));
     assert_eq!(reports[0].errors, 4);
     assert!(reports[0].message.contains("index 1 is out of range for an axis of 1"));
+}
+
+#[test]
+fn narrow_bins_of_float32_are_refused_where_its_edges_repeat() {
+    let schema = |dtype| Schema { fields: vec![field("x", dtype, None, 0)] };
+    let graph = r#"{"name": "g", "nodes": {
+        "n": {"op": "hist", "in": "x", "bins": 100, "range": [100000000, 100000100]}}}"#;
+    assert!(plan_with(graph, schema(DType::F64)).errors().is_empty());
+    let plan = plan_with(graph, schema(DType::F32));
+    let error = plan.errors()[0].to_string();
+    assert!(error.contains("in float32 there are no 100 different edges"), "{error}");
+}
+
+#[test]
+fn types_that_change_are_a_type_conflict() {
+    let graph = r#"{"name": "g", "nodes": {
+        "kept": {"op": "last", "in": "w", "n": 2}, "n": {"op": "sum", "in": "w"}}}"#;
+    let part = |dtype, shape: &[usize], value: Value| {
+        let plan = plan_with(graph, Schema { fields: vec![field("w", dtype, None, shape.len())] });
+        let mut worker = WorkerStage::new(plan.clone());
+        let columns = vec![Column::Constant(&value)];
+        worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &[1], columns });
+        (plan, worker.take())
+    };
+    let whole = |n: usize| Value::Array(Array::from_elements(&[n], &vec![1i32; n]));
+    let float = Value::Array(Array::from_elements(&[2], &[1.0f64; 2]));
+    let told = |other: usize| {
+        let (plan, mut all) = part(DType::I32, &[0], whole(other));
+        all.merge(part(DType::F64, &[0], float.clone()).1).unwrap();
+        let published = RootStage::new(plan).close(&frame(1, 2), carried(all));
+        let error = |topic: &str| published.iter().find(|p| p.topic == topic)?.error.clone();
+        [error("g/n").unwrap(), error("g/kept").unwrap()]
+    };
+    assert_eq!(
+        told(2)[0],
+        "type conflict: the input changed within the window (int32 [2] and float64 [2]); give it one type \
+         by an expr before, as x + 0.0, or reset the node"
+    );
+    // `last` keeps items of any shape.
+    assert!(told(3)[1].starts_with("type conflict: "), "{}", told(3)[1]);
+    assert!(told(3)[0].starts_with("type and shape conflict: "), "{}", told(3)[0]);
 }
 
 #[test]

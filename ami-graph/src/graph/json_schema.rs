@@ -1,6 +1,7 @@
 //! The JSON Schema of graphs, with every operation's inputs and parameters, from the table.
 
 use crate::graph::spec::GraphSpec;
+use crate::graph::window::MAX_SECONDS;
 use crate::op::doc::{Class, Form, OpDoc, ParamDoc};
 use crate::ops::OPS;
 use serde_json::{Map, Value as Json, json};
@@ -117,6 +118,6 @@ fn window() -> Json {
     json!({"description": "What a published value is of.", "default": "run", "anyOf": [
         {"enum": ["run", "heartbeat", "step"]},
         of("heartbeats", json!({"type": "integer", "minimum": 1})),
-        of("seconds", json!({"type": "number", "exclusiveMinimum": 0})),
+        of("seconds", json!({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SECONDS})),
         of("events", json!({"type": "integer", "minimum": 1}))]})
 }

@@ -21,6 +21,9 @@ pub enum Window {
     Events(u64),
 }
 
+/// Longest window in seconds.
+pub(crate) const MAX_SECONDS: f64 = 1e9;
+
 const ACCEPTED: &str =
     r#"write "heartbeat", "run", "step", {"heartbeats": n}, {"seconds": T} or {"events": N}"#;
 
@@ -45,10 +48,12 @@ impl Window {
                     "heartbeats" => Ok(Window::Heartbeats(count()?)),
                     "events" => Ok(Window::Events(count()?)),
                     "seconds" => match value.as_f64() {
-                        Some(t) if t > 0.0 && t <= 1e9 => {
+                        Some(t) if t > 0.0 && t <= MAX_SECONDS => {
                             Ok(Window::Nanoseconds((t * 1e9).round().max(1.0) as u64))
                         }
-                        _ => Err(bad(format!("seconds is {value}, not a number above 0"))),
+                        _ => Err(bad(format!(
+                            "seconds is {value}, not a number above 0 and at most {MAX_SECONDS:e} (31 years)"
+                        ))),
                     },
                     other => Err(bad(format!("unknown window {other:?}"))),
                 }

@@ -59,6 +59,11 @@ impl Grid {
         Grid { edges, per_unit: self.per_unit }
     }
 
+    /// True when bins are so narrow that an edge is the one before: nothing could fall between.
+    pub fn repeats(&self) -> bool {
+        !self.edges.is_sorted_by(|a, b| a < b)
+    }
+
     /// All edges, one more than bins.
     pub fn edges(&self) -> &[f64] {
         &self.edges

@@ -20,6 +20,19 @@ pub enum Sense {
 /// op does not care.
 pub type Signature = Vec<(DType, Vec<u32>)>;
 
+/// What differs between inputs that do not go together: their element types, their shapes or both.
+pub fn difference<'a>(all: impl Iterator<Item = &'a Signature> + Clone) -> &'static str {
+    let types = |s: &'a Signature| s.iter().map(|(dtype, _)| *dtype);
+    let shapes = |s: &'a Signature| s.iter().map(|(_, axes)| axes);
+    let Some(first) = all.clone().next() else { return "shape" };
+    let retyped = all.clone().any(|s| !types(s).eq(types(first)));
+    match (retyped, all.clone().any(|s| !shapes(s).eq(shapes(first)))) {
+        (true, false) => "type",
+        (true, true) => "type and shape",
+        _ => "shape",
+    }
+}
+
 /// For people.
 pub fn describe(signature: &Signature) -> String {
     let one = |(dtype, axes): &(DType, Vec<u32>)| format!("{dtype} {axes:?}");

@@ -17,8 +17,8 @@ use crate::error::{DecodeError, MergeError};
 use crate::op::reduction::{Outputs, Reduction, State};
 use crate::op::signature::Sense;
 use crate::op::signature::{
-    self as signatures, Signature, describe, events_in, is_arrays, mask_of, matches, signature_at,
-    types_at,
+    self as signatures, Signature, describe, difference, events_in, is_arrays, mask_of, matches,
+    signature_at, types_at,
 };
 use std::collections::BTreeSet;
 use std::fmt;
@@ -99,10 +99,15 @@ impl fmt::Display for Conflict {
             );
         }
         let kinds: Vec<String> = self.signatures.iter().map(describe).collect();
+        let (what, kinds) = (difference(self.signatures.iter()), kinds.join(" and "));
+        let hint = match what {
+            "shape" => "select one shape",
+            "type" => "give it one type by an expr before, as x + 0.0",
+            _ => "select one type and shape",
+        };
         write!(
             f,
-            "shape conflict: the input changed within the window ({}); select one shape, or reset the node",
-            kinds.join(" and ")
+            "{what} conflict: the input changed within the window ({kinds}); {hint}, or reset the node"
         )
     }
 }

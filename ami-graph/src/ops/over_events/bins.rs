@@ -1,5 +1,6 @@
 //! The parameters `bins` and `range` of ops that bin.
 
+use crate::data::value::DType;
 use crate::error::Fault;
 use crate::merge::grid::{Grid, MAX_BINS};
 use crate::op::doc::ParamDoc;
@@ -50,6 +51,22 @@ pub fn grid(args: &Args<'_>) -> Result<Grid, Fault> {
     axis(args.get("bins"), args.get("range"))
 }
 
+/// The bins, unless edges fall together in this type; numpy refuses these, too.
+///
+/// # Errors
+/// When edges repeat.
+pub fn told_apart(grid: Grid, dtype: DType) -> Result<Grid, Fault> {
+    if !grid.repeats() {
+        return Ok(grid);
+    }
+    let (bins, edges) = (grid.bins(), grid.edges());
+    let (low, high) = (edges[0], edges[bins]);
+    let reason = format!(
+        "too many bins for the range: in {dtype} there are no {bins} different edges from {low:e} to {high:e}"
+    );
+    Err(Fault::of("bins", reason, "give fewer bins or a wider range, or subtract an offset first"))
+}
+
 /// The bins of one axis, from what stands for it in `bins` and `range`.
 ///
 /// # Errors
@@ -72,7 +89,7 @@ pub fn axis(bins: Option<&Json>, range: Option<&Json>) -> Result<Grid, Fault> {
         json.as_array().and_then(|pair| pair.iter().map(as_number).collect());
     match numbers.as_deref() {
         Some(&[low, high]) if low < high && (high - low).is_finite() => {
-            Ok(Grid::equal(bins, low, high))
+            told_apart(Grid::equal(bins, low, high), DType::F64)
         }
         _ => {
             let reason = format!("{json} is not accepted");

@@ -150,6 +150,9 @@ impl Reduction for Binning {
 
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
         numbers_only(inputs, &["value", "weights"])?;
+        if let (Bins::Fixed(grid), DType::F32) = (&self.bins, inputs[0].dtype) {
+            bins::told_apart(grid.single(), DType::F32)?;
+        }
         let dtype = if self.weighted { DType::F64 } else { DType::I64 };
         let (edges, counts) = match &self.bins {
             Bins::Fixed(grid) => {
