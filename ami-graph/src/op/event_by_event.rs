@@ -61,6 +61,21 @@ pub trait Each: Send {
     /// # Errors
     /// Why this event's value cannot be computed: counted and told. Nothing may be written before.
     fn event(&mut self, inputs: &[Item<'_>], out: &mut Out<'_, '_>) -> Result<(), String>;
+
+    /// True for an op that also computes events in which inputs are absent, by
+    /// [`parts`](Self::parts).
+    fn takes_parts(&self) -> bool {
+        false
+    }
+
+    /// Computes one event in which some inputs, but not all, are absent.
+    ///
+    /// # Errors
+    /// As [`event`](Self::event).
+    fn parts(&mut self, inputs: &[Option<Item<'_>>], out: &mut Out<'_, '_>) -> Result<(), String> {
+        let _ = (inputs, out);
+        Ok(())
+    }
 }
 
 /// The outputs of one event. Each output may be written once.
@@ -147,11 +162,17 @@ impl Kernel for EachKernel {
             items.clear();
             items.extend(columns.iter().filter_map(|column| item(column, event)));
             self.written.fill(false);
-            if items.len() == columns.len() {
-                let mut out = Out { outputs: &mut filling, written: &mut self.written, errors };
-                if let Err(reason) = self.op.event(&items, &mut out) {
-                    errors.record(|| reason);
-                }
+            let mut out = Out { outputs: &mut filling, written: &mut self.written, errors };
+            let computed = if items.len() == columns.len() {
+                self.op.event(&items, &mut out)
+            } else if !items.is_empty() && self.op.takes_parts() {
+                let parts: Few<_> = columns.iter().map(|column| item(column, event)).collect();
+                self.op.parts(&parts, &mut out)
+            } else {
+                Ok(())
+            };
+            if let Err(reason) = computed {
+                errors.record(|| reason);
             }
             for (output, written) in filling.iter_mut().zip(&self.written) {
                 if !written {

@@ -1,12 +1,14 @@
 //! `stack` and `concatenate`: several arrays as one.
 
 use crate::data::cast::widen;
+use crate::data::owned_column::scalar_bytes;
 use crate::data::types::Type;
 use crate::data::value::{DType, MAX_RANK};
 use crate::error::Fault;
 use crate::expr::promote;
 use crate::op::doc::{Class, Form, OpDoc, OutputDoc, ParamDoc};
 use crate::op::event_by_event::{Each, Item, Out, each};
+use crate::op::fill::{self, fill};
 use crate::op::kind::{OpKind, Prepared};
 use crate::op::parameters::Args;
 use crate::op::per_event::{Kernel, PerEvent};
@@ -18,20 +20,36 @@ static STACK: OpDoc = OpDoc {
     summary: "arrays or scalars of one shape along a new axis",
     text: "numpy.stack: index i of the new axis is input i, in the order of `in`. All inputs have \
            the same shape; their element types are promoted to a common one as numpy does. \
-           Scalars give a 1-d array.",
+           Scalars give a 1-d array. With `missing`, parts of a detector are stacked as far as they \
+           came: events in which some inputs are absent, but not all.",
     example: r#"{"op": "stack", "in": ["scalar", "flag"]}"#,
     class: Class::PerEvent,
     form: Form::Values,
     with: false,
-    params: &[ParamDoc {
-        name: "axis",
-        kind: "integer",
-        default: "0",
-        unit: "",
-        range: "an axis of the output, negative counted from the last",
-        doc: "place of the new axis",
-    }],
-    outputs: &[OutputDoc { name: "value", doc: "one axis more than the inputs" }],
+    params: &[
+        ParamDoc {
+            name: "axis",
+            kind: "integer",
+            default: "0",
+            unit: "",
+            range: "an axis of the output, negative counted from the last",
+            doc: "place of the new axis",
+        },
+        ParamDoc {
+            name: "missing",
+            kind: "text",
+            default: "\"wait\"",
+            unit: "",
+            range: "wait, fill, skip",
+            doc: "in events in which inputs are absent: no value; their places filled with `fill`; \
+                  only those that are there, one after the other",
+        },
+        fill("absent inputs, with missing \"fill\""),
+    ],
+    outputs: &[
+        OutputDoc { name: "value", doc: "one axis more than the inputs" },
+        OutputDoc { name: "present", doc: "int64 scalar: how many inputs were there" },
+    ],
 };
 
 static CONCAT: OpDoc = OpDoc {
@@ -67,7 +85,17 @@ impl OpKind for Stack {
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
         let axis = args.integer("axis", AXES)?.unwrap_or(0);
-        Ok(Prepared::per_event(Join { new: true, axis }))
+        let missing = match args.word("missing", "wait", &["wait", "fill", "skip"])? {
+            "fill" => Missing::Fill(fill::read(args)?),
+            "skip" => Missing::Skip,
+            _ => Missing::Wait,
+        };
+        if args.get("fill").is_some() && !matches!(missing, Missing::Fill(_)) {
+            let hint = "write \"missing\": \"fill\", or leave it out";
+            return Err(Fault::of("fill", "it is for missing \"fill\" only", hint));
+        }
+        let join = Join { new: true, axis, missing };
+        Ok(Prepared::per_event_with(&["value", "present"], join))
     }
 }
 
@@ -78,7 +106,7 @@ impl OpKind for Concatenate {
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
         let axis = args.integer("axis", AXES)?.unwrap_or(0);
-        Ok(Prepared::per_event(Join { new: false, axis }))
+        Ok(Prepared::per_event(Join { new: false, axis, missing: Missing::Wait }))
     }
 }
 
@@ -87,6 +115,15 @@ struct Join {
     /// Whether the axis is a new one.
     new: bool,
     axis: i64,
+    missing: Missing,
+}
+
+/// What becomes of events in which some inputs are absent.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Missing {
+    Wait,
+    Fill(f64),
+    Skip,
 }
 
 impl Join {
@@ -143,6 +180,9 @@ impl Join {
             return Ok(Type::array(dtype, joined));
         }
         let (mut shape, _) = self.shape(shapes())?;
+        if self.missing == Missing::Skip {
+            return Ok(Type::array(dtype, joined));
+        }
         if self.new {
             shape[axis] = inputs.len();
         } else if inputs.iter().any(|t| t.shape.is_none()) {
@@ -163,18 +203,51 @@ impl PerEvent for Join {
             Fault::of(parameter, reason, hint)
         })?;
         let dtype = output.dtype;
-        Ok(each(vec![output], Joining { join: *self, dtype }))
+        let fill = match self.missing {
+            Missing::Fill(number) => Some(scalar_bytes(fill::element(&output, number)?)),
+            Missing::Wait | Missing::Skip => None,
+        };
+        let present = self.new.then(|| Type::scalar(DType::I64));
+        let outputs = [output].into_iter().chain(present).collect();
+        Ok(each(outputs, Joining { join: *self, dtype, fill }))
     }
 }
 
 struct Joining {
     join: Join,
     dtype: DType,
+    /// The element that stands for absent inputs.
+    fill: Option<[u8; 8]>,
 }
 
 impl Each for Joining {
     fn event(&mut self, inputs: &[Item<'_>], out: &mut Out<'_, '_>) -> Result<(), String> {
-        let joined = self.join.shape(inputs.iter().map(Item::shape));
+        self.joined(inputs.iter().map(Some), inputs.len(), out)
+    }
+
+    fn takes_parts(&self) -> bool {
+        self.join.missing != Missing::Wait
+    }
+
+    fn parts(&mut self, inputs: &[Option<Item<'_>>], out: &mut Out<'_, '_>) -> Result<(), String> {
+        let present = inputs.iter().flatten().count();
+        if self.fill.is_some() {
+            return self.joined(inputs.iter().map(Option::as_ref), present, out);
+        }
+        self.joined(inputs.iter().flatten().map(Some), present, out)
+    }
+}
+
+impl Joining {
+    /// Puts the inputs side by side; None is filled, in the shape of the others.
+    fn joined<'a, 'i: 'a>(
+        &self,
+        inputs: impl Iterator<Item = Option<&'a Item<'i>>> + Clone,
+        present: usize,
+        out: &mut Out<'_, '_>,
+    ) -> Result<(), String> {
+        let Some(like) = inputs.clone().flatten().next() else { return Ok(()) };
+        let joined = self.join.shape(inputs.clone().map(|item| item.unwrap_or(like).shape()));
         let (shape, axis) = joined.map_err(|(_, reason)| reason)?;
         // Each input in turn gives what it has behind one index of the axes before.
         let part = |item: &Item<'_>| item.shape()[axis..].iter().product::<usize>();
@@ -182,15 +255,24 @@ impl Each for Joining {
         let size = self.dtype.size();
         out.bytes(0, &shape, |mut to| {
             for block in 0..blocks {
-                for item in inputs {
-                    let (count, from) = (part(item), item.dtype.size());
+                for item in inputs.clone() {
+                    let count = part(item.unwrap_or(like));
                     let (head, rest) = to.split_at_mut(count * size);
-                    let data = &item.data[block * count * from..(block + 1) * count * from];
-                    widen(item.dtype, data, self.dtype, head);
+                    if let Some(item) = item {
+                        let from = item.dtype.size();
+                        let data = &item.data[block * count * from..(block + 1) * count * from];
+                        widen(item.dtype, data, self.dtype, head);
+                    } else if let Some(fill) = &self.fill {
+                        head.chunks_exact_mut(size)
+                            .for_each(|to| to.copy_from_slice(&fill[..size]));
+                    }
                     to = rest;
                 }
             }
         });
+        if self.join.new {
+            out.scalar(1, present as i64);
+        }
         Ok(())
     }
 }
