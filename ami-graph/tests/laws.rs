@@ -70,6 +70,7 @@ fn windows() -> Vec<Json> {
         json!("heartbeat"),
         json!("run"),
         json!("step"),
+        json!({"steps": 2}),
         json!({"heartbeats": 2}),
         json!({"seconds": 0.25}),
         json!({"events": 7}),

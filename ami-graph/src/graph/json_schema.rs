@@ -116,7 +116,8 @@ fn window() -> Json {
                "additionalProperties": false})
     };
     json!({"description": "What a published value is of.", "default": "run", "anyOf": [
-        {"enum": ["run", "heartbeat", "step"]},
+        {"enum": ["run", "heartbeat", "step", "reset"]},
+        of("steps", json!({"type": "integer", "minimum": 1})),
         of("heartbeats", json!({"type": "integer", "minimum": 1})),
         of("seconds", json!({"type": "number", "exclusiveMinimum": 0, "maximum": MAX_SECONDS})),
         of("events", json!({"type": "integer", "minimum": 1}))]})

@@ -8,11 +8,16 @@ use serde::{Deserialize, Serialize};
 pub enum Window {
     /// This heartbeat only.
     Heartbeat,
+    /// Since a reset, across runs and also when the source begins anew.
+    Reset,
     /// Since BeginRun or a reset.
     #[default]
     Run,
     /// Since BeginStep or BeginRun.
     Step,
+    /// The newest n steps of the run, by number: those above `current - n`. Before the first step is
+    /// one, too.
+    Steps(u64),
     /// The newest n heartbeats, by number: those above `current - n`.
     Heartbeats(u64),
     /// Heartbeats that began less than this many nanoseconds before the current one.
@@ -24,8 +29,7 @@ pub enum Window {
 /// Longest window in seconds.
 pub(crate) const MAX_SECONDS: f64 = 1e9;
 
-const ACCEPTED: &str =
-    r#"write "heartbeat", "run", "step", {"heartbeats": n}, {"seconds": T} or {"events": N}"#;
+const ACCEPTED: &str = r#"write "heartbeat", "step", "run", "reset", {"steps": n}, {"heartbeats": n}, {"seconds": T} or {"events": N}"#;
 
 impl Window {
     /// From the value of a node's `window`.
@@ -35,6 +39,7 @@ impl Window {
             serde_json::Value::String(s) => match s.as_str() {
                 "heartbeat" => Ok(Window::Heartbeat),
                 "run" => Ok(Window::Run),
+                "reset" => Ok(Window::Reset),
                 "step" => Ok(Window::Step),
                 other => Err(bad(format!("unknown window {other:?}"))),
             },
@@ -45,6 +50,7 @@ impl Window {
                     _ => Err(bad(format!("{key} is {value}, not a whole number of at least 1"))),
                 };
                 match key.as_str() {
+                    "steps" => Ok(Window::Steps(count()?)),
                     "heartbeats" => Ok(Window::Heartbeats(count()?)),
                     "events" => Ok(Window::Events(count()?)),
                     "seconds" => match value.as_f64() {
@@ -67,7 +73,9 @@ impl Window {
         match self {
             Window::Heartbeat => "heartbeat".into(),
             Window::Run => "run".into(),
+            Window::Reset => "reset".into(),
             Window::Step => "step".into(),
+            Window::Steps(n) => serde_json::json!({ "steps": n }),
             Window::Heartbeats(n) => serde_json::json!({ "heartbeats": n }),
             Window::Events(n) => serde_json::json!({ "events": n }),
             Window::Nanoseconds(t) => {

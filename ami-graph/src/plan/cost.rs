@@ -21,16 +21,15 @@ pub struct Cost {
 
 /// Of one reduction. Where shapes vary, nothing can be charged beforehand: the budget bounds it.
 pub fn of(reduction: &dyn Reduction, inputs: &[Type], window: Window, limits: &Limits) -> Cost {
-    let Some(signature) = signature(reduction, inputs) else {
+    let Some(state) = state(reduction, inputs) else {
         let budget = limits.events_window_bytes;
         return Cost { bytes: 0, budget };
     };
-    let state = reduction.size(&signature);
     // One for the merge of the newer half, and two for boundaries that fall inside a heartbeat.
     let states = |n: u64| state.saturating_mul(n.saturating_add(3));
     let bytes = match window {
-        Window::Heartbeat | Window::Run | Window::Step => state,
-        Window::Heartbeats(n) => states(n),
+        Window::Heartbeat | Window::Run | Window::Step | Window::Reset => state,
+        Window::Heartbeats(n) | Window::Steps(n) => states(n),
         Window::Nanoseconds(t) => states(t.div_ceil(limits.period_ns.max(1)).saturating_add(1)),
         // How many heartbeats hold N events is not known before they come: at worst one each.
         Window::Events(n) => states(n).min(limits.events_window_bytes.max(states(2))),
@@ -38,12 +37,17 @@ pub fn of(reduction: &dyn Reduction, inputs: &[Type], window: Window, limits: &L
     Cost { bytes, budget: bytes.max(states(1)).max(LEAST) }
 }
 
+/// Most bytes that one state takes; None where shapes vary.
+pub fn state(reduction: &dyn Reduction, inputs: &[Type]) -> Option<u64> {
+    signature(reduction, inputs).map(|signature| reduction.size(&signature))
+}
+
 /// Why it is refused.
 pub fn refusal(bytes: u64, left: u64, limits: &Limits, window: Window) -> Fault {
     let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
     let (needed, left, all) = (mib(bytes), mib(left), mib(limits.state_bytes));
     let hint = match window {
-        Window::Heartbeat | Window::Run | Window::Step => {
+        Window::Heartbeat | Window::Run | Window::Step | Window::Reset => {
             "use a smaller region, or raise manager.state_bytes (a quarter of memory_max at most)"
         }
         _ => {

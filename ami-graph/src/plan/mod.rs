@@ -3,16 +3,15 @@
 //! Planning never fails as a whole. A node that cannot run with this schema, or that would take
 //! too much memory, is switched off with its reason, and so are those that depend on it.
 
-mod cost;
+pub(crate) mod cost;
 pub mod described;
 pub(crate) mod identity;
 pub mod limits;
 mod planner;
 pub(crate) mod stages;
 
-use crate::data::event_fields::EventField;
 use crate::data::schema::Labels;
-use crate::data::schema::Schema;
+use crate::data::schema::{EventField, Schema};
 use crate::data::types::Type;
 use crate::error::SpecError;
 use crate::graph::checked::{Graph, Source};

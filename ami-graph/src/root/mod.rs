@@ -15,6 +15,7 @@ use crate::op::kind::Body;
 use crate::op::per_event::Kernel;
 use crate::op::reduction::{Outputs, Reduction};
 use crate::ops::over_events::last;
+use crate::plan::cost;
 use crate::plan::identity::Identity;
 use crate::plan::stages::Flow;
 use crate::plan::{Feature, Plan, Planned};
@@ -249,6 +250,9 @@ impl RootStage {
         slot: Slot,
     ) -> Finished {
         let Some(window) = &mut self.windows[ordinal as usize] else { return Ok(Outputs::new()) };
+        // A window is held to what was planned for its states: none may outgrow it.
+        let planned = || cost::state(reduction, &node.inputs).unwrap_or(u64::MAX);
+        debug_assert!(slot.bytes() as u64 <= planned(), "{} takes more than planned", node.name);
         let before = window.evicted;
         window.push(frame, slot);
         let evicted = window.evicted - before;

@@ -112,19 +112,6 @@ impl fmt::Display for Conflict {
     }
 }
 
-/// What a state takes is planned, and a window is held to the plan: none may outgrow it. Where
-/// shapes may vary from event to event nothing is planned.
-fn fits_plan(
-    state: &dyn State,
-    reduction: &dyn Reduction,
-    columns: &[&Column<'_>],
-    first: usize,
-) -> bool {
-    let varies = |k: usize| reduction.sense(k) != Sense::Shapes && is_arrays(columns[k]);
-    let unplanned = (0..columns.len()).any(|k| reduction.sized_by(k) && varies(k));
-    unplanned || state.bytes() as u64 <= reduction.size(&types_at(columns, first))
-}
-
 impl Clone for Slot {
     fn clone(&self) -> Self {
         match self {
@@ -178,12 +165,6 @@ impl Slot {
             let errors = &mut work.errors;
             let columns = &columns;
             state.absorb(&mut Feed { events, columns, mask, present, scratch, numbers, errors });
-            debug_assert!(
-                fits_plan(state.as_ref(), reduction, columns, first),
-                "a state of {} takes {} bytes, more than planned",
-                reduction.op(),
-                state.bytes()
-            );
         }
     }
 

@@ -4,16 +4,17 @@
 //! itself with everything newer in that half, the newer half holds heartbeats one by one beside
 //! their merge. So a window is one merge of two states, letting the oldest out costs nothing, and
 //! no float is ever subtracted. Each state is merged a fixed number of times, whatever the length.
+//! A window of steps is a queue of steps, into the newest of which heartbeats are merged.
 
-use crate::data::bytes::{Reader, Writer};
+mod bytes;
+
 use crate::data::frame::{Frame, Truth};
-use crate::error::DecodeError;
 use crate::graph::window::Window;
-use crate::root::ledger::{Ledger, Place, place, read_truth, write_truth};
+use crate::root::ledger::{Ledger, Place, place};
 use crate::wire::slot::Slot;
 use std::borrow::Cow;
 
-/// One heartbeat inside a sliding window.
+/// One heartbeat inside a sliding window; in a window of steps, one step.
 #[derive(Debug, Clone)]
 struct Entry {
     place: Place,
@@ -33,12 +34,17 @@ struct Now {
 }
 
 impl Now {
-    fn of(frame: &Frame) -> Now {
+    fn of(frame: &Frame, window: Window) -> Now {
+        let place = match window {
+            // No step is before the first.
+            Window::Steps(_) => (0, frame.step.map_or(0, |step| u64::from(step) + 1)),
+            _ => place(frame),
+        };
         Now {
             generation: frame.generation,
             run: frame.run,
             step: frame.step,
-            place: place(frame),
+            place,
             timestamp: frame.timestamp_ns,
         }
     }
@@ -70,6 +76,8 @@ pub struct Windowed {
     /// Nothing before this is inside: the first heartbeat since the last clearing, or the
     /// one after the newest that was let out.
     since: Place,
+    /// The first heartbeat of all: what came before a reset does not come back late.
+    begun: Place,
     /// Heartbeats that had to leave early for lack of memory.
     pub evicted: u64,
 }
@@ -87,6 +95,7 @@ impl Windowed {
             bytes: 0,
             now: None,
             since: (0, 0),
+            begun: (0, 0),
             evicted: 0,
         }
     }
@@ -104,10 +113,11 @@ impl Windowed {
     /// Adds a heartbeat, after which the window is that of this heartbeat. States that do not
     /// belong together are left out: they were refused with an error before.
     pub fn push(&mut self, frame: &Frame, slot: Slot) {
-        let now = Now::of(frame);
+        let now = Now::of(frame, self.window);
         let fresh = self.now.is_some_and(|before| match self.window {
             Window::Heartbeat => true,
-            Window::Run => !before.same_run(&now),
+            Window::Reset => false,
+            Window::Run | Window::Steps(_) => !before.same_run(&now),
             Window::Step => !before.same_step(&now),
             Window::Heartbeats(_) | Window::Nanoseconds(_) | Window::Events(_) => {
                 before.generation != now.generation
@@ -118,32 +128,34 @@ impl Windowed {
         }
         // Places go down only when a ventilator begins a new epoch.
         if self.now.is_none_or(|before| now.place < before.place) {
-            self.since = now.place;
+            (self.since, self.begun) = (now.place, place(frame));
         }
         self.now = Some(now);
         if self.slides() {
-            self.push_sliding(frame, slot);
+            self.push_sliding(frame, now, slot);
         } else {
             // A mismatch cannot come from one plan.
             let _ = self.sum.merge(slot, 0);
-            self.ledger.add(place(frame), &frame.truth);
+            self.ledger.add(now.place, &frame.truth);
         }
     }
 
     fn slides(&self) -> bool {
-        matches!(self.window, Window::Heartbeats(_) | Window::Nanoseconds(_) | Window::Events(_))
+        !matches!(self.window, Window::Heartbeat | Window::Step | Window::Run | Window::Reset)
     }
 
-    fn push_sliding(&mut self, frame: &Frame, slot: Slot) {
+    fn push_sliding(&mut self, frame: &Frame, now: Now, slot: Slot) {
         let silent = frame.truth == Truth { expected: Some(0), ..Truth::default() };
-        if !(silent && slot.is_empty()) {
-            let _ = self.sum.merge(slot.clone(), 0);
-            let entry = Entry {
-                place: place(frame),
-                timestamp: frame.timestamp_ns,
-                truth: frame.truth.clone(),
-                slot,
-            };
+        let (timestamp, truth) = (frame.timestamp_ns, frame.truth.clone());
+        let entry = Entry { place: now.place, timestamp, truth, slot };
+        let nothing = silent && entry.slot.is_empty();
+        if nothing {
+            // Nothing to hold for it.
+        } else if self.newest().is_some_and(|newest| newest.place == entry.place) {
+            // Another heartbeat of the step.
+            self.join(entry);
+        } else {
+            let _ = self.sum.merge(entry.slot.clone(), 0);
             self.ledger.add(entry.place, &entry.truth);
             self.bytes += entry.slot.bytes() as u64;
             self.back.push(entry);
@@ -166,17 +178,23 @@ impl Windowed {
         self.front.last().or(self.back.first())
     }
 
+    fn newest(&self) -> Option<&Entry> {
+        self.back.last().or(self.front.first())
+    }
+
     fn inside(&self, entry: &Entry) -> bool {
         let Some(Now { place: (_, heartbeat), timestamp, .. }) = self.now else { return true };
         match self.window {
-            Window::Heartbeats(n) => entry.place.1 <= heartbeat && heartbeat - entry.place.1 < n,
+            Window::Heartbeats(n) | Window::Steps(n) => {
+                entry.place.1 <= heartbeat && heartbeat - entry.place.1 < n
+            }
             Window::Nanoseconds(t) => {
                 entry.timestamp <= timestamp && timestamp - entry.timestamp < t
             }
             Window::Events(n) => {
                 self.ledger.events() - entry.truth.events.min(self.ledger.events()) < n
             }
-            Window::Heartbeat | Window::Run | Window::Step => true,
+            Window::Heartbeat | Window::Run | Window::Step | Window::Reset => true,
         }
     }
 
@@ -209,16 +227,18 @@ impl Windowed {
     /// Adds what came late for a heartbeat that is still inside.
     pub fn late(&mut self, frame: &Frame, slot: Slot) {
         let Some(now) = self.now else { return };
-        let (late, at) = (Now::of(frame), place(frame));
+        let late = Now::of(frame, self.window);
+        let at = late.place;
         let joins = match self.window {
             Window::Heartbeat => at == now.place && late.generation == now.generation,
-            Window::Run => now.same_run(&late),
+            Window::Reset => true,
+            Window::Run | Window::Steps(_) => now.same_run(&late),
             Window::Step => now.same_step(&late),
             Window::Heartbeats(_) | Window::Nanoseconds(_) | Window::Events(_) => {
                 late.generation == now.generation
             }
         };
-        if !joins || at < self.since {
+        if !joins || at < self.since || place(frame) < self.begun {
             return;
         }
         if !self.slides() {
@@ -226,8 +246,12 @@ impl Windowed {
             self.ledger.late(at, &frame.truth);
             return;
         }
-        let entry =
-            Entry { place: at, timestamp: frame.timestamp_ns, truth: frame.truth.clone(), slot };
+        let mut truth = frame.truth.clone();
+        if matches!(self.window, Window::Steps(_)) {
+            // What a heartbeat was expected to have is counted in its step already, or stays unknown.
+            truth.expected = Some(0);
+        }
+        let entry = Entry { place: at, timestamp: frame.timestamp_ns, truth, slot };
         if matches!(self.window, Window::Events(_)) || self.inside(&entry) {
             self.join(entry);
             self.let_out();
@@ -246,7 +270,7 @@ impl Windowed {
             let _ = self.sum.merge(late.slot.clone(), 0);
             match self.back.binary_search_by_key(&late.place, |entry| entry.place) {
                 Ok(found) => {
-                    settle(&mut self.ledger, &mut self.back[found], &late.truth);
+                    settle(&mut self.ledger, self.window, &mut self.back[found], &late.truth);
                     let _ = self.back[found].slot.merge(late.slot, 0);
                 }
                 Err(gap) => {
@@ -261,7 +285,7 @@ impl Windowed {
         let slot = late.slot.clone();
         let mut changed = from;
         if self.front.get(from).is_some_and(|entry| entry.place == late.place) {
-            settle(&mut self.ledger, &mut self.front[from], &late.truth);
+            settle(&mut self.ledger, self.window, &mut self.front[from], &late.truth);
         } else {
             self.ledger.add(late.place, &late.truth);
             let newer = from.checked_sub(1).map(|k| self.front[k].slot.clone()).unwrap_or_default();
@@ -291,86 +315,20 @@ impl Windowed {
     pub fn truth(&self) -> Truth {
         self.ledger.truth()
     }
-
-    /// As bytes, for checkpoints.
-    pub fn encode(&self, writer: &mut Writer) {
-        writer.bool(self.now.is_some());
-        if let Some(Now { generation, run, step, place, timestamp }) = self.now {
-            writer.u64(generation);
-            writer.u32(run);
-            writer.bool(step.is_some());
-            writer.u32(step.unwrap_or(0));
-            for number in [place.0, place.1, timestamp] {
-                writer.u64(number);
-            }
-        }
-        for number in [self.since.0, self.since.1, self.evicted] {
-            writer.u64(number);
-        }
-        self.ledger.encode(writer);
-        self.sum.clone().encode(writer);
-        for half in [&self.front, &self.back] {
-            writer.u32(half.len() as u32);
-            for entry in half {
-                writer.u64(entry.place.0);
-                writer.u64(entry.place.1);
-                writer.u64(entry.timestamp);
-                write_truth(&entry.truth, writer);
-                entry.slot.clone().encode(writer);
-            }
-        }
-    }
-
-    /// Reads what [`Windowed::encode`] wrote.
-    ///
-    /// # Errors
-    /// When the bytes are not a window.
-    pub fn decode(
-        window: Window,
-        budget: u64,
-        reader: &mut Reader<'_>,
-    ) -> Result<Windowed, DecodeError> {
-        const WHAT: &str = "window";
-        let mut windowed = Windowed::new(window, budget);
-        if reader.bool(WHAT)? {
-            let (generation, run) = (reader.u64(WHAT)?, reader.u32(WHAT)?);
-            let (in_step, step) = (reader.bool(WHAT)?, reader.u32(WHAT)?);
-            let place = (reader.u64(WHAT)?, reader.u64(WHAT)?);
-            let (step, timestamp) = (in_step.then_some(step), reader.u64(WHAT)?);
-            windowed.now = Some(Now { generation, run, step, place, timestamp });
-        }
-        windowed.since = (reader.u64(WHAT)?, reader.u64(WHAT)?);
-        windowed.evicted = reader.u64(WHAT)?;
-        windowed.ledger = Ledger::decode(reader)?;
-        windowed.sum = Slot::decode(reader)?;
-        windowed.front = decode_half(reader)?;
-        windowed.back = decode_half(reader)?;
-        let halves = windowed.front.iter().chain(&windowed.back);
-        windowed.bytes = halves.map(|entry| entry.slot.bytes() as u64).sum();
-        Ok(windowed)
-    }
 }
 
-/// Adds late counts to a heartbeat inside a sliding window.
-fn settle(ledger: &mut Ledger, entry: &mut Entry, late: &Truth) {
+/// Adds late counts to a heartbeat inside a sliding window, or a heartbeat's to its step.
+fn settle(ledger: &mut Ledger, window: Window, entry: &mut Entry, late: &Truth) {
     ledger.remove(entry.place, &entry.truth);
     entry.truth.events = entry.truth.events.saturating_add(late.events);
-    entry.truth.expected = entry.truth.expected.or(late.expected);
+    let (before, now) = (entry.truth.expected, late.expected);
+    entry.truth.expected = match window {
+        Window::Steps(_) => before.zip(now).map(|(before, now)| before.saturating_add(now)),
+        _ => before.or(now),
+    };
     for (reason, count) in &late.dropped {
         let sum = entry.truth.dropped.entry(reason.clone()).or_default();
         *sum = sum.saturating_add(*count);
     }
     ledger.add(entry.place, &entry.truth);
-}
-
-fn decode_half(reader: &mut Reader<'_>) -> Result<Vec<Entry>, DecodeError> {
-    const WHAT: &str = "heartbeat of a window";
-    let count = reader.count(42, WHAT)?;
-    let one = |_| {
-        let place = (reader.u64(WHAT)?, reader.u64(WHAT)?);
-        let timestamp = reader.u64(WHAT)?;
-        let truth = read_truth(reader)?;
-        Ok(Entry { place, timestamp, truth, slot: Slot::decode(reader)? })
-    };
-    (0..count).map(one).collect()
 }
