@@ -4,11 +4,7 @@
 
 mod support;
 
-<<<<<<< HEAD
-use ami_graph::data::event_fields::Belonging;
-=======
-use ami_graph::data::batch::{Batch, Column};
->>>>>>> 0db330e (Refuse bins whose edges repeat, and call conflicts and limits by their names)
+use ami_graph::data::batch::{Batch, Belonging, Column};
 use ami_graph::data::schema::Schema;
 use ami_graph::data::value::{Array, DType, Scalar, Value};
 use ami_graph::graph::spec::{GraphSet, GraphSpec, VersionedGraph};
@@ -363,7 +359,13 @@ fn types_that_change_are_a_type_conflict() {
         let plan = plan_with(graph, Schema { fields: vec![field("w", dtype, None, shape.len())] });
         let mut worker = WorkerStage::new(plan.clone());
         let columns = vec![Column::Constant(&value)];
-        worker.absorb(&Batch { host: 0, first_sequence: 0, timestamps: &[1], columns });
+        worker.absorb(&Batch {
+            host: 0,
+            belonging: Default::default(),
+            first_sequence: 0,
+            timestamps: &[1],
+            columns,
+        });
         (plan, worker.take())
     };
     let whole = |n: usize| Value::Array(Array::from_elements(&[n], &vec![1i32; n]));
@@ -637,7 +639,6 @@ fn costs_are_measured_with_the_clock_given() {
 
 #[test]
 fn held_fields_are_constant_columns() {
-    use ami_graph::data::batch::{Batch, Column};
     let mut schema = Schema::default();
     schema.fields.push(field("motor", DType::F64, None, 0));
     schema.fields.push(field("x", DType::I32, None, 0));
@@ -686,13 +687,13 @@ fn sums_of_integers_are_exact_beyond_their_type() {
     let images = vec![Some(image); 3];
     let close = |n: usize| {
         let mut worker = WorkerStage::new(plan.clone());
-        worker.absorb(&ami_graph::data::batch::Batch {
+        worker.absorb(&Batch {
             host: 0,
             belonging: Default::default(),
             first_sequence: 0,
             timestamps: &[1, 2, 3][..n],
             columns: vec![
-                ami_graph::data::batch::Column::Scalars {
+                Column::Scalars {
                     dtype: DType::U64,
                     data: bytemuck::cast_slice(&big[..n]),
                     present: None,
@@ -727,12 +728,12 @@ fn events_know_when_they_happened_and_what_they_belong_to() {
     let pulses = [first - 7, first - 5];
     let close = |step: Option<u32>| {
         let mut worker = WorkerStage::new(plan.clone());
-        worker.absorb(&ami_graph::data::batch::Batch {
+        worker.absorb(&Batch {
             host: 9,
             belonging: Belonging { heartbeat: 17_900_000_001, run: 12, step, host: "daq1" },
             first_sequence: 0,
             timestamps: &[first, first + 1],
-            columns: vec![ami_graph::data::batch::Column::Scalars {
+            columns: vec![Column::Scalars {
                 dtype: DType::U64,
                 data: bytemuck::cast_slice(&pulses),
                 present: None,

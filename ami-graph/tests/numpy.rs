@@ -75,6 +75,16 @@ fn files(case: &Json) -> Files {
     files.iter().map(|(hash, hex)| (hash.clone(), bytes(hex.as_str().unwrap()))).collect()
 }
 
+/// The case's node with its inputs.
+fn wired(case: &Json, inputs: &serde_json::Map<String, Json>) -> Json {
+    let mut node = case["node"].clone();
+    node["in"] = match inputs.keys().next() {
+        Some(one) if inputs.len() == 1 => json!(one),
+        _ => inputs.keys().map(|n| (n.clone(), json!(n))).collect(),
+    };
+    node
+}
+
 fn check(case: &Json) {
     let inputs = case["inputs"].as_object().unwrap();
     let values: Vec<Value> = inputs.values().map(recorded).collect();
@@ -94,13 +104,7 @@ fn check(case: &Json) {
         });
     }
     let count = split[0].len();
-    let mut node = case["node"].clone();
-    let names: Vec<&String> = inputs.keys().collect();
-    node["in"] = if names.len() > 1 {
-        inputs.keys().map(|n| (n.clone(), json!(n))).collect()
-    } else {
-        json!(names[0])
-    };
+    let node = wired(case, inputs);
     let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
     let plan = plan_with_files(&graph, Schema { fields }, files(case));
     assert!(plan.errors().is_empty(), "{}: {}", case["node"], plan.errors()[0]);

@@ -138,56 +138,73 @@ fn published(plan: &Arc<Plan>, far: &Far, workers: usize) -> Vec<Published> {
     RootStage::new(plan.clone()).close(&frame(1, EVENTS as u64), merged)
 }
 
+/// Node, output, and what it must be.
+type Expected = Vec<(&'static str, &'static str, Vec<f64>)>;
+
+/// Numbers of some events, as they are and with a small one added.
+struct Numbers<'f> {
+    far: &'f Far,
+    plain: Vec<i128>,
+    wider: Vec<i128>,
+}
+
+impl Numbers<'_> {
+    fn of(far: &Far, events: impl Iterator<Item = usize> + Clone) -> Numbers<'_> {
+        let plain = events.clone().map(|i| far.whole(i)).collect();
+        Numbers { far, plain, wider: events.map(|i| far.whole(i) + small(i)).collect() }
+    }
+
+    /// Standard deviation of each of the two.
+    fn std(&self) -> [f64; 2] {
+        let n = self.plain.len() as f64;
+        [&self.plain, &self.wider].map(|x| (self.square(x, x) / n).sqrt())
+    }
+
+    /// Standard error of the mean of each.
+    fn sem(&self) -> [f64; 2] {
+        let n = self.plain.len() as f64;
+        [&self.plain, &self.wider].map(|x| (self.square(x, x) / (n - 1.0) / n).sqrt())
+    }
+
+    fn square(&self, a: &[i128], b: &[i128]) -> f64 {
+        self.far.products(a, b, self.far.unit * self.far.unit)
+    }
+}
+
+fn expected(far: &Far) -> Expected {
+    let all = Numbers::of(far, 0..EVENTS);
+    let [even, odd] = [0, 1].map(|first| Numbers::of(far, (first..EVENTS).step_by(2)));
+    let ys: Vec<i128> = (0..EVENTS).map(small).collect();
+    let (xx, xy) = (all.square(&all.plain, &all.plain), far.products(&all.plain, &ys, far.unit));
+    let yy = far.products(&ys, &ys, 1.0);
+    let n = EVENTS as f64;
+    let cov = |a, b| all.square(a, b) / (n - 1.0);
+    let slope_err = |xx: f64, yy: f64| ((yy - xy * xy / xx) / xx / (n - 2.0)).sqrt();
+    let (x, w) = (&all.plain, &all.wider);
+    let covariance = vec![cov(x, x), cov(x, w), cov(w, x), cov(w, w)];
+    vec![
+        ("stats", "std", vec![all.std()[0]]),
+        ("stats", "sem", vec![all.sem()[0]]),
+        ("stats_of_wave", "std", all.std().to_vec()),
+        ("profile", "sem", vec![even.sem()[0], odd.sem()[0]]),
+        ("profile_of_wave", "sem", [even.sem(), odd.sem()].concat()),
+        ("by_key", "std", vec![even.std()[0], odd.std()[0]]),
+        ("by_key_of_wave", "std", [even.std(), odd.std()].concat()),
+        ("scan", "std", vec![all.std()[0]]),
+        ("covariance", "covariance", covariance),
+        ("line", "slope", vec![xy / xx]),
+        ("line", "r", vec![xy / (xx * yy).sqrt()]),
+        ("line", "slope_err", vec![slope_err(xx, yy)]),
+        ("other_line", "slope", vec![xy / yy]),
+        ("other_line", "slope_err", vec![slope_err(yy, xx)]),
+    ]
+}
+
 #[test]
 fn second_moments_are_exact_far_from_zero_on_any_number_of_workers() {
     let plan_for = plan();
     for far in &FAR {
-        let plan = plan_for(far.dtype);
-        let whole = |events: &[usize]| events.iter().map(|&i| far.whole(i)).collect::<Vec<_>>();
-        let wider =
-            |events: &[usize]| events.iter().map(|&i| far.whole(i) + small(i)).collect::<Vec<_>>();
-        let all: Vec<usize> = (0..EVENTS).collect();
-        let (even, odd): (Vec<usize>, Vec<usize>) = all.iter().partition(|&i| i % 2 == 0);
-        let (unit, n) = (far.unit, EVENTS as f64);
-        let square = |numbers: &[i128]| far.products(numbers, numbers, unit * unit);
-        let std = |numbers: &[i128]| (square(numbers) / numbers.len() as f64).sqrt();
-        let sem = |numbers: &[i128]| {
-            (square(numbers) / (numbers.len() as f64 - 1.0) / numbers.len() as f64).sqrt()
-        };
-        let (xs, ys) = (whole(&all), all.iter().map(|&i| small(i)).collect::<Vec<_>>());
-        let (xx, xy) = (square(&xs), far.products(&xs, &ys, unit));
-        let yy = far.products(&ys, &ys, 1.0);
-        let ws = wider(&all);
-        let cov = |a, b| far.products(a, b, unit * unit) / (n - 1.0);
-        let slope_err = |xx: f64, yy: f64| ((yy - xy * xy / xx) / xx / (n - 2.0)).sqrt();
-        let expected: Vec<(&str, &str, Vec<f64>)> = vec![
-            ("stats", "std", vec![std(&xs)]),
-            ("stats", "sem", vec![sem(&xs)]),
-            ("stats_of_wave", "std", vec![std(&xs), std(&ws)]),
-            ("profile", "sem", vec![sem(&whole(&even)), sem(&whole(&odd))]),
-            (
-                "profile_of_wave",
-                "sem",
-                vec![sem(&whole(&even)), sem(&wider(&even)), sem(&whole(&odd)), sem(&wider(&odd))],
-            ),
-            ("by_key", "std", vec![std(&whole(&even)), std(&whole(&odd))]),
-            (
-                "by_key_of_wave",
-                "std",
-                vec![std(&whole(&even)), std(&wider(&even)), std(&whole(&odd)), std(&wider(&odd))],
-            ),
-            ("scan", "std", vec![std(&xs)]),
-            (
-                "covariance",
-                "covariance",
-                vec![cov(&xs, &xs), cov(&xs, &ws), cov(&ws, &xs), cov(&ws, &ws)],
-            ),
-            ("line", "slope", vec![xy / xx]),
-            ("line", "r", vec![xy / (xx * yy).sqrt()]),
-            ("line", "slope_err", vec![slope_err(xx, yy)]),
-            ("other_line", "slope", vec![xy / yy]),
-            ("other_line", "slope_err", vec![slope_err(yy, xx)]),
-        ];
+        let (plan, expected) = (plan_for(far.dtype), expected(far));
         for workers in [1, 2, 3, 7] {
             let found = published(&plan, far, workers);
             for (node, name, expected) in &expected {

@@ -2,7 +2,7 @@
 //! their own.
 
 use crate::plans::{Plans, Seen};
-use ami_graph::data::event_fields::Belonging;
+use ami_graph::data::batch::Belonging;
 use ami_graph::data::reused_lists::Lists;
 use ami_graph::plan::Plan;
 use ami_graph::wire::partial::Partial;

@@ -7,8 +7,26 @@ use serde_json::json;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-fn local(dir: &Path, source: &str) -> Child {
-    Command::new(bin("ami-ctl"))
+/// A system that ends with the test, however that ends.
+struct Local(Child);
+
+impl Local {
+    fn end(&mut self) {
+        if let Some(pid) = Pid::from_raw(self.0.id() as i32) {
+            let _ = kill_process(pid, Signal::INT);
+        }
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+fn local(dir: &Path, source: &str) -> Local {
+    let child = Command::new(bin("ami-ctl"))
         .args(["local", "--workers", "1", "--source", source, "--run-dir"])
         .arg(dir.join("run"))
         .arg("--graph")
@@ -16,7 +34,8 @@ fn local(dir: &Path, source: &str) -> Child {
         .env("AMI_EXIT_WITH_PARENT", "1")
         .stdout(Stdio::null())
         .spawn()
-        .unwrap()
+        .unwrap();
+    Local(child)
 }
 
 /// What the windows hold when all of the source is through; `None` while it is not.
@@ -37,7 +56,7 @@ fn finals(dir: &Path, events: f64) -> Option<[(f64, i64); 3]> {
 #[test]
 fn a_run_directory_used_again_holds_nothing_of_the_run_before() {
     let dir = tempfile::tempdir().unwrap();
-    let x = "mixed:raw:i32";
+    let x = "event.timestamp_ns";
     let graph = json!({"name": "g", "nodes": {
         "now": {"op": "count", "in": x, "window": "heartbeat"},
         "run": {"op": "count", "in": x},
@@ -46,12 +65,11 @@ fn a_run_directory_used_again_holds_nothing_of_the_run_before() {
     std::fs::write(dir.path().join("g.json"), graph.to_string()).unwrap();
     let same = "sim:mixed?events=50&rate=1000&pace=max";
     for (source, events) in
-        [(same, 50), (same, 50), ("sim:mixed?events=70&rate=1000&pace=max&seed=9", 70)]
+        [(same, 50), (same, 50), ("sim:mixed?events=40&rate=1000&pace=max&seed=9", 40)]
     {
         let mut system = local(dir.path(), source);
         let windows = until("the whole source", || finals(dir.path(), f64::from(events)));
         assert_eq!(windows, [(f64::from(events), i64::from(events)); 3], "{source}");
-        kill_process(Pid::from_raw(system.id() as i32).unwrap(), Signal::INT).unwrap();
-        system.wait().unwrap();
+        system.end();
     }
 }

@@ -1,6 +1,5 @@
 //! A batch: the events of one unit, in columns. What the worker stage of a graph absorbs.
 
-use crate::data::event_fields::Belonging;
 use crate::data::value::{DType, MAX_RANK, Value};
 
 /// Lengths of the axes of one array in one event.
@@ -65,6 +64,19 @@ pub enum Column<'a> {
         /// One entry per event.
         items: Vec<Option<ArrayRef<'a>>>,
     },
+}
+
+/// What the events of a batch have in common.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Belonging<'a> {
+    /// Number of the heartbeat.
+    pub heartbeat: u64,
+    /// Run number.
+    pub run: u32,
+    /// Step in the run; None before the first.
+    pub step: Option<u32>,
+    /// Name of the host.
+    pub host: &'a str,
 }
 
 /// The events of one unit, in event order.

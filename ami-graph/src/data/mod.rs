@@ -5,7 +5,6 @@ pub mod batch;
 pub mod bytes;
 pub(crate) mod cast;
 pub mod column_views;
-pub mod event_fields;
 pub(crate) mod event_values;
 pub(crate) mod feed;
 pub mod files;

@@ -79,3 +79,60 @@ pub type Held = BTreeMap<u32, Value>;
 
 /// Codes of an enumeration by label, as in [`Field::labels`](Field::labels).
 pub type Labels = BTreeMap<String, i64>;
+
+/// What every event has, beside the fields of its source: when it happened, and what it belongs to.
+/// Graphs name these as fields, `event.timestamp_ns`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventField {
+    /// Seconds since 1970, float64: to some 200 ns.
+    Timestamp,
+    /// Nanoseconds since 1970, or the source's counter, exactly.
+    TimestampNs,
+    /// Number of the heartbeat whose unit the event is in.
+    Heartbeat,
+    /// Run number.
+    Run,
+    /// Step in the run; absent before the first.
+    Step,
+    /// Name of the host that took the event.
+    Host,
+}
+
+impl EventField {
+    /// All.
+    pub const ALL: [EventField; 6] = [
+        EventField::Timestamp,
+        EventField::TimestampNs,
+        EventField::Heartbeat,
+        EventField::Run,
+        EventField::Step,
+        EventField::Host,
+    ];
+
+    /// What graphs call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            EventField::Timestamp => "event.timestamp",
+            EventField::TimestampNs => "event.timestamp_ns",
+            EventField::Heartbeat => "event.heartbeat",
+            EventField::Run => "event.run",
+            EventField::Step => "event.step",
+            EventField::Host => "event.host",
+        }
+    }
+
+    /// That of a name.
+    pub fn named(name: &str) -> Option<EventField> {
+        EventField::ALL.into_iter().find(|field| field.name() == name)
+    }
+
+    /// Its element type; all are scalars.
+    pub fn dtype(self) -> DType {
+        match self {
+            EventField::Timestamp => DType::F64,
+            EventField::TimestampNs | EventField::Heartbeat => DType::U64,
+            EventField::Run | EventField::Step => DType::I64,
+            EventField::Host => DType::Str,
+        }
+    }
+}

@@ -1,9 +1,8 @@
 //! The checked graph: every node's op, parameters and inputs read, names resolved, in an order in
 //! which each node comes after those it depends on. With a schema or without one.
 
-use crate::data::event_fields::EventField;
 use crate::data::files::Files;
-use crate::data::schema::{PULSE_ID, Schema};
+use crate::data::schema::{EventField, PULSE_ID, Schema};
 use crate::error::{Fault, SpecError, nearest};
 use crate::graph::inputs::Inputs;
 use crate::graph::spec::{GraphSpec, NodeSpec};
@@ -210,7 +209,7 @@ impl<'a> Graph<'a> {
         let reason = format!("there is no field and no node {name:?}");
         let mut known: Vec<&str> = names.chain(nodes).collect();
         known.extend(EventField::ALL.map(EventField::name));
-        Fault::of("in", reason, nearest(name, known.into_iter()))
+        Fault::of("in", reason, nearest(name, known))
     }
 
     /// Orders the nodes; those that depend on themselves are faults.

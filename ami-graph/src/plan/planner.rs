@@ -1,7 +1,6 @@
 //! How a plan comes to be: graph by graph, node by node in the order of dependence.
 
-use crate::data::event_fields::EventField;
-use crate::data::schema::Labels;
+use crate::data::schema::{EventField, Labels};
 use crate::data::types::Type;
 use crate::data::value::DType;
 use crate::error::Fault;

@@ -3,10 +3,10 @@
 //! All per-event nodes are computed over columns, each once per batch, into buffers that are kept;
 //! then every reduction absorbs the columns it reads. Nothing is done event by event.
 
+mod event_fields;
 mod sweep;
 
 use crate::data::batch::{Batch, Column};
-use crate::data::event_fields::{Columns, EventFields};
 use crate::data::feed::Events;
 use crate::data::owned_column::{EventErrors, OwnedColumn};
 use crate::data::reused_lists::{Few, Lists};
@@ -17,6 +17,7 @@ use crate::ops::over_events::last;
 use crate::plan::{From, Intake, Plan};
 use crate::wire::partial::{NodeReport, Partial};
 use crate::wire::slot::Work;
+use event_fields::{Columns, EventFields};
 use std::sync::Arc;
 use sweep::{Readers, Taken};
 

@@ -124,8 +124,8 @@ impl Ventilator {
         let deadline = Duration::from_millis(config.ventilator.lane_deadline_ms);
         // Timestamps in the ring are ns since the Unix epoch, or a counter's.
         let stamps = if spec.epoch == Epoch::Counter { Epoch::Counter } else { Epoch::Unix };
-        let quarantine = Quarantine::new(config.instance.run_dir.clone(), &host, epoch, stamps);
         Ok(Ventilator {
+            quarantine: Quarantine::new(config.instance.run_dir.clone(), &host, epoch, stamps),
             intake: socket::bind(
                 &context,
                 zmq::PULL,
@@ -141,7 +141,6 @@ impl Ventilator {
             host,
             epoch,
             counter: spec.epoch == Epoch::Counter,
-            quarantine,
             pump,
             processors: (config.ventilator.busy_lanes == 0)
                 .then(|| Processors::new(processors, used_ns())),

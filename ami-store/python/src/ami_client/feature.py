@@ -40,7 +40,7 @@ class Feature:
     segment: Optional[int]  #: counts what begins a window: runs, steps, resets
     heartbeat: int  #: which one: pulse id or time, in units of the heartbeat's length
     timestamp_ns: Optional[int]  #: of the heartbeat, nanoseconds since 1970 if the source has such time
-    window: Any  #: "run", "heartbeat", "step", {"heartbeats": n}, {"seconds": T} or {"events": N}
+    window: Any  #: "run", "heartbeat", "step", "reset", {"steps": n}, {"heartbeats": n}, {"seconds": T} or {"events": N}
     events: int  #: events of this heartbeat that were processed
     expected: Optional[int]  #: events there were; None while a host's share is unknown
     dropped: Dict[str, int]  #: events lost in this heartbeat, by reason

@@ -1,77 +1,8 @@
-//! What every event is, beside its fields: when it happened, and what it belongs to. Graphs name
-//! these as fields, `event.timestamp_ns`.
+//! What events are beside their fields, as columns: `event.timestamp_ns`, `event.run`.
 
-use crate::data::batch::{Batch, Column};
+use crate::data::batch::{Batch, Belonging, Column};
+use crate::data::schema::EventField;
 use crate::data::value::{DType, Scalar, Value};
-
-/// One of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventField {
-    /// Seconds since 1970, float64: to some 200 ns.
-    Timestamp,
-    /// Nanoseconds since 1970, or the source's counter, exactly.
-    TimestampNs,
-    /// Number of the heartbeat whose unit the event is in.
-    Heartbeat,
-    /// Run number.
-    Run,
-    /// Step in the run; absent before the first.
-    Step,
-    /// Name of the host that took the event.
-    Host,
-}
-
-impl EventField {
-    /// All.
-    pub const ALL: [EventField; 6] = [
-        EventField::Timestamp,
-        EventField::TimestampNs,
-        EventField::Heartbeat,
-        EventField::Run,
-        EventField::Step,
-        EventField::Host,
-    ];
-
-    /// What graphs call it.
-    pub fn name(self) -> &'static str {
-        match self {
-            EventField::Timestamp => "event.timestamp",
-            EventField::TimestampNs => "event.timestamp_ns",
-            EventField::Heartbeat => "event.heartbeat",
-            EventField::Run => "event.run",
-            EventField::Step => "event.step",
-            EventField::Host => "event.host",
-        }
-    }
-
-    /// That of a name.
-    pub fn named(name: &str) -> Option<EventField> {
-        EventField::ALL.into_iter().find(|field| field.name() == name)
-    }
-
-    /// Its element type; all are scalars.
-    pub fn dtype(self) -> DType {
-        match self {
-            EventField::Timestamp => DType::F64,
-            EventField::TimestampNs | EventField::Heartbeat => DType::U64,
-            EventField::Run | EventField::Step => DType::I64,
-            EventField::Host => DType::Str,
-        }
-    }
-}
-
-/// What the events of a batch have in common.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Belonging<'a> {
-    /// Number of the heartbeat.
-    pub heartbeat: u64,
-    /// Run number.
-    pub run: u32,
-    /// Step in the run; None before the first.
-    pub step: Option<u32>,
-    /// Name of the host.
-    pub host: &'a str,
-}
 
 /// Memory for the fields of one batch after the other, of those that are read.
 #[derive(Debug, Default)]
