@@ -129,7 +129,7 @@ fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
     // Bounded work, however many features there are.
     let known = known.filter(|k| k.len() <= 200).take(2000);
     match known.max_by(|a, b| strsim::jaro(a, name).total_cmp(&strsim::jaro(b, name))) {
-        Some(nearest) => format!("did you mean {nearest:?}? {{\"list\": \"\"}} lists all"),
+        Some(nearest) => format!("did you mean {nearest:?}? `ami-ctl features` (query {{\"list\": \"\"}}) lists all"),
         None => "nothing was published yet: `ami-ctl status` tells whether a graph is active, the source runs and which nodes are off".into(),
     }
 }
@@ -169,7 +169,7 @@ mod tests {
     fn mistakes_get_the_nearest_and_the_form() {
         assert_eq!(
             ask(r#"{"get": "g/b"}"#).0["hint"],
-            "did you mean \"g/a\"? {\"list\": \"\"} lists all"
+            "did you mean \"g/a\"? `ami-ctl features` (query {\"list\": \"\"}) lists all"
         );
         for text in ["", "[]", "{}", r#"{"get": "a", "list": ""}"#, r#"{"fetch": "a"}"#] {
             assert!(ask(text).0["hint"].as_str().unwrap().contains("\"snapshot\""), "{text}");

@@ -102,6 +102,35 @@ fn ports_and_run_directories_in_use_are_named() {
     assert!(code == 1 && text.contains("another store is running"), "{text}");
 }
 
+/// A part that never comes is named where people look, not only shown as a rate of nothing.
+#[test]
+fn what_never_comes_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let segment = |n: u32, absent: f64| {
+        format!(
+            "[[field]]\nname = \"lpd.{n}:raw:raw\"\nkind = \"constant\"\nvalue = 1.0\nabsent = {absent:?}\n"
+        )
+    };
+    let toml =
+        ["rate_hz = 1000.0\npace = \"realtime\"\n", &segment(1, 0.0), &segment(2, 1.0)].concat();
+    let source = format!("sim:{}", write(dir.path(), "lpd.toml", &toml));
+    let system = System::of(&source).workers(1).start();
+    system.apply(&json!({"name": "g", "nodes": {
+        "both": {"op": "stack", "in": ["lpd.1:raw:raw", "lpd.2:raw:raw"]},
+        "mean": {"op": "mean", "in": "both"},
+        "some": {"op": "stack", "in": ["lpd.1:raw:raw", "lpd.2:raw:raw"], "missing": "fill"}}}));
+    let at = format!("--run-dir={}", system.dir().display());
+    let segment = "segment 2 of lpd (lpd.2:raw:raw)";
+    until("a status that names it", || {
+        let (text, _) = told("ami-ctl", &[&at, "status", "--no-rates"]);
+        text.contains(&format!("never present: {segment}")).then_some(())
+    });
+    assert_helps(&[&at, "doctor"], 0, &[segment, "missing"]);
+    assert_helps(&[&at, "get", "g/mean"], 1, &["has had no value: never present in", segment]);
+    assert_eq!(system.get("g/some").value("present"), 1.0);
+    assert_helps(&[&at, "get", "g/maen"], 1, &["no feature \"g/maen\""]);
+}
+
 #[test]
 fn a_directory_without_permission_is_named() {
     let dir = tempfile::tempdir().unwrap();

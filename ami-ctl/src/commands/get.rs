@@ -3,10 +3,10 @@
 use crate::client::array::NdArray;
 use crate::client::error::ClientError;
 use crate::client::feature::{Feature, number};
-use crate::client::store::Store;
 use crate::client::system::System;
 use crate::failure::Failure;
 use crate::print;
+use crate::show::absent;
 use ami_graph::error::nearest;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,7 @@ pub struct Args {
 /// When there is no such feature, or the file cannot be written.
 pub fn run(args: &Args, system: &System) -> anyhow::Result<ExitCode> {
     let store = system.store();
-    let feature = store.get(&args.feature).map_err(|e| known(e, &store, &args.feature))?;
+    let feature = store.get(&args.feature).map_err(|e| known(e, system, &args.feature))?;
     if let Some(path) = &args.npy {
         let array = choose(&feature, args.array.as_deref())?;
         write(array, path)?;
@@ -54,9 +54,13 @@ pub fn run(args: &Args, system: &System) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// A refusal that does not say so itself gets the nearest names as next step.
-fn known(error: ClientError, store: &Store, topic: &str) -> anyhow::Error {
+/// A feature of an active graph that has had no value: why. Another: the nearest names.
+fn known(error: ClientError, system: &System, topic: &str) -> anyhow::Error {
     let ClientError::Refused(mut refusal) = error else { return error.into() };
+    let store = system.store();
+    if let Some((reason, hint)) = absent::reason(&system.manager(), topic) {
+        return Failure::failed(format!("{topic:?} has had no value: {reason}"), hint).into();
+    }
     if refusal.hint.is_empty()
         && let Ok(list) = store.list("")
     {

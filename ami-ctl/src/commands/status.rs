@@ -3,6 +3,7 @@
 use crate::client::manager::Client;
 use crate::client::system::System;
 use crate::print;
+use crate::show::absent::{listed, never_present};
 use crate::show::meters::{self, Member, Rates, drops_text, members};
 use ami_proto::control::ctl_to_manager::Command;
 use serde_json::Value;
@@ -64,6 +65,12 @@ pub fn text(status: &Value, rates: Rates<'_>) -> String {
     parts.push(print::table(&heading, members(status).map(|m| row(m, rates))));
     if let Some(error) = status["journal"]["error"].as_str() {
         parts.push(format!("edits are not kept: {error}"));
+    }
+    for ventilator in members(status).filter(|m| m.text("role") == "ventilator" && m.alive()) {
+        let never = never_present(ventilator);
+        if !never.is_empty() {
+            parts.push(format!("never present: {}", listed(&never)));
+        }
     }
     let faults: Vec<String> = members(status).flat_map(faults).collect();
     if !faults.is_empty() {

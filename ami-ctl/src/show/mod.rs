@@ -1,4 +1,5 @@
 //! Features and numbers as people see them in the terminal.
 
+pub mod absent;
 pub mod meters;
 pub mod plot;

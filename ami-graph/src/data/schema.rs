@@ -45,7 +45,7 @@ pub struct Schema {
 }
 
 /// What graphs call the pulse's number, in sources that know it: a field called `pulseId` or
-/// `pulse_id`, such as LCLS-II's `timing:raw:pulseId`.
+/// `pulse_id`, such as LCLS-II's `timing:raw:pulseId`, or `pulse:…:id`.
 pub const PULSE_ID: &str = "event.pulse_id";
 
 impl Schema {
@@ -63,7 +63,8 @@ impl Schema {
     fn pulse_id(&self) -> Option<usize> {
         let called = |name: &str| {
             let own = name.rsplit(':').next().unwrap_or(name);
-            own.replace('_', "").eq_ignore_ascii_case("pulseid")
+            let of_pulses = name.starts_with("pulse:") && own == "id";
+            of_pulses || own.replace('_', "").eq_ignore_ascii_case("pulseid")
         };
         let is_one = |f: &Field| {
             f.kind == Kind::Event && f.rank == 0 && f.dtype.is_integer() && called(&f.name)

@@ -2,7 +2,7 @@
 
 use crate::pump::watchdog::Seen;
 use crate::pump::{Pump, Step};
-use ami_graph::data::schema::Schema;
+use ami_graph::data::schema::{Kind, Schema};
 use ami_proto::data_path::ids::Conditions;
 use std::sync::Arc;
 
@@ -44,6 +44,13 @@ impl Pump {
     pub fn fields_seen(&self) -> impl Iterator<Item = (&str, u64)> {
         let fields = self.schema.iter().flat_map(|s| &s.fields).map(|f| f.name.as_str());
         fields.zip(self.staging.seen().iter().copied())
+    }
+
+    /// The same of the fields that events have, not transitions.
+    pub fn event_fields_seen(&self) -> impl Iterator<Item = (&str, u64)> {
+        let kinds = self.schema.iter().flat_map(|s| &s.fields).map(|f| f.kind);
+        let of_events = kinds.zip(self.fields_seen()).filter(|(kind, _)| *kind == Kind::Event);
+        of_events.map(|(_, seen)| seen)
     }
 
     /// What the source has to tell.

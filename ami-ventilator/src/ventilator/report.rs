@@ -5,6 +5,7 @@ use crate::pump::watchdog::State;
 use crate::ventilator::Ventilator;
 use ami_proto::health::metrics::Metrics;
 use ami_proto::process::daemon::{Daemon, now_ns};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 /// How often each field is seen, per second of wall time.
@@ -12,6 +13,8 @@ use std::time::Instant;
 pub struct FieldRates {
     before: Vec<u64>,
     at: Option<Instant>,
+    /// Fields that once were in no event yet.
+    never: BTreeSet<String>,
 }
 
 impl FieldRates {
@@ -22,6 +25,16 @@ impl FieldRates {
             for ((name, now), before) in seen.iter().zip(&self.before) {
                 let rate = now.saturating_sub(*before) as f64 / elapsed;
                 metrics.set(&format!("ami_field_rate{{field=\"{name}\"}}"), rate);
+            }
+        }
+        let events = pump.counts.taken > 0;
+        for (name, count) in pump.event_fields_seen() {
+            let never = events && count == 0;
+            // Nothing is said of fields that came from the beginning.
+            if never || self.never.contains(name) {
+                let metric = format!("ami_field_never_present{{field=\"{name}\"}}");
+                metrics.set(&metric, f64::from(u8::from(never)));
+                self.never.insert(name.to_owned());
             }
         }
         self.before = seen.into_iter().map(|(_, count)| count).collect();

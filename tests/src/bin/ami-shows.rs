@@ -17,7 +17,7 @@ enum Show {
     /// Memory of every daemon over many heartbeats.
     Soak {
         /// Heartbeats of ten events.
-        #[arg(long, default_value_t = 1_000_000)]
+        #[arg(long, default_value_t = 2_000_000)]
         heartbeats: u64,
         /// So many of them in a second.
         #[arg(long, default_value_t = soak::PACE)]
@@ -43,7 +43,7 @@ enum Show {
 impl Show {
     fn run(&self) -> Report {
         match self {
-            Show::Soak { heartbeats, pace } => soak::run(*heartbeats, *pace, 0),
+            Show::Soak { heartbeats, pace } => soak::run(*heartbeats, *pace, None),
             Show::Overload { seconds } => overload::run(*seconds),
             Show::Kills { seconds, seed } => kills::run(*seconds, *seed, |line| println!("{line}")),
         }

@@ -24,10 +24,10 @@ fn graph() -> Value {
     }})
 }
 
-/// The least of a second: what is only on its way comes and goes.
+/// The least of half a second: what is only on its way comes and goes.
 fn least(system: &System) -> Vec<(String, u64)> {
     let mut least = memory(system);
-    for _ in 0..10 {
+    for _ in 0..5 {
         std::thread::sleep(Duration::from_millis(100));
         for ((_, least), (_, now)) in least.iter_mut().zip(memory(system)) {
             *least = now.min(*least);
@@ -36,9 +36,28 @@ fn least(system: &System) -> Vec<(String, u64)> {
     least
 }
 
-/// Runs so many heartbeats, so many per second; `slack` is what memory may grow beside 2 % after the first
-/// tenth, bytes.
-pub fn run(heartbeats: u64, pace: u64, slack: u64) -> Report {
+/// Looks at memory in the second half of a run.
+const LOOKS: u64 = 100;
+
+/// Most bytes per thousand heartbeats that memory may grow in the second half: half of 64, a leak
+/// of one small block per thousand heartbeats.
+const LEAK: f64 = 32.0;
+
+/// The lower quartile of the slopes between all pairs of points (after Theil and Sen). Memory grows
+/// by whole pages, and by a step when a daemon had to wait for longer than ever before: a step or two
+/// leave a third of the pairs level, while a leak lifts nearly all.
+fn slope(points: &[(f64, f64)]) -> f64 {
+    let mut slopes: Vec<f64> = Vec::new();
+    for (i, a) in points.iter().enumerate() {
+        slopes.extend(points[i + 1..].iter().map(|b| (b.1 - a.1) / (b.0 - a.0)));
+    }
+    slopes.sort_by(f64::total_cmp);
+    slopes.get(slopes.len() / 4).copied().unwrap_or(0.0)
+}
+
+/// Runs so many heartbeats, so many per second. Demands that no daemon's memory has a slope in the
+/// second half; or, of a run too short for that, that it grows by no more than so many bytes.
+pub fn run(heartbeats: u64, pace: u64, slack: Option<u64>) -> Report {
     let events = heartbeats * PER_HEARTBEAT;
     let pace = pace * PER_HEARTBEAT;
     let source = format!("sim:scalars?rate=100&pace={pace}&overload=block&events={events}");
@@ -52,31 +71,27 @@ pub fn run(heartbeats: u64, pace: u64, slack: u64) -> Report {
         .start();
     system.apply(&graph());
     let start = Instant::now();
-    // As fast as a slow machine: half the pace.
-    let most = Duration::from_secs(60 + 2 * events / pace);
-    // Seldom, a hundred times in all: requests, each over a connection of its own, are no part of what is
-    // measured, and the allocator of who answers takes two thousand of them to settle.
-    let pause = Duration::from_millis(10 * events / pace);
-    let reached = |events: u64| {
-        until_within(most, "progress", || {
-            std::thread::sleep(pause);
-            (system.metric("root", "ami_events_total")? >= events as f64).then_some(())
-        });
-        least(&system)
-    };
-    let before = reached(events / 10);
-    let half = reached(events / 2);
-    let after = reached(events);
+    let looks = looks(&system, events, pace, if slack.is_some() { 1 } else { LOOKS });
     let seconds = start.elapsed().as_secs_f64();
-    let mut report =
-        Report::with_head(&["daemon", "after a tenth, MiB", "after half", "at the end", "growth"]);
-    for (((member, before), (_, half)), (_, after)) in before.into_iter().zip(half).zip(after) {
-        let growth = 100.0 * (after as f64 / before as f64 - 1.0);
-        let growth_text = format!("{growth:+.2} %");
-        report.line(&[member.clone(), mib(before), mib(half), mib(after), growth_text]);
-        report.demand(after <= before + before / 50 + slack, || {
-            format!("{member} grew from {before} to {after} bytes")
-        });
+    let columns =
+        ["daemon", "after half, MiB", "at the end", "growth", "slope, B per 1000 heartbeats"];
+    let mut report = Report::with_head(&columns);
+    for (k, (member, before)) in looks[0].1.iter().enumerate() {
+        let after = looks[looks.len() - 1].1[k].1;
+        let thousands = |events: f64| events / PER_HEARTBEAT as f64 / 1000.0;
+        let point =
+            |(events, memory): &(f64, Vec<(String, u64)>)| (thousands(*events), memory[k].1 as f64);
+        let slope = slope(&looks.iter().map(point).collect::<Vec<_>>());
+        let growth = format!("{:+.2} %", 100.0 * (after as f64 / *before as f64 - 1.0));
+        report.line(&[member.clone(), mib(*before), mib(after), growth, format!("{slope:+.1}")]);
+        match slack {
+            Some(slack) => report.demand(after <= before + slack, || {
+                format!("{member} grew from {before} to {after} bytes")
+            }),
+            None => report.demand(slope < LEAK, || {
+                format!("{member} grows by {slope:.0} bytes per thousand heartbeats")
+            }),
+        }
     }
     let last = system.get_when("g/n", |f| f.int("window_expected") as u64 >= events);
     let exact = last.int("window_events") as u64 == events && last.value("value") == events as f64;
@@ -86,4 +101,47 @@ pub fn run(heartbeats: u64, pace: u64, slack: u64) -> Report {
         .push(format!("\n{heartbeats} heartbeats of {PER_HEARTBEAT} events in {seconds:.0} s"));
     report.demand(system.stop(), || "a daemon did not stop with success".into());
     report
+}
+
+/// Events merged and memory of every daemon, from half of the run to its end.
+fn looks(system: &System, events: u64, pace: u64, looks: u64) -> Vec<(f64, Vec<(String, u64)>)> {
+    // As fast as a slow machine: half the pace.
+    let most = Duration::from_secs(60 + 2 * events / pace);
+    // Seldom, two hundred times in all: requests, each over a connection of its own, are no part of what
+    // is measured, and the allocator of who answers takes two thousand of them to settle.
+    let pause = Duration::from_millis(1000 * events / pace / (2 * LOOKS));
+    let reached = |events: u64| {
+        until_within(most, "progress", || {
+            std::thread::sleep(pause);
+            system.metric("root", "ami_events_total").filter(|&merged| merged >= events as f64)
+        })
+    };
+    let look = |k: u64| (reached(events / 2 + events / 2 * k / looks), least(system));
+    (0..=looks).map(look).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Memory in whole pages after each of a hundred times ten thousand heartbeats: a leak, and steps
+    /// of 256 KiB at some of them.
+    fn memory(bytes_per_thousand: f64, steps: &[usize]) -> Vec<(f64, f64)> {
+        let one = |k: usize| {
+            let thousands = 10.0 * k as f64;
+            let steps = steps.iter().filter(|&&step| step <= k).count() as f64;
+            let bytes = 5e6 + bytes_per_thousand * thousands + 262_144.0 * steps;
+            (thousands, (bytes / 4096.0).floor() * 4096.0)
+        };
+        (0..=100).map(one).collect()
+    }
+
+    #[test]
+    fn a_leak_has_a_slope_and_steps_have_none() {
+        assert!(slope(&memory(64.0, &[])) > LEAK);
+        assert!(slope(&memory(64.0, &[30, 80])) > LEAK);
+        for steps in [&[][..], &[50], &[20], &[33, 67], &[10, 90]] {
+            assert!(slope(&memory(0.0, steps)) < LEAK, "{steps:?}");
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use crate::client::error::ClientError;
 use crate::client::system::System;
 use crate::commands::doctor::{Finding, fail, ok, warn};
+use crate::show::absent::{listed, never_present};
 use crate::show::meters::{Member, members};
 use ami_proto::config::Config;
 use ami_proto::control::ctl_to_manager::Command;
@@ -147,6 +148,12 @@ fn judged(status: &Value, now: f64) -> Vec<Finding> {
     findings.extend(journal(status));
     for member in alive {
         findings.extend(resources(member, &names(&[member])));
+        let never = never_present(member);
+        if !never.is_empty() {
+            let found = format!("in no event of {}: {}", names(&[member]), listed(&never));
+            let todo = "switch that part on, or use the others: `stack` with \"missing\": \"fill\"";
+            findings.push(warn("fields", found, todo));
+        }
         let age = member.0["age_ms"].as_f64().unwrap_or(0.0) * 1e6;
         let Some(said) = member.metric("ami_report_time_ns") else { continue };
         let skew = now - age - said;

@@ -1,0 +1,155 @@
+//! Fields that a source announced and never gave, and what features lack because of them.
+
+use crate::client::manager::Client;
+use crate::show::meters::{Member, members};
+use ami_graph::graph::spec::GraphSpec;
+use ami_proto::control::ctl_to_manager::Command;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Most fields that are named in one line.
+const NAMED: usize = 8;
+
+/// Fields of a ventilator that were in none of its events.
+pub fn never_present(member: Member<'_>) -> Vec<&str> {
+    let absent = member.by_label("ami_field_never_present", "field");
+    let names: Vec<&str> = absent.into_iter().filter(|(_, is)| *is > 0.0).map(|(f, _)| f).collect();
+    // A stacked field is absent because a segment is: the segment is what to look for.
+    let has_absent_segment = |name: &str| {
+        let parts = names.iter().filter_map(|other| parted(other));
+        name.split_once(':')
+            .is_some_and(|stack| parts.clone().any(|(det, _, rest)| stack == (det, rest)))
+    };
+    names.iter().copied().filter(|name| !has_absent_segment(name)).collect()
+}
+
+/// `det.2:alg:field` as detector, segment and the rest.
+fn parted(name: &str) -> Option<(&str, &str, &str)> {
+    let (det, rest) = name.split_once(':')?;
+    let (det, segment) = det.rsplit_once('.')?;
+    segment.parse::<u32>().ok()?;
+    Some((det, segment, rest))
+}
+
+/// A field for people.
+pub fn spoken(name: &str) -> String {
+    match parted(name) {
+        Some((det, segment, _)) => format!("segment {segment} of {det} ({name})"),
+        None => name.to_owned(),
+    }
+}
+
+/// Names for a line, the first few of many.
+pub fn listed(names: &[&str]) -> String {
+    let mut texts: Vec<String> = names.iter().take(NAMED).map(|name| spoken(name)).collect();
+    if names.len() > NAMED {
+        texts.push(format!("{} more", names.len() - NAMED));
+    }
+    texts.join(", ")
+}
+
+/// Why a feature of an active graph has had no value, if that can be told.
+pub fn reason(client: &Client, topic: &str) -> Option<(String, String)> {
+    let (graph, rest) = topic.split_once('/')?;
+    let node = rest.split('.').next()?;
+    let show = Command::Show { graph: graph.to_owned(), version: None };
+    let spec = client.command(&show).ok()?;
+    let spec = GraphSpec::parse(&spec["spec"].to_string()).ok()?;
+    spec.nodes.get(node)?;
+    let status = client.command(&Command::Status).ok()?;
+    Some(from_status(&status, &spec, node))
+}
+
+fn from_status(status: &Value, spec: &GraphSpec, node: &str) -> (String, String) {
+    let upstream = upstream(spec, node);
+    let off = members(status).flat_map(|member| {
+        let nodes = member.0["nodes"].as_array().into_iter().flatten();
+        nodes.filter(|n| n["errors"].as_u64() == Some(0)).collect::<Vec<_>>()
+    });
+    let name = |n: &Value| n["node"].as_str().unwrap_or_default().to_owned();
+    let here = |n: &&Value| {
+        name(n).split_once('/').is_some_and(|(g, n)| g == spec.name && upstream.contains(n))
+    };
+    if let Some(fault) = off.into_iter().find(here) {
+        let message = fault["message"].as_str().unwrap_or_default();
+        let text = format!("{} is switched off: {message}", name(fault));
+        return (text, "correct the graph (`ami-ctl graph edit`)".into());
+    }
+    let ventilators: Vec<Member<'_>> =
+        members(status).filter(|m| m.text("role") == "ventilator").collect();
+    let events: f64 = ventilators.iter().filter_map(|m| m.metric("ami_events_total")).sum();
+    if events == 0.0 {
+        let text = "no event has come yet".to_owned();
+        return (text, "`ami-ctl status` tells what the source waits for".into());
+    }
+    let all = ventilators.iter().flat_map(|&m| never_present(m));
+    let absent: Vec<&str> = all.filter(|field| upstream.contains(*field)).collect();
+    if !absent.is_empty() {
+        let text = format!("never present in {events} events: {}", listed(&absent));
+        return (text, "is that part switched on? `ami-ctl sources` shows the rates".into());
+    }
+    let text = format!("in none of {events} events were all its inputs present");
+    (text, "look at its gates, and at the rates that `ami-ctl sources` shows".into())
+}
+
+/// The node and all that it depends on: nodes, and fields as the graph names them.
+fn upstream(spec: &GraphSpec, node: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let mut waiting = vec![node.to_owned()];
+    while let Some(name) = waiting.pop() {
+        let of_node = name.split('.').next().unwrap_or(&name);
+        if let Some(node) = spec.nodes.get(&name).or_else(|| spec.nodes.get(of_node)) {
+            let with = node.with.iter().flat_map(|with| with.values().map(String::as_str));
+            waiting.extend(
+                node.inputs
+                    .sources()
+                    .into_iter()
+                    .chain(with)
+                    .filter(|source| !found.contains(*source))
+                    .map(str::to_owned),
+            );
+            found.insert(of_node.to_owned());
+        }
+        found.insert(name);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn status(events: f64, absent: &[&str], off: Value) -> Value {
+        let mut metrics = json!({"ami_events_total": events});
+        for field in absent {
+            metrics[format!("ami_field_never_present{{field=\"{field}\"}}")] = json!(1.0);
+        }
+        json!({"members": [
+            {"role": "ventilator", "metrics": metrics, "nodes": []},
+            {"role": "worker", "metrics": {}, "nodes": off}]})
+    }
+
+    #[test]
+    fn a_segment_stands_for_the_stack_that_waits_for_it() {
+        let status = status(9.0, &["lpd:raw:raw", "lpd.2:raw:raw", "opal:raw:image"], json!([]));
+        let member = members(&status).next().unwrap();
+        let found = never_present(member);
+        assert_eq!(listed(&found), "segment 2 of lpd (lpd.2:raw:raw), opal:raw:image");
+    }
+
+    #[test]
+    fn a_feature_without_a_value_has_a_reason() {
+        let graph = json!({"name": "g", "nodes": {
+            "sum": {"op": "expr", "in": {"img": "opal:raw:image"}, "expr": "sum(img)"},
+            "mean": {"op": "mean", "in": "sum"}}});
+        let spec = GraphSpec::parse(&graph.to_string()).unwrap();
+        let of = |status: &Value| from_status(status, &spec, "mean").0;
+        assert_eq!(of(&status(0.0, &[], json!([]))), "no event has come yet");
+        let absent = of(&status(9.0, &["opal:raw:image"], json!([])));
+        assert_eq!(absent, "never present in 9 events: opal:raw:image");
+        let off = json!([{"node": "g/sum", "errors": 0, "message": "no such field"}]);
+        assert_eq!(of(&status(9.0, &[], off)), "g/sum is switched off: no such field");
+        assert!(of(&status(9.0, &[], json!([]))).contains("all its inputs"));
+    }
+}
