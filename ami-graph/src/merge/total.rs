@@ -52,6 +52,11 @@ fn magnitude(dtype: DType) -> u128 {
         }
 }
 
+/// Integers whose sums fit 64 bits, in arrays.
+fn small(dtype: DType) -> bool {
+    matches!(dtype, DType::Bool | DType::U8 | DType::U16 | DType::I8 | DType::I16)
+}
+
 impl Total {
     /// Zero.
     pub fn new(dtype: DType, axes: &[u32]) -> Total {
@@ -72,10 +77,7 @@ impl Total {
 
     /// Most bytes a total of this kind takes, grown.
     pub fn size(dtype: DType, axes: &[u32]) -> u64 {
-        let each = match dtype {
-            DType::Bool | DType::U8 | DType::U16 | DType::I8 | DType::I16 | DType::F32 => 8,
-            _ => 16,
-        };
+        let each = if small(dtype) || dtype == DType::F32 { 8 } else { 16 };
         64 + axes.iter().fold(each, |n: u64, &a| n.saturating_mul(u64::from(a))).max(16)
     }
 
@@ -356,6 +358,10 @@ impl Total {
         let shape: Vec<usize> = axes.iter().map(|&a| a as usize).collect();
         let count: usize = shape.iter().product();
         let bound = reader.buffer::<u128>(1, WHAT)?[0];
+        // More than small integers come to in years, and room for it is planned for no state.
+        if small(dtype) && bound >> 62 != 0 {
+            return Err(DecodeError::invalid(WHAT, format_args!("bound {bound}")));
+        }
         let sums = match (reader.u8(WHAT)?, dtype) {
             (2, DType::F32 | DType::F64) if axes.is_empty() => {
                 Sums::Real(Compensated { sum: reader.f64(WHAT)?, lost: reader.f64(WHAT)? })
@@ -365,7 +371,7 @@ impl Total {
             (2, DType::F64) => {
                 Sums::Pairs(reader.buffer(count, WHAT)?, reader.buffer(count, WHAT)?)
             }
-            (2, _) => Sums::I128(reader.buffer(count, WHAT)?),
+            (2, d) if !small(d) => Sums::I128(reader.buffer(count, WHAT)?),
             (1, d) if !matches!(d, DType::U64 | DType::I64 | DType::F32 | DType::F64) => {
                 Sums::I64(reader.buffer(count, WHAT)?)
             }
@@ -410,6 +416,18 @@ mod tests {
         let sum = 65_547u64;
         let expected = Array::from_elements(&[3], &[sum * 65_535, sum, sum * 7]);
         assert_eq!(narrow.sum(), Value::Array(expected));
+    }
+
+    #[test]
+    fn bytes_of_more_than_was_planned_are_refused() {
+        let read = |bound: u128, level: u8| {
+            let mut writer = Writer::default();
+            writer.slice(&[bound]);
+            writer.u8(level);
+            writer.slice(&[1i128]);
+            Total::decode(DType::U16, &[1], &mut Reader::new(&writer.header, &[])).is_ok()
+        };
+        assert!(!read(1, 2) && !read(1 << 62, 1) && !read(1 << 62, 0));
     }
 
     #[test]
