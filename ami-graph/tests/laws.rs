@@ -65,6 +65,14 @@ fn variants() -> Vec<Json> {
     ]
 }
 
+/// Uses that leave NaN out: scalars, arrays with and without, integers.
+fn skipping() -> Vec<Json> {
+    let ops = ["sum", "mean"];
+    let values = ["scalar", "holes", "image", "waveform"];
+    let each = |op| values.map(|value| json!({"op": op, "in": value, "nan": "skip"}));
+    ops.into_iter().flat_map(each).collect()
+}
+
 fn windows() -> Vec<Json> {
     vec![
         json!("heartbeat"),
@@ -83,10 +91,14 @@ fn graph() -> String {
     let mut uses: Vec<Json> =
         examples.map(|doc| serde_json::from_str(doc.example).unwrap()).collect();
     uses.extend(variants());
+    uses.extend(skipping());
     let mut nodes = serde_json::Map::new();
     nodes.insert("waveform3".into(), json!({"op": "const", "value": [1, 2, 3]}));
     let pair = json!({"op": "expr", "in": {"w": "waveform"}, "expr": "w[:2] * 1.5"});
     nodes.insert("pair".into(), pair);
+    // The image in float64; NaN where it can be divided by 3, now and then infinite.
+    let holes = "img % 3 / (img % 3) * img / (img % 64 > 0)";
+    nodes.insert("holes".into(), json!({"op": "expr", "in": {"img": "image"}, "expr": holes}));
     for (i, mut node) in uses.into_iter().enumerate() {
         for (w, window) in windows().into_iter().enumerate() {
             node["window"] = window;
@@ -252,7 +264,7 @@ impl Scale {
     fn of(&self, plan: &Plan, node: &str) -> f64 {
         let inputs = plan.set().graphs["laws"].spec.nodes[node].inputs.clone();
         match inputs.sources().as_slice() {
-            sources if sources.contains(&"image") => self.pixels,
+            sources if sources.contains(&"image") || sources.contains(&"holes") => self.pixels,
             _ => self.scalars,
         }
     }

@@ -13,6 +13,7 @@ use support::*;
 /// Values out of range of a parameter of a reduction.
 fn of_a_reduction(op: &str, parameter: &str) -> Vec<Json> {
     match (op, parameter) {
+        (_, "nan") => vec![json!("omit"), json!("Skip"), json!(""), json!(true)],
         ("hist", "bins") => {
             vec![json!(0), json!(1e9), json!([1]), json!([2, 1]), json!([0, "a"]), json!(2.5)]
         }

@@ -5,6 +5,7 @@ pub(crate) mod accumulate;
 pub(crate) mod comatrix;
 pub(crate) mod comoments;
 pub(crate) mod compensated;
+pub(crate) mod counted;
 pub(crate) mod decay;
 pub(crate) mod dyadic_grid;
 pub(crate) mod grid;

@@ -142,7 +142,7 @@ pub fn merged_m2(a: (u64, Compensated, f64), b: (u64, Compensated, f64)) -> f64 
 /// Adds one number with its remainder to a sequence of the length of the divisor; `weight` is
 /// n / (n + 1).
 #[inline(always)]
-fn add_number(
+pub fn add_number(
     (n, weight): (Divisor, f64),
     (x, remainder): (f64, f64),
     (sum, lost, m2): (&mut f64, &mut f64, &mut f64),

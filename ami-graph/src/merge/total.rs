@@ -133,6 +133,11 @@ impl Total {
         self.add_parts(band.elements(), band.parts);
     }
 
+    /// Axis lengths of a value.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
     fn elements(&self) -> usize {
         self.shape.iter().product()
     }

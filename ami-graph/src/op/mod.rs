@@ -8,6 +8,7 @@ pub mod doc;
 pub(crate) mod event_by_event;
 pub(crate) mod fill;
 pub mod kind;
+pub(crate) mod nan;
 pub mod parameters;
 pub mod per_event;
 pub mod reduction;

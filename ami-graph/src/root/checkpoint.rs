@@ -9,7 +9,7 @@ use crate::wire::partial::{Partial, read_reports, write_reports};
 use std::sync::Arc;
 
 /// First byte of a checkpoint; changes with the layout.
-const LAYOUT: u8 = 3;
+const LAYOUT: u8 = 4;
 
 impl RootStage {
     /// Everything as bytes, in parts that make one piece one after the other: each state is copied

@@ -15,7 +15,7 @@ const MAX_MESSAGE: usize = 200;
 const SLOT_BYTES: usize = 128;
 
 /// First byte of an encoded partial; changes with the layout.
-const LAYOUT: u8 = 2;
+const LAYOUT: u8 = 3;
 
 /// What went wrong in one node, and what it cost.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

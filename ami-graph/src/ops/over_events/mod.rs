@@ -20,4 +20,5 @@ pub(in crate::ops) mod side_by_side;
 pub(in crate::ops) mod stats;
 pub(in crate::ops) mod step_keys;
 pub(in crate::ops) mod sum;
+pub(in crate::ops) mod sum_of_numbers;
 pub(in crate::ops) mod unique;

@@ -7,46 +7,52 @@ use crate::data::owned_column::OwnedColumn;
 use crate::data::types::Type;
 use crate::data::value::DType;
 use crate::error::{DecodeError, Fault};
+use crate::merge::counted::counts_value;
 use crate::merge::total::Total;
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
+use crate::op::nan::{self, NAN};
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
 use crate::op::signature::Signature;
 use crate::ops::over_events::count::count_value;
-use crate::ops::over_events::elements::VALUE;
+use crate::ops::over_events::elements::{VALUE, count_type, element};
+use crate::ops::over_events::sum_of_numbers::{self, SumOfNumbers};
 
 static SUM_DOC: OpDoc = OpDoc {
     name: "sum",
     summary: "sum over the events, element by element",
     text: "Integers and bools are summed exactly and published as int64 (signed, bool) or uint64 \
            (unsigned); as float64, rounded once, where that does not fit. Floats are summed in \
-           float64 with compensation and published as float64.",
+           float64 with compensation and published as float64. With `\"nan\": \"skip\"` each element \
+           is the sum of its values that are numbers (0 of none), and `count` says of how many.",
     example: r#"{"op": "sum", "in": "image", "window": "run"}"#,
     class: Class::Reduction,
     form: VALUE,
     with: false,
-    params: &[],
+    params: &[NAN],
     outputs: &[
         OutputDoc { name: "value", doc: "shape of the input: int64, uint64 or float64" },
-        OutputDoc { name: "count", doc: "int64 scalar: events summed" },
+        OutputDoc { name: "count", doc: "int64 scalar: events summed; shape of the input with `nan` \"skip\"" },
     ],
 };
 
 static MEAN_DOC: OpDoc = OpDoc {
     name: "mean",
     summary: "mean over the events, element by element",
-    text: "The sum, as `sum` computes it, divided by the number of events. Always float64.",
+    text: "The sum, as `sum` computes it, divided by the number of events. Always float64. With \
+           `\"nan\": \"skip\"` each element is the mean of its values that are numbers (NaN of \
+           none), and `count` says of how many.",
     example: r#"{"op": "mean", "in": "image", "window": {"heartbeats": 10}}"#,
     class: Class::Reduction,
     form: VALUE,
     with: false,
-    params: &[],
+    params: &[NAN],
     outputs: &[
         OutputDoc { name: "value", doc: "float64, shape of the input" },
-        OutputDoc { name: "count", doc: "int64 scalar: events averaged" },
+        OutputDoc { name: "count", doc: "int64 scalar: events averaged; shape of the input with `nan` \"skip\"" },
     ],
 };
 
@@ -66,8 +72,9 @@ impl OpKind for Kind {
         if self.mean { &MEAN_DOC } else { &SUM_DOC }
     }
 
-    fn prepare(&self, _: &Args<'_>) -> Result<Prepared, Fault> {
-        Ok(Prepared::reduction(&["value", "count"], *self))
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let skip = nan::skips(args, "propagate")?;
+        Ok(Prepared::reduction(&["value", "count"], Adding { kind: *self, skip }))
     }
 
     fn decode(
@@ -75,18 +82,32 @@ impl OpKind for Kind {
         signature: &Signature,
         reader: &mut Reader<'_>,
     ) -> Result<Box<dyn State>, DecodeError> {
-        let Some((dtype, axes)) = signature.first() else {
-            return Err(DecodeError::invalid("signature of a sum", "none"));
-        };
+        let (dtype, shape) = element(signature)?;
+        let skip = reader.bool("sum")?;
+        if skip && has_nan(dtype) {
+            return Ok(Box::new(SumOfNumbers::decode(self.mean, shape, reader)?));
+        }
         let n = reader.u64("events of a sum")?;
-        let total = Total::decode(*dtype, axes, reader)?;
-        Ok(Box::new(Sum { mean: self.mean, n, total }))
+        let total = Total::decode(dtype, &signature[0].1, reader)?;
+        Ok(Box::new(Sum { mean: self.mean, skip, n, total }))
     }
 }
 
-impl Reduction for Kind {
+/// Only of these types there is one.
+fn has_nan(dtype: DType) -> bool {
+    matches!(dtype, DType::F32 | DType::F64)
+}
+
+/// Either op with its parameter.
+#[derive(Debug, Clone, Copy)]
+struct Adding {
+    kind: Kind,
+    skip: bool,
+}
+
+impl Reduction for Adding {
     fn op(&self) -> &'static str {
-        self.doc().name
+        self.kind.doc().name
     }
 
     fn sense(&self, _: usize) -> Sense {
@@ -95,29 +116,39 @@ impl Reduction for Kind {
 
     fn start(&self, signature: &Signature) -> Box<dyn State> {
         let (dtype, axes) = &signature[0];
-        Box::new(Sum { mean: self.mean, n: 0, total: Total::new(*dtype, axes) })
+        let (mean, skip) = (self.kind.mean, self.skip);
+        if skip && has_nan(*dtype) {
+            let shape = axes.iter().map(|&a| a as usize).collect();
+            return Box::new(SumOfNumbers::new(mean, shape));
+        }
+        Box::new(Sum { mean, skip, n: 0, total: Total::new(*dtype, axes) })
     }
 
     fn size(&self, signature: &Signature) -> u64 {
         let (dtype, axes) = &signature[0];
-        Total::size(*dtype, axes)
+        match self.skip && has_nan(*dtype) {
+            true => sum_of_numbers::size(axes),
+            false => Total::size(*dtype, axes),
+        }
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
         numbers_only(inputs, &["value"])?;
         let dtype = match inputs[0].dtype {
-            _ if self.mean => DType::F64,
+            _ if self.kind.mean => DType::F64,
             DType::U8 | DType::U16 | DType::U32 | DType::U64 => DType::U64,
             DType::F32 | DType::F64 => DType::F64,
             _ => DType::I64,
         };
-        Ok(vec![Type { dtype, ..inputs[0].clone() }, Type::scalar(DType::I64)])
+        Ok(vec![Type { dtype, ..inputs[0].clone() }, count_type(self.skip, &inputs[0])])
     }
 }
 
 #[derive(Debug, Clone)]
 struct Sum {
     mean: bool,
+    /// True when NaN would be left out: then each element has a count, here the same one.
+    skip: bool,
     n: u64,
     total: Total,
 }
@@ -135,15 +166,22 @@ impl State for Sum {
     fn merge(&mut self, other: Box<dyn State>) -> bool {
         let Some(other) = same::<Sum>(other) else { return false };
         self.n = self.n.saturating_add(other.n);
-        self.mean == other.mean && self.total.merge(other.total)
+        (self.mean, self.skip) == (other.mean, other.skip) && self.total.merge(other.total)
     }
 
     fn finish(&self) -> Result<Outputs, String> {
         let value = if self.mean { self.total.mean(self.n) } else { self.total.sum() };
-        Ok(vec![Some(value), Some(count_value(self.n))])
+        let count = match self.total.shape() {
+            shape if self.skip && !shape.is_empty() => {
+                counts_value(shape, &vec![self.n; shape.iter().product()])
+            }
+            _ => count_value(self.n),
+        };
+        Ok(vec![Some(value), Some(count)])
     }
 
     fn encode(self: Box<Self>, writer: &mut Writer) {
+        writer.bool(self.skip);
         writer.u64(self.n);
         self.total.encode(writer);
     }

@@ -1,0 +1,64 @@
+"""Records numpy's answers for reductions that leave NaN out (`"nan": "skip"`)."""
+
+import warnings
+
+import numpy as np
+
+from recording import case, save
+
+warnings.simplefilter("ignore")
+rng = np.random.default_rng(20261129)
+SKIP = {"nan": "skip"}
+
+
+def kinds():
+    """Values of events: with NaN, infinities and elements that are never a number, and integers."""
+    scalars = rng.normal(size=60) + 5
+    scalars[[0, 7, 8, 59]] = np.nan
+    yield scalars
+    yield scalars.astype(np.float32)
+    yield np.array([1.0, np.nan, np.inf, 3.0])
+    yield np.array([np.nan, np.inf, -np.inf, 3.0])
+    yield np.full(4, np.nan)
+    arrays = rng.normal(size=(25, 3, 4)) * 100
+    arrays[rng.random(arrays.shape) < 0.3] = np.nan
+    arrays[:, 1, 2] = np.nan
+    arrays[3, 0, 0] = arrays[9, 2, 1] = np.inf
+    arrays[4, 2, 3], arrays[5, 2, 3] = np.inf, -np.inf
+    yield arrays
+    yield arrays[:, 0, 1:].astype(np.float32)
+    # Single numbers among NaN.
+    yield np.where(np.eye(5, 6) > 0, 7.25, np.nan)
+    yield np.zeros((4, 0))
+    yield rng.integers(-128, 128, size=40).astype(np.int8)
+    yield rng.integers(0, 65536, size=(12, 2, 3)).astype(np.uint16)
+    yield rng.integers(-(2**31), 2**31, size=(9, 4)).astype(np.int32)
+    yield rng.integers(0, 2, size=(8, 3)).astype(bool)
+
+
+def total(value):
+    if value.dtype.kind == "f":
+        return np.nansum(value.astype(np.float64), axis=0)
+    return value.sum(axis=0)
+
+
+def count(value):
+    return (~np.isnan(value)).sum(axis=0)
+
+
+def sem(value):
+    return np.nanstd(value, axis=0, ddof=1) / np.sqrt(count(value))
+
+
+def sums(value):
+    exact = value.dtype.kind != "f"
+    case({"op": "sum", **SKIP}, {"value": value}, {"value": total(value)}, exact=exact)
+    mean = np.nanmean(value.astype(np.float64), axis=0)
+    case({"op": "mean", **SKIP}, {"value": value}, {"value": mean}, exact=False)
+    for op in ["sum", "mean"]:
+        case({"op": op, **SKIP}, {"value": value}, {"count": count(value)})
+
+
+for value in kinds():
+    sums(value)
+save("skipped")
