@@ -67,7 +67,7 @@ fn variants() -> Vec<Json> {
 
 /// Uses that leave NaN out: scalars, arrays with and without, integers.
 fn skipping() -> Vec<Json> {
-    let ops = ["sum", "mean"];
+    let ops = ["sum", "mean", "stats"];
     let values = ["scalar", "holes", "image", "waveform"];
     let each = |op| values.map(|value| json!({"op": op, "in": value, "nan": "skip"}));
     ops.into_iter().flat_map(each).collect()

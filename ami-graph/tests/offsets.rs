@@ -78,6 +78,8 @@ fn plan() -> impl Fn(DType) -> Arc<Plan> {
     let nodes = json!({
         "stats": {"op": "stats", "in": "far"},
         "stats_of_wave": {"op": "stats", "in": "wave"},
+        "stats_without_nan": {"op": "stats", "in": "far", "nan": "skip"},
+        "stats_of_wave_without_nan": {"op": "stats", "in": "wave", "nan": "skip"},
         "profile": {"op": "profile", "in": {"key": "key", "value": "far"}, "bins": 2, "range": [0, 2]},
         "profile_of_wave": {"op": "profile", "in": {"key": "key", "value": "wave"}, "bins": 2, "range": [0, 2]},
         "by_key": {"op": "by_key", "in": ["key", "far"], "stat": "std"},
@@ -204,7 +206,54 @@ fn expected(far: &Far) -> Expected {
 fn second_moments_are_exact_far_from_zero_on_any_number_of_workers() {
     let plan_for = plan();
     for far in &FAR {
-        let (plan, expected) = (plan_for(far.dtype), expected(far));
+        let plan = plan_for(far.dtype);
+        let whole = |events: &[usize]| events.iter().map(|&i| far.whole(i)).collect::<Vec<_>>();
+        let wider =
+            |events: &[usize]| events.iter().map(|&i| far.whole(i) + small(i)).collect::<Vec<_>>();
+        let all: Vec<usize> = (0..EVENTS).collect();
+        let (even, odd): (Vec<usize>, Vec<usize>) = all.iter().partition(|&i| i % 2 == 0);
+        let (unit, n) = (far.unit, EVENTS as f64);
+        let square = |numbers: &[i128]| far.products(numbers, numbers, unit * unit);
+        let std = |numbers: &[i128]| (square(numbers) / numbers.len() as f64).sqrt();
+        let sem = |numbers: &[i128]| {
+            (square(numbers) / (numbers.len() as f64 - 1.0) / numbers.len() as f64).sqrt()
+        };
+        let (xs, ys) = (whole(&all), all.iter().map(|&i| small(i)).collect::<Vec<_>>());
+        let (xx, xy) = (square(&xs), far.products(&xs, &ys, unit));
+        let yy = far.products(&ys, &ys, 1.0);
+        let ws = wider(&all);
+        let cov = |a, b| far.products(a, b, unit * unit) / (n - 1.0);
+        let slope_err = |xx: f64, yy: f64| ((yy - xy * xy / xx) / xx / (n - 2.0)).sqrt();
+        let expected: Vec<(&str, &str, Vec<f64>)> = vec![
+            ("stats", "std", vec![std(&xs)]),
+            ("stats", "sem", vec![sem(&xs)]),
+            ("stats_of_wave", "std", vec![std(&xs), std(&ws)]),
+            ("stats_without_nan", "std", vec![std(&xs)]),
+            ("stats_of_wave_without_nan", "std", vec![std(&xs), std(&ws)]),
+            ("profile", "sem", vec![sem(&whole(&even)), sem(&whole(&odd))]),
+            (
+                "profile_of_wave",
+                "sem",
+                vec![sem(&whole(&even)), sem(&wider(&even)), sem(&whole(&odd)), sem(&wider(&odd))],
+            ),
+            ("by_key", "std", vec![std(&whole(&even)), std(&whole(&odd))]),
+            (
+                "by_key_of_wave",
+                "std",
+                vec![std(&whole(&even)), std(&wider(&even)), std(&whole(&odd)), std(&wider(&odd))],
+            ),
+            ("scan", "std", vec![std(&xs)]),
+            (
+                "covariance",
+                "covariance",
+                vec![cov(&xs, &xs), cov(&xs, &ws), cov(&ws, &xs), cov(&ws, &ws)],
+            ),
+            ("line", "slope", vec![xy / xx]),
+            ("line", "r", vec![xy / (xx * yy).sqrt()]),
+            ("line", "slope_err", vec![slope_err(xx, yy)]),
+            ("other_line", "slope", vec![xy / yy]),
+            ("other_line", "slope_err", vec![slope_err(yy, xx)]),
+        ];
         for workers in [1, 2, 3, 7] {
             let found = published(&plan, far, workers);
             for (node, name, expected) in &expected {

@@ -34,6 +34,8 @@ pub fn add_to_moments(
             let next = n.saturating_add(1);
             let so_far = (Divisor::new(*n), *n as f64 / next as f64);
             add_number(so_far, (x, remainder(remainders, i)), (sum, lost, m2));
+            // How far others lie from an infinite number is no number, whatever comes first.
+            *m2 += x * 0.0;
             *n = next;
         }
     }
@@ -79,8 +81,7 @@ pub fn add_counts(counts: &mut [u64], more: &[u64]) {
 
 /// Counts of this shape as numpy gives them: int64.
 pub fn counts_value(shape: &[usize], counts: &[u64]) -> Value {
-    let numbers: Vec<i64> =
-        counts.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
+    let numbers: Vec<i64> = counts.iter().map(|&n| i64::try_from(n).unwrap_or(i64::MAX)).collect();
     Value::Array(Array::from_elements(shape, &numbers))
 }
 

@@ -59,6 +59,26 @@ def sums(value):
         case({"op": op, **SKIP}, {"value": value}, {"count": count(value)})
 
 
+def rms(value):
+    return np.sqrt(np.nanmean(value**2, axis=0))
+
+
+def described(value):
+    wide = value.astype(np.float64)
+    outputs = {
+        "mean": np.nanmean(wide, axis=0),
+        "std": np.nanstd(wide, axis=0),
+        "sem": sem(wide),
+        "rms": rms(wide),
+        "min": np.nanmin(wide, axis=0),
+        "max": np.nanmax(wide, axis=0),
+        "count": count(value),
+    }
+    case({"op": "stats", **SKIP}, {"value": value}, outputs, exact=False)
+    case({"op": "stats", **SKIP}, {"value": value}, {"count": count(value)})
+
+
 for value in kinds():
     sums(value)
+    described(value)
 save("skipped")

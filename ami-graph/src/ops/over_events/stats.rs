@@ -9,16 +9,18 @@ use crate::data::types::Type;
 use crate::data::value::{Array, DType, Scalar, Value};
 use crate::error::{DecodeError, Fault};
 use crate::merge::compensated::{Compensated, corrected};
+use crate::merge::counted::{add_to_moments, counts_value, merge_moments};
 use crate::merge::moments::{Moments, add_row_of_two, at_least_zero, merge_rows, sem};
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
+use crate::op::nan::{self, NAN};
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
 use crate::op::signature::Signature;
 use crate::ops::over_events::count::count_value;
-use crate::ops::over_events::elements::{VALUE, element};
+use crate::ops::over_events::elements::{VALUE, count_type, element};
 use multiversion::multiversion;
 
 /// Accumulators kept in cache while all frames of a batch go over them: 5 × 8 bytes each.
@@ -30,12 +32,13 @@ static DOC: OpDoc = OpDoc {
     text: "All in float64: std is numpy's (ddof = 0), sem is std(ddof = 1) / sqrt(n) and NaN for \
            fewer than two events, rms is sqrt(mean(x²)), min and max are NaN if any value is. \
            States merge by Chan's formula, and a large offset costs no digits: 64-bit integers \
-           count exactly.",
+           count exactly. With `\"nan\": \"skip\"` all are of the values of each element that are \
+           numbers, and `count` says how many; of none all else is NaN.",
     example: r#"{"op": "stats", "in": "scalar", "window": {"seconds": 10}}"#,
     class: Class::Reduction,
     form: VALUE,
     with: false,
-    params: &[],
+    params: &[NAN],
     outputs: &[
         OutputDoc { name: "mean", doc: "float64, shape of the input" },
         OutputDoc { name: "std", doc: "float64, shape of the input" },
@@ -43,7 +46,10 @@ static DOC: OpDoc = OpDoc {
         OutputDoc { name: "rms", doc: "float64, shape of the input" },
         OutputDoc { name: "min", doc: "float64, shape of the input" },
         OutputDoc { name: "max", doc: "float64, shape of the input" },
-        OutputDoc { name: "count", doc: "int64 scalar: events" },
+        OutputDoc {
+            name: "count",
+            doc: "int64 scalar: events; shape of the input with `nan` \"skip\"",
+        },
     ],
 };
 
@@ -55,8 +61,9 @@ impl OpKind for Stats {
         &DOC
     }
 
-    fn prepare(&self, _: &Args<'_>) -> Result<Prepared, Fault> {
-        Ok(Prepared::reduction(&["mean", "std", "sem", "rms", "min", "max", "count"], Describe))
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let describe = Describe { skip: nan::skips(args, "propagate")? };
+        Ok(Prepared::reduction(&["mean", "std", "sem", "rms", "min", "max", "count"], describe))
     }
 
     fn decode(
@@ -66,15 +73,20 @@ impl OpKind for Stats {
     ) -> Result<Box<dyn State>, DecodeError> {
         let (_, shape) = element(signature)?;
         let count = shape.iter().product();
-        let n = reader.u64("events of stats")?;
+        let counts = match reader.bool("stats")? {
+            false => Counts::Together(reader.u64("events of stats")?),
+            true => Counts::Each(reader.buffer(count, "stats")?),
+        };
         let mut next = || reader.buffer(count, "stats");
         let (sums, lost, m2, low, high) = (next()?, next()?, next()?, next()?, next()?);
-        Ok(Box::new(Described { shape, n, sums, lost, m2, low, high }))
+        Ok(Box::new(Described { shape, counts, sums, lost, m2, low, high }))
     }
 }
 
 #[derive(Debug)]
-struct Describe;
+struct Describe {
+    skip: bool,
+}
 
 impl Reduction for Describe {
     fn op(&self) -> &'static str {
@@ -90,7 +102,10 @@ impl Reduction for Describe {
         let count = shape.iter().product();
         Box::new(Described {
             shape,
-            n: 0,
+            counts: match self.skip {
+                false => Counts::Together(0),
+                true => Counts::Each(Buffer::zeros(count)),
+            },
             sums: Buffer::zeros(count),
             lost: Buffer::zeros(count),
             m2: Buffer::zeros(count),
@@ -100,22 +115,41 @@ impl Reduction for Describe {
     }
 
     fn size(&self, inputs: &Signature) -> u64 {
-        64 + inputs[0].1.iter().fold(40u64, |n, &a| n.saturating_mul(u64::from(a)))
+        let each = if self.skip { 48u64 } else { 40 };
+        inputs[0].1.iter().fold(each, |n, &a| n.saturating_mul(u64::from(a))).saturating_add(64)
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
         numbers_only(inputs, &["value"])?;
         let each = Type { dtype: DType::F64, ..inputs[0].clone() };
         let mut outputs = vec![each; 6];
-        outputs.push(Type::scalar(DType::I64));
+        outputs.push(count_type(self.skip, &inputs[0]));
         Ok(outputs)
+    }
+}
+
+/// How many values were taken in.
+#[derive(Debug, Clone)]
+enum Counts {
+    /// As many of every element: the events.
+    Together(u64),
+    /// Those of each element that are numbers: NaN is left out.
+    Each(Buffer<u64>),
+}
+
+impl Counts {
+    fn at(&self, element: usize) -> u64 {
+        match self {
+            Counts::Together(n) => *n,
+            Counts::Each(counts) => counts[element],
+        }
     }
 }
 
 #[derive(Debug, Clone)]
 struct Described {
     shape: Vec<usize>,
-    n: u64,
+    counts: Counts,
     sums: Buffer<f64>,
     lost: Buffer<f64>,
     m2: Buffer<f64>,
@@ -135,6 +169,15 @@ fn greater(a: f64, b: f64) -> f64 {
     if b > a || b.is_nan() { b } else { a }
 }
 
+/// Extremes of each place, NaN left out.
+fn extreme_numbers(row: &[f64], low: &mut [f64], high: &mut [f64]) {
+    for ((&x, low), high) in row.iter().zip(low).zip(high) {
+        // Nothing is less or greater than NaN.
+        *low = if x < *low { x } else { *low };
+        *high = if x > *high { x } else { *high };
+    }
+}
+
 /// Extremes of each place. Compiled for several processors; the best is chosen when the program
 /// runs.
 #[multiversion(targets("x86_64+avx512f+avx512bw+avx512vl+avx512dq", "x86_64+avx2"))]
@@ -145,16 +188,20 @@ fn extremes(row: &[f64], low: &mut [f64], high: &mut [f64]) {
 }
 
 impl Described {
-    /// Scalars with their remainders, block by block.
+    /// Scalars with their remainders, block by block. Those with remainders are integers, of which
+    /// none is NaN.
     fn absorb_block(&mut self, block: &[f64], remainders: &[f64]) {
         let mut mine = Moments {
-            n: self.n,
+            n: self.counts.at(0),
             sum: Compensated { sum: self.sums[0], lost: self.lost[0] },
             m2: self.m2[0],
         };
         mine.merge(Moments::of(block, remainders));
-        (self.n, self.sums[0], self.lost[0], self.m2[0]) =
-            (mine.n, mine.sum.sum, mine.sum.lost, mine.m2);
+        match &mut self.counts {
+            Counts::Together(n) => *n = mine.n,
+            Counts::Each(counts) => counts[0] = mine.n,
+        }
+        (self.sums[0], self.lost[0], self.m2[0]) = (mine.sum.sum, mine.sum.lost, mine.m2);
         // Four side by side, since one waits for itself at every step.
         let (mut low, mut high) = ([self.low[0]; 4], [self.high[0]; 4]);
         for chunk in block.chunks(4) {
@@ -178,11 +225,23 @@ impl Described {
                 let remainders = remainders_f64(dtype, part, None, &mut rests);
                 let (sums, lost) = (&mut self.sums[tile.clone()], &mut self.lost[tile.clone()]);
                 let moments = (sums, lost, &mut self.m2[tile.clone()]);
-                add_row_of_two(self.n + k as u64, (row, remainders), moments);
-                extremes(row, &mut self.low[tile.clone()], &mut self.high[tile.clone()]);
+                let (low, high) = (&mut self.low[tile.clone()], &mut self.high[tile.clone()]);
+                match &mut self.counts {
+                    Counts::Together(n) => {
+                        add_row_of_two(*n + k as u64, (row, remainders), moments);
+                        extremes(row, low, high);
+                    }
+                    Counts::Each(counts) => {
+                        let counts = &mut counts[tile.clone()];
+                        add_to_moments(counts, (row, remainders), moments);
+                        extreme_numbers(row, low, high);
+                    }
+                }
             }
         }
-        self.n += frames.len() as u64;
+        if let Counts::Together(n) = &mut self.counts {
+            *n += frames.len() as u64;
+        }
     }
 
     fn shaped(&self, of: impl Fn(usize) -> f64) -> Option<Value> {
@@ -198,8 +257,15 @@ impl State for Described {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
         match feed.columns[0] {
             column @ Column::Scalars { .. } => {
+                let skip = matches!(self.counts, Counts::Each(_));
+                let mut numbers = Vec::new();
                 exact_blocks(column, feed.mask, feed.scratch, |block, remainders| {
-                    self.absorb_block(block, remainders);
+                    if !skip || !remainders.is_empty() {
+                        return self.absorb_block(block, remainders);
+                    }
+                    numbers.clear();
+                    numbers.extend(block.iter().filter(|x| !x.is_nan()));
+                    self.absorb_block(&numbers, &[]);
                 });
             }
             Column::Arrays { dtype, items } => {
@@ -217,39 +283,55 @@ impl State for Described {
         if self.shape != other.shape {
             return false;
         }
-        merge_rows(
-            (self.n, other.n),
-            (&mut self.sums, &mut self.lost, &mut self.m2),
-            (&other.sums, &other.lost, &other.m2),
-        );
-        self.n = self.n.saturating_add(other.n);
+        let mine = (&mut self.sums[..], &mut self.lost[..], &mut self.m2[..]);
+        let theirs = (&other.sums[..], &other.lost[..], &other.m2[..]);
+        match (&mut self.counts, &other.counts) {
+            (Counts::Together(n), Counts::Together(more)) => {
+                merge_rows((*n, *more), mine, theirs);
+                *n = n.saturating_add(*more);
+            }
+            (Counts::Each(counts), Counts::Each(more)) => {
+                merge_moments((counts, more), mine, theirs);
+            }
+            _ => return false,
+        }
         self.low.iter_mut().zip(other.low.iter()).for_each(|(a, &b)| *a = lesser(*a, b));
         self.high.iter_mut().zip(other.high.iter()).for_each(|(a, &b)| *a = greater(*a, b));
         true
     }
 
     fn finish(&self) -> Result<Outputs, String> {
-        let n = self.n as f64;
-        let mean = |i: usize| corrected(self.sums[i], self.lost[i]) / n;
-        let variance = |i: usize| at_least_zero(self.m2[i]) / n;
-        // Adding zero makes -0 into +0: which zero came first depends on the split.
+        let n = |i: usize| self.counts.at(i);
+        let mean = |i: usize| corrected(self.sums[i], self.lost[i]) / n(i) as f64;
+        let variance = |i: usize| at_least_zero(self.m2[i]) / n(i) as f64;
+        let count = match &self.counts {
+            Counts::Each(counts) if !self.shape.is_empty() => counts_value(&self.shape, counts),
+            counts => count_value(counts.at(0)),
+        };
+        // Where there is no number there is no extreme. Adding zero makes -0 into +0: which zero
+        // came first depends on the split.
+        let extreme = |i: usize, found: f64| if n(i) == 0 { f64::NAN } else { found + 0.0 };
         Ok(vec![
             self.shaped(mean),
             self.shaped(|i| variance(i).sqrt()),
-            self.shaped(|i| sem(self.n, self.m2[i])),
+            self.shaped(|i| sem(n(i), self.m2[i])),
             self.shaped(|i| match self.low[i].is_infinite() || self.high[i].is_infinite() {
                 // Squares of deviations from an infinite mean say nothing; squares do.
-                true if !self.low[i].is_nan() => f64::INFINITY,
+                true if n(i) > 0 && !self.low[i].is_nan() => f64::INFINITY,
                 _ => (mean(i) * mean(i) + variance(i)).sqrt(),
             }),
-            self.shaped(|i| self.low[i] + 0.0),
-            self.shaped(|i| self.high[i] + 0.0),
-            Some(count_value(self.n)),
+            self.shaped(|i| extreme(i, self.low[i])),
+            self.shaped(|i| extreme(i, self.high[i])),
+            Some(count),
         ])
     }
 
     fn encode(self: Box<Self>, writer: &mut Writer) {
-        writer.u64(self.n);
+        writer.bool(matches!(self.counts, Counts::Each(_)));
+        match self.counts {
+            Counts::Together(n) => writer.u64(n),
+            Counts::Each(counts) => writer.buffer(counts),
+        }
         for buffer in [self.sums, self.lost, self.m2, self.low, self.high] {
             writer.buffer(buffer);
         }
@@ -260,6 +342,7 @@ impl State for Described {
     }
 
     fn bytes(&self) -> usize {
-        64 + 40 * self.sums.len()
+        let counts = if let Counts::Each(counts) = &self.counts { counts.len() } else { 0 };
+        64 + 40 * self.sums.len() + 8 * counts
     }
 }

@@ -35,7 +35,10 @@ static SUM_DOC: OpDoc = OpDoc {
     params: &[NAN],
     outputs: &[
         OutputDoc { name: "value", doc: "shape of the input: int64, uint64 or float64" },
-        OutputDoc { name: "count", doc: "int64 scalar: events summed; shape of the input with `nan` \"skip\"" },
+        OutputDoc {
+            name: "count",
+            doc: "int64 scalar: events summed; shape of the input with `nan` \"skip\"",
+        },
     ],
 };
 
@@ -52,7 +55,10 @@ static MEAN_DOC: OpDoc = OpDoc {
     params: &[NAN],
     outputs: &[
         OutputDoc { name: "value", doc: "float64, shape of the input" },
-        OutputDoc { name: "count", doc: "int64 scalar: events averaged; shape of the input with `nan` \"skip\"" },
+        OutputDoc {
+            name: "count",
+            doc: "int64 scalar: events averaged; shape of the input with `nan` \"skip\"",
+        },
     ],
 };
 
