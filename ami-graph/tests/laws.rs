@@ -43,6 +43,7 @@ fn variants() -> Vec<Json> {
         json!({"op": "scan", "in": "image", "stat": "sum"}),
         json!({"op": "quantile", "in": "waveform", "q": 0.25, "accuracy": 0.2}),
         json!({"op": "quantile", "in": "image", "q": [0, 0.1, 1]}),
+        json!({"op": "quantile", "in": "scalar", "nan": "propagate"}),
         json!({"op": "ewma", "in": "image", "tau": 0.05}),
         json!({"op": "ewma", "in": "scalar", "tau": 1e-5}),
         json!({"op": "linregress", "in": ["scalar", "scalar"]}),
@@ -67,7 +68,7 @@ fn variants() -> Vec<Json> {
 
 /// Uses that leave NaN out: scalars, arrays with and without, integers.
 fn skipping() -> Vec<Json> {
-    let ops = ["sum", "mean", "stats"];
+    let ops = ["sum", "mean", "stats", "min", "max"];
     let values = ["scalar", "holes", "image", "waveform"];
     let each = |op| values.map(|value| json!({"op": op, "in": value, "nan": "skip"}));
     ops.into_iter().flat_map(each).collect()

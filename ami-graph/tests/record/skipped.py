@@ -78,7 +78,25 @@ def described(value):
     case({"op": "stats", **SKIP}, {"value": value}, {"count": count(value)})
 
 
+def extremes(value):
+    case({"op": "min", **SKIP}, {"value": value}, {"value": np.nanmin(value, axis=0)})
+    case({"op": "max", **SKIP}, {"value": value}, {"value": np.nanmax(value, axis=0)})
+
+
+def quantiles(value):
+    """The other way round: leaving out is what `quantile` does unless told otherwise."""
+    q, flat = [0.0, 0.3, 0.5, 1.0], value.astype(np.float64).ravel()
+    numbers = flat[~np.isnan(flat)]
+    counts = {"count": len(numbers), "nan": len(flat) - len(numbers)}
+    for nan, of in [("propagate", flat), ("skip", numbers)]:
+        expected = np.quantile(of, q, method="lower") if len(of) else np.full(len(q), np.nan)
+        node = {"op": "quantile", "q": q, "accuracy": 0.001, "nan": nan}
+        case(node, {"value": value}, {"values": expected, **counts}, exact=False, relative=0.001)
+
+
 for value in kinds():
     sums(value)
+    quantiles(value)
+    extremes(value)
     described(value)
 save("skipped")

@@ -11,6 +11,7 @@ use crate::error::{DecodeError, Fault};
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
+use crate::op::nan::{self, NAN};
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
@@ -21,26 +22,28 @@ use crate::with_type;
 static MIN_DOC: OpDoc = OpDoc {
     name: "min",
     summary: "least value over the events, element by element",
-    text: "As np.min over the events: NaN if any value is NaN. The element type stays. Zeros come \
-           out as +0.",
+    text: "As np.min over the events: NaN if any value is NaN, or, with `\"nan\": \"skip\"`, as \
+           np.nanmin: NaN only where there is no number. The element type stays. Zeros come out \
+           as +0.",
     example: r#"{"op": "min", "in": "image"}"#,
     class: Class::Reduction,
     form: VALUE,
     with: false,
-    params: &[],
+    params: &[NAN],
     outputs: &[OutputDoc { name: "value", doc: "as the input" }],
 };
 
 static MAX_DOC: OpDoc = OpDoc {
     name: "max",
     summary: "greatest value over the events, element by element",
-    text: "As np.max over the events: NaN if any value is NaN. The element type stays. Zeros come \
-           out as +0.",
+    text: "As np.max over the events: NaN if any value is NaN, or, with `\"nan\": \"skip\"`, as \
+           np.nanmax: NaN only where there is no number. The element type stays. Zeros come out \
+           as +0.",
     example: r#"{"op": "max", "in": "image"}"#,
     class: Class::Reduction,
     form: VALUE,
     with: false,
-    params: &[],
+    params: &[NAN],
     outputs: &[OutputDoc { name: "value", doc: "as the input" }],
 };
 
@@ -60,8 +63,9 @@ impl OpKind for Kind {
         if self.least { &MIN_DOC } else { &MAX_DOC }
     }
 
-    fn prepare(&self, _: &Args<'_>) -> Result<Prepared, Fault> {
-        Ok(Prepared::reduction(&["value"], *self))
+    fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
+        let order = Order { least: self.least, skip: nan::skips(args, "propagate")? };
+        Ok(Prepared::reduction(&["value"], order))
     }
 
     fn decode(
@@ -71,17 +75,26 @@ impl OpKind for Kind {
     ) -> Result<Box<dyn State>, DecodeError> {
         let (dtype, shape) = element(signature)?;
         let count = shape.iter().product();
+        let order = Order { least: self.least, skip: reader.bool("extreme")? };
         let started = reader.bool("extreme")?;
         with_type!(dtype, T => {
             let best: Buffer<T> = reader.buffer(count, "extreme")?;
-            Ok(Box::new(Extreme { least: self.least, dtype, shape, started, best }))
+            Ok(Box::new(Extreme { order, dtype, shape, started, best }))
         })
     }
 }
 
-impl Reduction for Kind {
+/// Which of two values stays.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Order {
+    least: bool,
+    /// NaN gives way to numbers.
+    skip: bool,
+}
+
+impl Reduction for Order {
     fn op(&self) -> &'static str {
-        self.doc().name
+        if self.least { MIN_DOC.name } else { MAX_DOC.name }
     }
 
     fn sense(&self, _: usize) -> Sense {
@@ -94,7 +107,7 @@ impl Reduction for Kind {
         let count = shape.iter().product();
         with_type!(*dtype, T => {
             let best = Buffer::<T>::zeros(count);
-            Box::new(Extreme { least: self.least, dtype: *dtype, shape, started: false, best })
+            Box::new(Extreme { order: *self, dtype: *dtype, shape, started: false, best })
         })
     }
 
@@ -111,7 +124,7 @@ impl Reduction for Kind {
 
 #[derive(Debug, Clone)]
 struct Extreme<T: Number> {
-    least: bool,
+    order: Order,
     dtype: DType,
     shape: Vec<usize>,
     /// False before the first event, when `best` means nothing.
@@ -119,11 +132,12 @@ struct Extreme<T: Number> {
     best: Buffer<T>,
 }
 
-/// The better of two; NaN beats all.
+/// The better of two; NaN beats all, or none.
 #[inline(always)]
-fn better<T: Number>(least: bool, best: T, x: T) -> T {
-    let wins = if least { x < best } else { x > best };
-    if wins || x.nan() { x } else { best }
+fn better<T: Number>(order: Order, best: T, x: T) -> T {
+    let wins = if order.least { x < best } else { x > best };
+    let nan = if order.skip { best } else { x };
+    if wins || nan.nan() { x } else { best }
 }
 
 impl<T: Number> Extreme<T> {
@@ -131,10 +145,20 @@ impl<T: Number> Extreme<T> {
         if !self.started {
             self.started = true;
             self.best.copy_from_slice(row);
-        } else if self.least {
-            self.best.iter_mut().zip(row).for_each(|(best, &x)| *best = better(true, *best, x));
-        } else {
-            self.best.iter_mut().zip(row).for_each(|(best, &x)| *best = better(false, *best, x));
+            return;
+        }
+        // Each order written out has a loop of its own, without a question in it.
+        let places = self.best.iter_mut().zip(row);
+        match self.order {
+            Order { least: true, skip: false } => {
+                let order = Order { least: true, skip: false };
+                places.for_each(|(best, &x)| *best = better(order, *best, x));
+            }
+            Order { least: false, skip: false } => {
+                let order = Order { least: false, skip: false };
+                places.for_each(|(best, &x)| *best = better(order, *best, x));
+            }
+            order => places.for_each(|(best, &x)| *best = better(order, *best, x)),
         }
     }
 }
@@ -144,7 +168,7 @@ impl<T: Number + std::fmt::Debug> State for Extreme<T> {
         match feed.columns[0] {
             Column::Scalars { data, .. } => {
                 let numbers = typed::<T>(data);
-                let better = |a, b| better(self.least, a, b);
+                let better = |a, b| better(self.order, a, b);
                 let best = match feed.mask {
                     None => numbers.iter().copied().reduce(better),
                     Some(_) => taking_part(&numbers, feed.mask).reduce(better),
@@ -168,7 +192,7 @@ impl<T: Number + std::fmt::Debug> State for Extreme<T> {
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {
         let Some(other) = same::<Extreme<T>>(other) else { return false };
-        if (self.least, &self.shape) != (other.least, &other.shape) {
+        if (self.order, &self.shape) != (other.order, &other.shape) {
             return false;
         }
         if other.started {
@@ -193,6 +217,7 @@ impl<T: Number + std::fmt::Debug> State for Extreme<T> {
     }
 
     fn encode(self: Box<Self>, writer: &mut Writer) {
+        writer.bool(self.order.skip);
         writer.bool(self.started);
         writer.buffer(self.best);
     }

@@ -10,6 +10,7 @@ use crate::merge::quantile_buckets::{Buckets, LEAST_ACCURACY, MOST_ACCURACY, bit
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
 use crate::op::kind::{OpKind, Prepared};
+use crate::op::nan;
 use crate::op::parameters::{Args, as_number};
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
@@ -27,8 +28,9 @@ static DOC: OpDoc = OpDoc {
            greatest (q = 1) exactly. Elements are counted in buckets whose bounds are fixed: a \
            power of two divided into 2^k equal parts, k as the accuracy asks. So states merge \
            exactly, and any split gives the same bits. Magnitudes below 2.2e-308 count as zero. \
-           Infinities are values and take no memory; NaN is left out and counted in `nan`. Memory grows with the \
-           range of magnitudes, at most 16 bytes × 2047 × 2^k (2 MiB for 0.01, 16 MiB for \
+           Infinities are values and take no memory. NaN is left out, or with `\"nan\": \"propagate\"` \
+           makes all quantiles NaN, as np.quantile's; `nan` counts them, `count` the others. Memory \
+           grows with the range of magnitudes, at most 16 bytes × 2047 × 2^k (2 MiB for 0.01, 16 MiB for \
            0.001).",
     example: r#"{"op": "quantile", "in": "scalar", "q": [0.05, 0.5, 0.95], "accuracy": 0.01}"#,
     class: Class::Reduction,
@@ -55,6 +57,7 @@ static DOC: OpDoc = OpDoc {
             range: "0.001 to 0.25",
             doc: "greatest error, relative to the quantile",
         },
+        nan::nan("\"skip\""),
     ],
     outputs: &[
         OutputDoc { name: "values", doc: "float64 [length of q]" },
@@ -87,8 +90,8 @@ impl OpKind for Quantile {
             Fault::of("q", format!("{json} is not accepted"), hint)
         };
         let q = q.filter(good).ok_or_else(bad)?;
-        let bits = bits_for(accuracy);
-        Ok(Prepared::reduction(&["values", "count", "nan"], Ranking { q, bits }))
+        let (bits, skip) = (bits_for(accuracy), nan::skips(args, "skip")?);
+        Ok(Prepared::reduction(&["values", "count", "nan"], Ranking { q, skip, bits }))
     }
 
     fn decode(
@@ -100,13 +103,15 @@ impl OpKind for Quantile {
         if !(1..=MAX_QUANTILES).contains(&q.len()) || !q.iter().all(|q| (0.0..=1.0).contains(q)) {
             return Err(DecodeError::invalid("quantiles", format_args!("{} of them", q.len())));
         }
-        Ok(Box::new(Ranks { q, buckets: Buckets::decode(reader)? }))
+        let skip = reader.bool("quantiles")?;
+        Ok(Box::new(Ranks { q, skip, buckets: Buckets::decode(reader)? }))
     }
 }
 
 #[derive(Debug)]
 struct Ranking {
     q: Vec<f64>,
+    skip: bool,
     bits: u32,
 }
 
@@ -120,7 +125,8 @@ impl Reduction for Ranking {
     }
 
     fn start(&self, _: &Signature) -> Box<dyn State> {
-        Box::new(Ranks { q: self.q.clone(), buckets: Buckets::new(self.bits) })
+        let (q, skip) = (self.q.clone(), self.skip);
+        Box::new(Ranks { q, skip, buckets: Buckets::new(self.bits) })
     }
 
     fn size(&self, inputs: &Signature) -> u64 {
@@ -137,6 +143,7 @@ impl Reduction for Ranking {
 #[derive(Debug, Clone)]
 struct Ranks {
     q: Vec<f64>,
+    skip: bool,
     buckets: Buckets,
 }
 
@@ -148,13 +155,15 @@ impl State for Ranks {
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {
         let Some(other) = same::<Ranks>(other) else { return false };
-        self.q == other.q && self.buckets.merge(&other.buckets)
+        (&self.q, self.skip) == (&other.q, other.skip) && self.buckets.merge(&other.buckets)
     }
 
     fn finish(&self) -> Result<Outputs, String> {
         let count = self.buckets.count();
         let rank = |q: &f64| (q * count.saturating_sub(1) as f64).floor() as u64;
-        let values: Vec<f64> = self.q.iter().map(|q| self.buckets.of_rank(rank(q))).collect();
+        let unknown = !self.skip && self.buckets.nan > 0;
+        let value = |q| if unknown { f64::NAN } else { self.buckets.of_rank(rank(q)) };
+        let values: Vec<f64> = self.q.iter().map(value).collect();
         let whole = |n: u64| Some(Value::Scalar(Scalar::I64(n as i64)));
         let values = Value::Array(Array::from_elements(&[values.len()], &values));
         Ok(vec![Some(values), whole(count), whole(self.buckets.nan)])
@@ -162,6 +171,7 @@ impl State for Ranks {
 
     fn encode(self: Box<Self>, writer: &mut Writer) {
         writer.slice(&self.q);
+        writer.bool(self.skip);
         self.buckets.encode(writer);
     }
 
