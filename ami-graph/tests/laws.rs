@@ -71,7 +71,21 @@ fn skipping() -> Vec<Json> {
     let ops = ["sum", "mean", "stats", "min", "max"];
     let values = ["scalar", "holes", "image", "waveform"];
     let each = |op| values.map(|value| json!({"op": op, "in": value, "nan": "skip"}));
-    ops.into_iter().flat_map(each).collect()
+    let mut uses: Vec<Json> = ops.into_iter().flat_map(each).collect();
+    for stat in ["mean", "sum", "min", "max", "std"] {
+        for value in ["scalar", "holes", "image"] {
+            let with = json!({"stat": stat, "nan": "skip", "limit": 3});
+            uses.push(merged(&with, json!({"op": "by_key", "in": ["flag", value]})));
+            uses.push(merged(&with, json!({"op": "scan", "in": value})));
+        }
+    }
+    uses
+}
+
+fn merged(some: &Json, more: Json) -> Json {
+    let (mut all, more) = (some.clone(), more);
+    all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    all
 }
 
 fn windows() -> Vec<Json> {

@@ -84,6 +84,7 @@ fn plan() -> impl Fn(DType) -> Arc<Plan> {
         "profile_of_wave": {"op": "profile", "in": {"key": "key", "value": "wave"}, "bins": 2, "range": [0, 2]},
         "by_key": {"op": "by_key", "in": ["key", "far"], "stat": "std"},
         "by_key_of_wave": {"op": "by_key", "in": ["key", "wave"], "stat": "std"},
+        "by_key_without_nan": {"op": "by_key", "in": ["key", "wave"], "stat": "std", "nan": "skip"},
         "scan": {"op": "scan", "in": "far", "stat": "std"},
         "covariance": {"op": "covariance", "in": {"x": "wave"}},
         "line": {"op": "linregress", "in": {"x": "far", "y": "small"}},
@@ -239,6 +240,11 @@ fn second_moments_are_exact_far_from_zero_on_any_number_of_workers() {
             ("by_key", "std", vec![std(&whole(&even)), std(&whole(&odd))]),
             (
                 "by_key_of_wave",
+                "std",
+                vec![std(&whole(&even)), std(&wider(&even)), std(&whole(&odd)), std(&wider(&odd))],
+            ),
+            (
+                "by_key_without_nan",
                 "std",
                 vec![std(&whole(&even)), std(&wider(&even)), std(&whole(&odd)), std(&wider(&odd))],
             ),

@@ -94,8 +94,30 @@ def quantiles(value):
         case(node, {"value": value}, {"values": expected, **counts}, exact=False, relative=0.001)
 
 
+def by_key(value):
+    """Two keys, and one whose values are all NaN where they can be."""
+    key = np.arange(len(value)) % 2
+    if value.dtype.kind == "f":
+        key[-1] = 2
+        value = value.copy()
+        value[-1] = np.nan
+    groups = [value[key == k].astype(np.float64) for k in np.unique(key)]
+    inputs = {"key": key.astype(np.int32), "value": value}
+    statistics = {"sum": np.nansum, "mean": np.nanmean, "min": np.nanmin, "max": np.nanmax, "std": np.nanstd}
+    for stat, function in statistics.items():
+        outputs = {stat: [function(g, axis=0) for g in groups]}
+        if stat == "mean":
+            outputs["sem"] = [sem(g) for g in groups]
+        node = {"op": "by_key", "stat": stat, **SKIP}
+        case(node, inputs, outputs, exact=stat in ("min", "max"))
+        case(node, inputs, {"count": [count(g) for g in groups], "overflowed": 0})
+    # All events are of one step.
+    case({"op": "scan", **SKIP}, {"value": value}, {"count": [count(value)], "outside": 0})
+
+
 for value in kinds():
     sums(value)
+    by_key(value)
     quantiles(value)
     extremes(value)
     described(value)

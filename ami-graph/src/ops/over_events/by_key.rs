@@ -11,11 +11,12 @@ use crate::merge::keyed::{self, Key, Keyed, each_key};
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc, ParamDoc};
 use crate::op::kind::{OpKind, Prepared};
+use crate::op::nan::NAN;
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
 use crate::op::signature::Signature;
-use crate::ops::over_events::key_statistic::{self, STAT, Stat, StatCell, axes_of};
+use crate::ops::over_events::key_statistic::{self, STAT, Stat, StatCell, Statistic, axes_of};
 use crate::ops::over_events::keys;
 use crate::ops::over_events::keys::LIMIT;
 use crate::ops::over_events::step_keys::StepKeys;
@@ -24,7 +25,8 @@ const VALUE: InputDoc =
     InputDoc { name: "value", doc: "scalar, or array of one shape", required: true };
 const KEYS: OutputDoc =
     OutputDoc { name: "keys", doc: "[keys], element type of the key; int64 for text" };
-const COUNT: OutputDoc = OutputDoc { name: "count", doc: "int64 [keys]: events" };
+const COUNT: OutputDoc =
+    OutputDoc { name: "count", doc: "int64 [keys]: events; with `nan` \"skip\" as mean" };
 const OVERFLOWED: OutputDoc =
     OutputDoc { name: "overflowed", doc: "int64 scalar: events whose key did not stay" };
 const OUTSIDE: OutputDoc =
@@ -45,14 +47,16 @@ static BY_KEY_DOC: OpDoc = OpDoc {
            element. Beyond `limit` different keys the smallest stay, the same ones for any split, \
            and `overflowed` counts the events of the others. Texts are keys, too: `labels` lists \
            them as JSON, in the order of bytes, and `keys` numbers them 0, 1, …; for an \
-           enumeration `keys` are its codes and `labels` their labels. Memory is limit × (24 \
-           bytes per element of the value; 16 for sum, 8 for min and max): give a limit for \
-           images.",
+           enumeration `keys` are its codes and `labels` their labels. With `\"nan\": \"skip\"` \
+           all are of the values of each element that are numbers, and `count` says how many; a \
+           key that has none stays, as 0 for the sum, else NaN. Memory is limit × (24 bytes per \
+           element of the value; 16 for sum, 8 for min and max; 8 more with \"skip\"): give a \
+           limit for images.",
     example: r#"{"op": "by_key", "in": {"key": "flag", "value": "image"}, "limit": 2}"#,
     class: Class::Reduction,
     form: Form::Fixed(&[InputDoc { name: "key", doc: "scalar or text", required: true }, VALUE]),
     with: false,
-    params: &[LIMIT, STAT],
+    params: &[LIMIT, STAT, NAN],
     outputs: &[KEYS, STATISTIC, SEM, COUNT, OVERFLOWED, LABELS],
 };
 
@@ -71,6 +75,7 @@ static SCAN_DOC: OpDoc = OpDoc {
     params: &[
         LIMIT,
         STAT,
+        NAN,
         ParamDoc {
             name: "by",
             kind: "text",
@@ -94,8 +99,8 @@ impl OpKind for ByKey {
     }
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
-        let (limit, stat) = (keys::limit(args)?, Stat::read(args)?);
-        Ok(prepared(Sorting { limit, stat, by: None }))
+        let (limit, of) = (keys::limit(args)?, Statistic::read(args)?);
+        Ok(prepared(Sorting { limit, of, by: None }))
     }
 
     fn decode(
@@ -118,12 +123,12 @@ impl OpKind for Scan {
     }
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
-        let (limit, stat) = (keys::limit(args)?, Stat::read(args)?);
+        let (limit, of) = (keys::limit(args)?, Statistic::read(args)?);
         let by = match args.get("by") {
             Some(_) => args.text("by", "the name of a variable that BeginStep sets")?,
             None => "",
         };
-        Ok(prepared(Sorting { limit, stat, by: Some(by.to_owned()) }))
+        Ok(prepared(Sorting { limit, of, by: Some(by.to_owned()) }))
     }
 
     fn decode(
@@ -140,8 +145,8 @@ impl OpKind for Scan {
 }
 
 fn prepared(sorting: Sorting) -> Prepared {
-    let mut outputs = vec!["keys", sorting.stat.name()];
-    if sorting.stat == Stat::Mean {
+    let mut outputs = vec!["keys", sorting.of.stat.name()];
+    if sorting.of.stat == Stat::Mean {
         outputs.push("sem");
     }
     outputs.extend(["count", "overflowed"]);
@@ -153,20 +158,20 @@ fn prepared(sorting: Sorting) -> Prepared {
 }
 
 fn decode(signature: &Signature, reader: &mut Reader<'_>) -> Result<Groups, DecodeError> {
-    let stat = Stat::decode(reader)?;
+    let of = Statistic::decode(reader)?;
     let axes = axes_of(signature);
-    let keyed = Keyed::decode(reader, |reader| StatCell::decode(stat, &axes, reader))?;
+    let keyed = Keyed::decode(reader, |reader| StatCell::decode(of, &axes, reader))?;
     let step = match reader.bool("scan")? {
         false => None,
-        true => Some(StepKeys::decode(stat, &axes, reader)?),
+        true => Some(StepKeys::decode(of, &axes, reader)?),
     };
-    Ok(Groups { stat, axes, keyed, step })
+    Ok(Groups { of, axes, keyed, step })
 }
 
 #[derive(Debug)]
 struct Sorting {
     limit: usize,
-    stat: Stat,
+    of: Statistic,
     /// For `scan`: the variable asked for, may be empty.
     by: Option<String>,
 }
@@ -182,14 +187,14 @@ impl Reduction for Sorting {
 
     fn start(&self, signature: &Signature) -> Box<dyn State> {
         let axes = axes_of(signature);
-        let open = || StatCell::new(self.stat, key_statistic::width(&axes));
+        let open = || StatCell::new(self.of, key_statistic::width(&axes));
         let step = self.by.clone().map(|by| StepKeys::new(by, open()));
         let dtype = if step.is_some() { DType::F64 } else { signature[0].0 };
-        Box::new(Groups { stat: self.stat, keyed: Keyed::new(dtype, self.limit), axes, step })
+        Box::new(Groups { of: self.of, keyed: Keyed::new(dtype, self.limit), axes, step })
     }
 
     fn size(&self, inputs: &Signature) -> u64 {
-        let cell = key_statistic::size(self.stat, &axes_of(inputs));
+        let cell = key_statistic::size(self.of, &axes_of(inputs));
         let keys = if self.by.is_some() { DType::Str } else { inputs[0].0 };
         keyed::size(self.limit, keys, cell).saturating_add(cell)
     }
@@ -210,10 +215,14 @@ impl Reduction for Sorting {
         }
         let statistic = Type { dtype: DType::F64, rank: value.rank.map(|r| r + 1), shape: None };
         let mut types = vec![keys, statistic.clone()];
-        if self.stat == Stat::Mean {
-            types.push(statistic);
+        if self.of.stat == Stat::Mean {
+            types.push(statistic.clone());
         }
-        types.extend([Type::array(DType::I64, 1), Type::scalar(DType::I64)]);
+        types.push(match self.of.skip {
+            false => Type::array(DType::I64, 1),
+            true => Type { dtype: DType::I64, ..statistic },
+        });
+        types.push(Type::scalar(DType::I64));
         if self.by.is_some() {
             types.push(Type::scalar(DType::I64));
         }
@@ -230,7 +239,7 @@ impl Reduction for Sorting {
 
 #[derive(Debug, Clone)]
 struct Groups {
-    stat: Stat,
+    of: Statistic,
     /// Shape of a value.
     axes: Vec<u32>,
     keyed: Keyed<StatCell>,
@@ -240,14 +249,14 @@ struct Groups {
 
 impl State for Groups {
     fn absorb(&mut self, feed: &mut Feed<'_>) {
-        let Groups { stat, axes, keyed, step } = self;
+        let Groups { of, axes, keyed, step } = self;
         match (feed.columns, step) {
             (&[value], Some(step)) => step.absorb(value, feed),
             (&[key, value], None) => {
                 let width = key_statistic::width(axes);
                 let scratch = &mut *feed.scratch;
                 let scalars = each_key(key, feed.mask, |key, events| {
-                    let new = || StatCell::new(*stat, width);
+                    let new = || StatCell::new(*of, width);
                     if let Some(cell) = keyed.at(key, events.len() as u64, new) {
                         cell.absorb(value, events, scratch);
                     }
@@ -262,7 +271,7 @@ impl State for Groups {
 
     fn enter(&mut self, frame: &Frame, _: u64) {
         let Some(step) = &mut self.step else { return };
-        let fresh = || StatCell::new(self.stat, key_statistic::width(&self.axes));
+        let fresh = || StatCell::new(self.of, key_statistic::width(&self.axes));
         if let Some((key, cell)) = step.close(frame, fresh) {
             let text = matches!(key, Key::Text(_));
             self.keyed.dtype = if text { DType::Str } else { DType::F64 };
@@ -272,7 +281,7 @@ impl State for Groups {
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {
         let Some(mut other) = same::<Groups>(other) else { return false };
-        if self.stat != other.stat || self.axes != other.axes {
+        if self.of != other.of || self.axes != other.axes {
             return false;
         }
         if let (Some(mine), Some(theirs)) = (&mut self.step, other.step.take()) {
@@ -298,7 +307,7 @@ impl State for Groups {
             return Err(reason.to_owned());
         }
         let mut outputs = vec![Some(self.keyed.keys())];
-        outputs.extend(key_statistic::stacked(self.stat, &self.axes, self.keyed.cells()));
+        outputs.extend(key_statistic::stacked(self.of, &self.axes, self.keyed.cells()));
         outputs.push(Some(self.keyed.overflowed()));
         outputs.extend(self.step.as_ref().map(|step| Some(step.outside())));
         outputs.push(self.keyed.labels());
@@ -306,7 +315,7 @@ impl State for Groups {
     }
 
     fn encode(self: Box<Self>, writer: &mut Writer) {
-        self.stat.encode(writer);
+        self.of.encode(writer);
         self.keyed.encode(writer, StatCell::encode);
         writer.bool(self.step.is_some());
         if let Some(step) = self.step {

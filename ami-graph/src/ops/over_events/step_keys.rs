@@ -7,7 +7,7 @@ use crate::data::frame::Frame;
 use crate::data::value::{Scalar, Value};
 use crate::error::DecodeError;
 use crate::merge::keyed::{Cell, Key, rank};
-use crate::ops::over_events::key_statistic::{Stat, StatCell};
+use crate::ops::over_events::key_statistic::{StatCell, Statistic};
 
 /// Of two clashing kinds of keys none can be shown.
 const CLASH: &str = "steps have numbers as well as texts as their values; choose by `by`";
@@ -134,14 +134,14 @@ impl StepKeys {
 
     /// Reads what [`encode`](Self::encode) wrote.
     pub fn decode(
-        stat: Stat,
+        of: Statistic,
         axes: &[u32],
         reader: &mut Reader<'_>,
     ) -> Result<StepKeys, DecodeError> {
         const WHAT: &str = "scan";
         Ok(StepKeys {
             by: reader.text(WHAT)?.to_owned(),
-            open: StatCell::decode(stat, axes, reader)?,
+            open: StatCell::decode(of, axes, reader)?,
             outside: reader.u64(WHAT)?,
             missing: reader.text(WHAT)?.to_owned(),
             clash: reader.bool(WHAT)?,
