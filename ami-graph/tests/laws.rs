@@ -79,6 +79,9 @@ fn skipping() -> Vec<Json> {
             uses.push(merged(&with, json!({"op": "scan", "in": value})));
         }
     }
+    for value in ["scalar", "holes", "image"] {
+        uses.push(json!({"op": "profile", "in": ["scalar", value], "bins": 3, "range": [-50, 50], "nan": "skip"}));
+    }
     uses
 }
 

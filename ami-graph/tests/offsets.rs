@@ -82,6 +82,7 @@ fn plan() -> impl Fn(DType) -> Arc<Plan> {
         "stats_of_wave_without_nan": {"op": "stats", "in": "wave", "nan": "skip"},
         "profile": {"op": "profile", "in": {"key": "key", "value": "far"}, "bins": 2, "range": [0, 2]},
         "profile_of_wave": {"op": "profile", "in": {"key": "key", "value": "wave"}, "bins": 2, "range": [0, 2]},
+        "profile_without_nan": {"op": "profile", "in": {"key": "key", "value": "wave"}, "bins": 2, "range": [0, 2], "nan": "skip"},
         "by_key": {"op": "by_key", "in": ["key", "far"], "stat": "std"},
         "by_key_of_wave": {"op": "by_key", "in": ["key", "wave"], "stat": "std"},
         "by_key_without_nan": {"op": "by_key", "in": ["key", "wave"], "stat": "std", "nan": "skip"},
@@ -234,6 +235,11 @@ fn second_moments_are_exact_far_from_zero_on_any_number_of_workers() {
             ("profile", "sem", vec![sem(&whole(&even)), sem(&whole(&odd))]),
             (
                 "profile_of_wave",
+                "sem",
+                vec![sem(&whole(&even)), sem(&wider(&even)), sem(&whole(&odd)), sem(&wider(&odd))],
+            ),
+            (
+                "profile_without_nan",
                 "sem",
                 vec![sem(&whole(&even)), sem(&wider(&even)), sem(&whole(&odd)), sem(&wider(&odd))],
             ),

@@ -115,8 +115,20 @@ def by_key(value):
     case({"op": "scan", **SKIP}, {"value": value}, {"count": [count(value)], "outside": 0})
 
 
+def profile(value):
+    """Three bins, of which the last is empty; some keys are outside."""
+    key = np.arange(len(value)) % 3 - 1.0
+    groups = [value[key == k].astype(np.float64) for k in range(3)]
+    node = {"op": "profile", "bins": [0, 1, 2, 3], **SKIP}
+    inputs = {"key": key, "value": value}
+    outputs = {"mean": [np.nanmean(g, axis=0) for g in groups], "sem": [sem(g) for g in groups]}
+    case(node, inputs, outputs, exact=False)
+    case(node, inputs, {"count": [count(g) for g in groups], "outside": np.sum(key < 0)})
+
+
 for value in kinds():
     sums(value)
+    profile(value)
     by_key(value)
     quantiles(value)
     extremes(value)

@@ -8,7 +8,8 @@ use crate::data::feed::Feed;
 use crate::data::raw_buffer::Buffer;
 use crate::data::value::{Array, Value};
 use crate::error::{DecodeError, Fault};
-use crate::merge::compensated::{Compensated, corrected, two_sum};
+use crate::merge::accumulate::add_rows;
+use crate::merge::compensated::{Compensated, corrected};
 use crate::merge::counted::{
     add_counts, add_to_moments, add_to_sums, counts_value, merge_moments, merge_sums,
 };
@@ -302,7 +303,10 @@ impl StatCell {
             Stat::Sum => {
                 let (sums, lost) = numbers.split_at_mut(width);
                 match of.skip {
-                    false => add_sums(row, remainders, sums, lost),
+                    false => {
+                        add_rows(sums, lost, row);
+                        lost.iter_mut().zip(remainders).for_each(|(lost, rest)| *lost += rest);
+                    }
                     true => add_to_sums(counts, (row, remainders), (sums, lost)),
                 }
             }
@@ -353,15 +357,6 @@ impl StatCell {
         let length = width(axes).saturating_mul(of.parts());
         Ok(StatCell { of, n, numbers: reader.buffer(length, "cell")? })
     }
-}
-
-/// Adds an array to sums, with what the roundings and the numbers' remainders lost.
-fn add_sums(row: &[f64], remainders: &[f64], sums: &mut [f64], lost: &mut [f64]) {
-    for ((sum, lost), &x) in sums.iter_mut().zip(&mut *lost).zip(row) {
-        let (next, error) = two_sum(*sum, x);
-        (*sum, *lost) = (next, *lost + error);
-    }
-    lost.iter_mut().zip(remainders).for_each(|(lost, rest)| *lost += rest);
 }
 
 /// The statistic of each cell on a new first axis, its sem if it has one, and the counts.

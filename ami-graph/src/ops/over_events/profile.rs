@@ -9,11 +9,13 @@ use crate::data::types::Type;
 use crate::data::value::{Array, DType, MAX_RANK, Scalar, Value};
 use crate::error::{DecodeError, Fault};
 use crate::merge::compensated::{Compensated, corrected};
+use crate::merge::counted::{add_to_moments, counts_value, merge_moments};
 use crate::merge::grid::{Fall, Grid};
 use crate::merge::moments::{Divisor, Mean, Moments, add_row_of_two, merge_rows, sem};
 use crate::op::checks::numbers_only;
 use crate::op::doc::{Class, Form, InputDoc, OpDoc, OutputDoc};
 use crate::op::kind::{OpKind, Prepared};
+use crate::op::nan::{self, NAN};
 use crate::op::parameters::Args;
 use crate::op::reduction::{Outputs, Reduction, State, same};
 use crate::op::signature::Sense;
@@ -29,7 +31,8 @@ static DOC: OpDoc = OpDoc {
            mean, sem = std(ddof = 1) / sqrt(n), and count per bin; of an array value, element by \
            element: mean has the shape [bins, …]. The mean of an empty bin is NaN, as is the sem \
            of fewer than two events. Events whose key is outside the range, or NaN, are counted \
-           in `outside`. A bin's label is its centre.",
+           in `outside`. A bin's label is its centre. With `\"nan\": \"skip\"` mean and sem are of the \
+           values of each element that are numbers, and `count` says how many.",
     example: r#"{"op": "profile", "in": {"key": "scalar", "value": "flag"}, "bins": 50, "range": [-1, 4]}"#,
     class: Class::Reduction,
     form: Form::Fixed(&[
@@ -37,12 +40,12 @@ static DOC: OpDoc = OpDoc {
         InputDoc { name: "value", doc: "scalar, or array of one shape", required: true },
     ]),
     with: false,
-    params: &[BINS, range_doc("[low, high]", "")],
+    params: &[BINS, range_doc("[low, high]", ""), NAN],
     outputs: &[
         OutputDoc { name: "edges", doc: "float64 [bins + 1]" },
         OutputDoc { name: "mean", doc: "float64 [bins, shape of the value…]" },
         OutputDoc { name: "sem", doc: "float64, as mean" },
-        OutputDoc { name: "count", doc: "int64 [bins]" },
+        OutputDoc { name: "count", doc: "int64 [bins]; with `nan` \"skip\" as mean" },
         OutputDoc { name: "outside", doc: "int64 scalar: events outside the bins" },
     ],
 };
@@ -56,8 +59,8 @@ impl OpKind for Profile {
     }
 
     fn prepare(&self, args: &Args<'_>) -> Result<Prepared, Fault> {
-        let grid = bins::grid(args)?;
-        Ok(Prepared::reduction(&["edges", "mean", "sem", "count", "outside"], Sorting(grid)))
+        let sorting = Sorting { grid: bins::grid(args)?, skip: nan::skips(args, "propagate")? };
+        Ok(Prepared::reduction(&["edges", "mean", "sem", "count", "outside"], sorting))
     }
 
     fn decode(
@@ -73,7 +76,9 @@ impl OpKind for Profile {
         let width: usize = shape.iter().product();
         let bad = || DecodeError::invalid("shape of a profile", format_args!("{shape:?}"));
         let cells = width.checked_mul(grid.bins()).ok_or_else(bad)?;
-        let counts = reader.buffer::<u64>(grid.bins(), "profile")?.to_vec();
+        let skip = reader.bool("profile")?;
+        let counted = if skip { cells } else { grid.bins() };
+        let counts = reader.buffer::<u64>(counted, "profile")?.to_vec();
         let outside = reader.u64("profile")?;
         let mut next = || reader.buffer(cells, "profile");
         let (sums, lost, m2) = (next()?, next()?, next()?);
@@ -81,6 +86,7 @@ impl OpKind for Profile {
             grid,
             shape,
             width,
+            skip,
             counts,
             outside,
             sums,
@@ -94,7 +100,10 @@ impl OpKind for Profile {
 }
 
 #[derive(Debug)]
-struct Sorting(Grid);
+struct Sorting {
+    grid: Grid,
+    skip: bool,
+}
 
 impl Reduction for Sorting {
     fn op(&self) -> &'static str {
@@ -108,12 +117,13 @@ impl Reduction for Sorting {
     fn start(&self, signature: &Signature) -> Box<dyn State> {
         let shape: Vec<usize> = signature[1].1.iter().map(|&a| a as usize).collect();
         let width: usize = shape.iter().product();
-        let cells = width * self.0.bins();
+        let (bins, cells) = (self.grid.bins(), width * self.grid.bins());
         Box::new(Bins {
-            grid: self.0.clone(),
+            grid: self.grid.clone(),
             shape,
             width,
-            counts: vec![0; self.0.bins()],
+            skip: self.skip,
+            counts: vec![0; if self.skip { cells } else { bins }],
             outside: 0,
             sums: Buffer::zeros(cells),
             lost: Buffer::zeros(cells),
@@ -125,8 +135,9 @@ impl Reduction for Sorting {
     }
 
     fn size(&self, inputs: &Signature) -> u64 {
-        let bins = self.0.bins() as u64;
-        let width = inputs[1].1.iter().fold(24u64, |n, &a| n.saturating_mul(u64::from(a)));
+        let bins = self.grid.bins() as u64;
+        let each = if self.skip { 32u64 } else { 24 };
+        let width = inputs[1].1.iter().fold(each, |n, &a| n.saturating_mul(u64::from(a)));
         bins.saturating_mul(width.saturating_add(96)).saturating_add(128)
     }
 
@@ -140,17 +151,21 @@ impl Reduction for Sorting {
             let reason = format!("the value is {}, and an axis of bins is added", inputs[1]);
             return Err(Fault::of("in", reason, "reduce it first, for example by `array_stat`"));
         }
-        let bins = self.0.bins();
+        let bins = self.grid.bins();
         let mean = Type {
             dtype: DType::F64,
             rank: inputs[1].rank.map(|rank| rank + 1),
             shape: inputs[1].shape.as_ref().map(|s| [&[bins], s.as_slice()].concat()),
         };
+        let count = match self.skip {
+            false => Type::shaped(DType::I64, &[bins]),
+            true => Type { dtype: DType::I64, ..mean.clone() },
+        };
         Ok(vec![
             Type::shaped(DType::F64, &[bins + 1]),
             mean.clone(),
             mean,
-            Type::shaped(DType::I64, &[bins]),
+            count,
             Type::scalar(DType::I64),
         ])
     }
@@ -162,6 +177,9 @@ struct Bins {
     /// Of a value.
     shape: Vec<usize>,
     width: usize,
+    /// True when NaN is left out: each element of a bin then has a count of its own.
+    skip: bool,
+    /// Of each bin; with `skip` bins × width.
     counts: Vec<u64>,
     outside: u64,
     /// Bins × width each.
@@ -193,7 +211,10 @@ impl Bins {
         batch.resize(self.grid.bins(), Moments::default());
         let mut places = std::mem::take(&mut self.places);
         places.clear();
-        places.extend(keys.iter().map(|&key| self.bin(key)));
+        let skip = self.skip;
+        let counts = |x: f64| !(skip && x.is_nan());
+        let binned = keys.iter().zip(values);
+        places.extend(binned.map(|(&key, &x)| self.bin(key).filter(|_| counts(x))));
         for (event, (place, &x)) in places.iter().zip(values).enumerate() {
             if let Some(bin) = *place {
                 batch[bin].n += 1;
@@ -238,16 +259,49 @@ impl Bins {
             let cells = bin * self.width..(bin + 1) * self.width;
             let (sums, lost) = (&mut self.sums[cells.clone()], &mut self.lost[cells.clone()]);
             let moments = (sums, lost, &mut self.m2[cells]);
-            add_row_of_two(self.counts[bin], (row, remainders), moments);
-            self.counts[bin] += 1;
+            if self.skip {
+                let cells = bin * self.width..(bin + 1) * self.width;
+                add_to_moments(&mut self.counts[cells], (row, remainders), moments);
+            } else {
+                add_row_of_two(self.counts[bin], (row, remainders), moments);
+                self.counts[bin] += 1;
+            }
+        }
+    }
+
+    /// Adds the moments of other bins, each as many events.
+    fn merge_bins(&mut self, other: &Bins) {
+        for bin in 0..self.grid.bins() {
+            let cells = bin * self.width..(bin + 1) * self.width;
+            merge_rows(
+                (self.counts[bin], other.counts[bin]),
+                (
+                    &mut self.sums[cells.clone()],
+                    &mut self.lost[cells.clone()],
+                    &mut self.m2[cells.clone()],
+                ),
+                (&other.sums[cells.clone()], &other.lost[cells.clone()], &other.m2[cells]),
+            );
+            self.counts[bin] = self.counts[bin].saturating_add(other.counts[bin]);
+        }
+    }
+
+    /// How many values a cell has.
+    fn count(&self, cell: usize) -> u64 {
+        match self.skip {
+            true => self.counts[cell],
+            false => self.counts[cell.checked_div(self.width).unwrap_or(0)],
         }
     }
 
     fn cells(&self, of: impl Fn(u64, usize) -> f64) -> Option<Value> {
-        let count = |i: usize| self.counts[i.checked_div(self.width).unwrap_or(0)];
-        let numbers: Vec<f64> = (0..self.sums.len()).map(|i| of(count(i), i)).collect();
-        let shape = [&[self.grid.bins()], self.shape.as_slice()].concat();
-        Some(Value::Array(Array::from_elements(&shape, &numbers)))
+        let numbers: Vec<f64> = (0..self.sums.len()).map(|i| of(self.count(i), i)).collect();
+        Some(Value::Array(Array::from_elements(&self.axes(), &numbers)))
+    }
+
+    /// Shape of what there is of each cell.
+    fn axes(&self) -> Vec<usize> {
+        [&[self.grid.bins()], self.shape.as_slice()].concat()
     }
 }
 
@@ -278,21 +332,16 @@ impl State for Bins {
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {
         let Some(other) = same::<Bins>(other) else { return false };
-        if self.grid != other.grid || self.shape != other.shape {
+        if (&self.grid, &self.shape, self.skip) != (&other.grid, &other.shape, other.skip) {
             return false;
         }
-        for bin in 0..self.grid.bins() {
-            let cells = bin * self.width..(bin + 1) * self.width;
-            merge_rows(
-                (self.counts[bin], other.counts[bin]),
-                (
-                    &mut self.sums[cells.clone()],
-                    &mut self.lost[cells.clone()],
-                    &mut self.m2[cells.clone()],
-                ),
-                (&other.sums[cells.clone()], &other.lost[cells.clone()], &other.m2[cells]),
-            );
-            self.counts[bin] = self.counts[bin].saturating_add(other.counts[bin]);
+        match self.skip {
+            false => self.merge_bins(&other),
+            true => merge_moments(
+                (&mut self.counts, &other.counts),
+                (&mut self.sums, &mut self.lost, &mut self.m2),
+                (&other.sums, &other.lost, &other.m2),
+            ),
         }
         self.outside = self.outside.saturating_add(other.outside);
         true
@@ -300,7 +349,7 @@ impl State for Bins {
 
     fn finish(&self) -> Result<Outputs, String> {
         let edges = self.grid.edges();
-        let counts: Vec<i64> = self.counts.iter().map(|&n| n as i64).collect();
+        let counted = if self.skip { self.axes() } else { vec![self.grid.bins()] };
         let mean = |n: u64, i: usize| match n {
             0 => f64::NAN,
             n => corrected(self.sums[i], self.lost[i]) / n as f64,
@@ -309,13 +358,14 @@ impl State for Bins {
             Some(Value::Array(Array::from_elements(&[edges.len()], edges))),
             self.cells(mean),
             self.cells(|n, i| sem(n, self.m2[i])),
-            Some(Value::Array(Array::from_elements(&[counts.len()], &counts))),
+            Some(counts_value(&counted, &self.counts)),
             Some(Value::Scalar(Scalar::I64(self.outside as i64))),
         ])
     }
 
     fn encode(self: Box<Self>, writer: &mut Writer) {
         self.grid.encode(writer);
+        writer.bool(self.skip);
         writer.slice(&self.counts);
         writer.u64(self.outside);
         for buffer in [self.sums, self.lost, self.m2] {
@@ -328,6 +378,7 @@ impl State for Bins {
     }
 
     fn bytes(&self) -> usize {
-        128 + self.sums.len() * 24 + self.counts.len() * 96
+        let counts = if self.skip { 8 * self.counts.len() } else { 0 };
+        128 + self.sums.len() * 24 + counts + self.grid.bins() * 96
     }
 }
