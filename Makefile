@@ -47,8 +47,8 @@ CHAOS ?=
 chaos: build
 	target/release/ami-chaos --minutes $(MINUTES) --seed $(SEED) $(CHAOS)
 
-# What is promised to hold for long: a million heartbeats, overload for a minute, kills of every kind
-# of member for a minute each, a million messages of garbage for each socket. Prints tables; takes 20 minutes.
+# What is promised to hold for long: two million heartbeats, overload for a minute, kills of every
+# kind of member for a minute each, a million messages of garbage for each socket. Prints tables; takes 25 minutes.
 shows: build
 	target/release/ami-shows soak
 	target/release/ami-shows overload

@@ -57,6 +57,9 @@ fn variants() -> Vec<Json> {
         json!({"op": "unique", "in": "scalar"}),
         json!({"op": "profile", "in": {"key": "scalar", "value": "image"}, "bins": 3, "range": [-50, 50]}),
         json!({"op": "profile", "in": ["scalar", "scalar"], "bins": [-100, 0, 5]}),
+        json!({"op": "stats", "in": "holes"}),
+        json!({"op": "by_key", "in": ["flag", "holes"], "stat": "std"}),
+        json!({"op": "profile", "in": ["scalar", "holes"], "bins": 3, "range": [-50, 50]}),
         json!({"op": "last", "in": "waveform"}),
         json!({"op": "last", "in": ["scalar", "flag"], "n": 3}),
         json!({"op": "last", "in": "waveform", "n": 2}),
@@ -82,6 +85,7 @@ fn skipping() -> Vec<Json> {
     for value in ["scalar", "holes", "image"] {
         uses.push(json!({"op": "profile", "in": ["scalar", value], "bins": 3, "range": [-50, 50], "nan": "skip"}));
     }
+    uses.push(json!({"op": "quantile", "in": "scalar", "nan": "skip"}));
     uses
 }
 
@@ -382,6 +386,33 @@ proptest! {
         if let Ok(mut root) = RootStage::restore(plan.clone(), &checkpoint) {
             root.close(&frame(2, 1), Partial::empty());
             root.save();
+        }
+    }
+}
+
+/// States with and without NaN are of different things; what is there stays as it was.
+#[test]
+fn states_that_leave_nan_out_merge_with_none_that_do_not() {
+    let event = Event { flag: Some(1), image: Some([1, 2, 3, 4, 5, 6]), ..only(PERIOD, 2.5) };
+    for mut node in skipping() {
+        if node["in"] == "waveform" {
+            continue; // absent here
+        }
+        let mut of = |nan: &str| {
+            node["nan"] = json!(nan);
+            let holes = json!({"op": "expr", "in": {"img": "image"}, "expr": "img * 1.5"});
+            let nodes = json!({"n": node, "holes": holes});
+            let plan =
+                good_plan(&json!({"name": "laws", "nodes": nodes, "publish": ["n"]}).to_string());
+            let partial = partial(&plan, 0, 0, std::slice::from_ref(&event));
+            (plan, partial)
+        };
+        let both = [of("skip"), of("propagate")];
+        for ((plan, mine), (_, theirs)) in both.iter().zip(both.iter().rev()) {
+            let mut merged = mine.clone();
+            assert!(merged.merge(carried(theirs.clone())).is_err(), "{node}");
+            let close = |partial| RootStage::new(plan.clone()).close(&frame(1, 1), partial);
+            assert_same(plan, &close(mine.clone()), &close(merged), magnitude(&[]));
         }
     }
 }

@@ -89,6 +89,15 @@ fn of_single_events(op: &str, parameter: &str) -> Vec<Json> {
         ],
         ("interp", "left" | "right") => vec![json!("edge"), json!([1])],
         ("combinations", "length") => vec![json!(0), json!(9), json!(1.5)],
+        other => of_parts(other.0, other.1),
+    }
+}
+
+fn of_parts(op: &str, parameter: &str) -> Vec<Json> {
+    match (op, parameter) {
+        ("stack", "missing") => vec![json!("zeros"), json!(true)],
+        // Without missing "fill" there is nothing to fill.
+        ("stack", "fill") => vec![json!(0), json!("NaN")],
         other => of_detectors(other.0, other.1),
     }
 }

@@ -148,7 +148,8 @@ pub fn add_number(
     (sum, lost, m2): (&mut f64, &mut f64, &mut f64),
 ) {
     let deviation = n.mean(*sum, *lost).deviation(x, remainder);
-    *m2 += deviation * weight * deviation;
+    // An infinity makes the spread not a number, as in numpy, whether it comes first or last.
+    *m2 += deviation * weight * deviation + x * 0.0;
     let (next, error) = two_sum(*sum, x);
     *sum = next;
     *lost += error + remainder;

@@ -171,8 +171,11 @@ impl State for Sum {
 
     fn merge(&mut self, other: Box<dyn State>) -> bool {
         let Some(other) = same::<Sum>(other) else { return false };
+        if (self.mean, self.skip) != (other.mean, other.skip) {
+            return false;
+        }
         self.n = self.n.saturating_add(other.n);
-        (self.mean, self.skip) == (other.mean, other.skip) && self.total.merge(other.total)
+        self.total.merge(other.total)
     }
 
     fn finish(&self) -> Result<Outputs, String> {
