@@ -63,6 +63,8 @@ fuzz:
 	cd fuzz && $(CARGO) run --locked --bin seeds && RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $(DECODER) --fuzz-dir . -- -max_total_time=$(FUZZ_SECONDS) -rss_limit_mb=512
 
 lint:
+	# The fuzz workspace has a lock of its own, which nothing else looks at.
+	$(CARGO) metadata --locked --format-version 1 --manifest-path fuzz/Cargo.toml >/dev/null
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
