@@ -2,7 +2,7 @@
 
 use crate::client::array::NdArray;
 use crate::client::error::ClientError;
-use crate::client::feature::{Feature, number};
+use crate::client::feature::{Feature, shown};
 use crate::client::system::System;
 use crate::failure::Failure;
 use crate::print;
@@ -106,9 +106,7 @@ pub fn document(feature: &Feature) -> Value {
 /// The value for people.
 pub fn text(feature: &Feature) -> String {
     let mut lines = vec![feature.topic().to_string()];
-    lines.extend(feature.values().map(|(name, value)| {
-        format!("  {name} = {}", number(value).map_or_else(|| print::cell(value), print::number))
-    }));
+    lines.extend(feature.values().map(|(name, value)| format!("  {name} = {}", shown(value))));
     lines.extend(feature.arrays.iter().map(array_line));
     let error = feature.text("error");
     if !error.is_empty() {

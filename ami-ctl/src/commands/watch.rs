@@ -1,6 +1,6 @@
 //! `ami-ctl watch`: features live in the terminal; elsewhere one line per update.
 
-use crate::client::feature::{Feature, number};
+use crate::client::feature::{Feature, shown};
 use crate::client::store::Subscription;
 use crate::client::system::System;
 use crate::commands::get;
@@ -106,9 +106,7 @@ fn lines(
 /// An update on one line.
 fn line(feature: &Feature) -> String {
     let mut parts = vec![feature.topic().to_string()];
-    parts.extend(feature.values().map(|(name, value)| {
-        format!("{name}={}", number(value).map_or_else(|| print::cell(value), print::number))
-    }));
+    parts.extend(feature.values().map(|(name, value)| format!("{name}={}", shown(value))));
     parts.extend(feature.arrays.iter().map(|a| {
         let summary = a.summary();
         let [min, mean, max] = [summary.min, summary.mean, summary.max].map(print::number);

@@ -5,7 +5,7 @@ mod curve;
 mod heat;
 
 use crate::client::array::NdArray;
-use crate::client::feature::{Feature, number};
+use crate::client::feature::{Feature, shown};
 use crate::print;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
@@ -132,9 +132,7 @@ impl Tile {
 }
 
 fn numbers_line(feature: &Feature) -> String {
-    let text = |(name, value): (&str, &serde_json::Value)| {
-        format!("{name} = {}", number(value).map_or_else(|| print::cell(value), print::number))
-    };
+    let text = |(name, value): (&str, &serde_json::Value)| format!("{name} = {}", shown(value));
     feature.values().map(text).collect::<Vec<_>>().join("   ")
 }
 
