@@ -108,7 +108,7 @@ fn what_never_comes_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let segment = |n: u32, absent: f64| {
         format!(
-            "[[field]]\nname = \"lpd.{n}:raw:raw\"\nkind = \"constant\"\nvalue = 1.0\nabsent = {absent:?}\n"
+            "[[field]]\nname = \"lpd.{n}:raw:raw\"\nkind = \"constant\"\nvalue = 1.0\nabsent = {absent:?}\naliases = [\"part{n}\"]\n"
         )
     };
     let toml =
@@ -118,6 +118,7 @@ fn what_never_comes_is_named() {
     system.apply(&json!({"name": "g", "nodes": {
         "both": {"op": "stack", "in": ["lpd.1:raw:raw", "lpd.2:raw:raw"]},
         "mean": {"op": "mean", "in": "both"},
+        "by_alias": {"op": "mean", "in": "part2"},
         "some": {"op": "stack", "in": ["lpd.1:raw:raw", "lpd.2:raw:raw"], "missing": "fill"}}}));
     let at = format!("--run-dir={}", system.dir().display());
     let segment = "segment 2 of lpd (lpd.2:raw:raw)";
@@ -127,6 +128,7 @@ fn what_never_comes_is_named() {
     });
     assert_helps(&[&at, "doctor"], 0, &[segment, "missing"]);
     assert_helps(&[&at, "get", "g/mean"], 1, &["has had no value: never present in", segment]);
+    assert_helps(&[&at, "get", "g/by_alias"], 1, &["has had no value", segment]);
     assert_eq!(system.get("g/some").value("present"), 1.0);
     assert_helps(&[&at, "get", "g/maen"], 1, &["no feature \"g/maen\""]);
 }

@@ -57,18 +57,29 @@ pub fn reason(client: &Client, topic: &str) -> Option<(String, String)> {
     let spec = GraphSpec::parse(&spec["spec"].to_string()).ok()?;
     spec.nodes.get(node)?;
     let status = client.command(&Command::Status).ok()?;
-    Some(from_status(&status, &spec, node))
+    let mut upstream = upstream(&spec, node);
+    // Graphs may name fields by their aliases.
+    let sources = client.command(&Command::Sources).ok()?;
+    for source in sources["sources"].as_array().into_iter().flatten() {
+        for field in source["fields"].as_array().into_iter().flatten() {
+            let mut aliases = field["aliases"].as_array().into_iter().flatten();
+            if aliases.any(|alias| alias.as_str().is_some_and(|alias| upstream.contains(alias))) {
+                upstream.extend(field["name"].as_str().map(str::to_owned));
+            }
+        }
+    }
+    Some(from_status(&status, &spec.name, &upstream))
 }
 
-fn from_status(status: &Value, spec: &GraphSpec, node: &str) -> (String, String) {
-    let upstream = upstream(spec, node);
+/// Why nothing came of these nodes and fields of a graph.
+fn from_status(status: &Value, graph: &str, upstream: &BTreeSet<String>) -> (String, String) {
     let off = members(status).flat_map(|member| {
         let nodes = member.0["nodes"].as_array().into_iter().flatten();
         nodes.filter(|n| n["errors"].as_u64() == Some(0)).collect::<Vec<_>>()
     });
     let name = |n: &Value| n["node"].as_str().unwrap_or_default().to_owned();
     let here = |n: &&Value| {
-        name(n).split_once('/').is_some_and(|(g, n)| g == spec.name && upstream.contains(n))
+        name(n).split_once('/').is_some_and(|(g, n)| g == graph && upstream.contains(n))
     };
     if let Some(fault) = off.into_iter().find(here) {
         let message = fault["message"].as_str().unwrap_or_default();
@@ -83,7 +94,11 @@ fn from_status(status: &Value, spec: &GraphSpec, node: &str) -> (String, String)
         return (text, "`ami-ctl status` tells what the source waits for".into());
     }
     let all = ventilators.iter().flat_map(|&m| never_present(m));
-    let absent: Vec<&str> = all.filter(|field| upstream.contains(*field)).collect();
+    let of_stack = |field: &str| {
+        parted(field).is_some_and(|(det, _, rest)| upstream.contains(&format!("{det}:{rest}")))
+    };
+    let absent: Vec<&str> =
+        all.filter(|field| upstream.contains(*field) || of_stack(field)).collect();
     if !absent.is_empty() {
         let text = format!("never present in {events} events: {}", listed(&absent));
         return (text, "is that part switched on? `ami-ctl sources` shows the rates".into());
@@ -144,10 +159,15 @@ mod tests {
             "sum": {"op": "expr", "in": {"img": "opal:raw:image"}, "expr": "sum(img)"},
             "mean": {"op": "mean", "in": "sum"}}});
         let spec = GraphSpec::parse(&graph.to_string()).unwrap();
-        let of = |status: &Value| from_status(status, &spec, "mean").0;
+        let upstream = upstream(&spec, "mean");
+        let of = |status: &Value| from_status(status, "g", &upstream).0;
         assert_eq!(of(&status(0.0, &[], json!([]))), "no event has come yet");
         let absent = of(&status(9.0, &["opal:raw:image"], json!([])));
         assert_eq!(absent, "never present in 9 events: opal:raw:image");
+        let stack = ["lpd:raw:raw".to_owned()].into();
+        let missing = status(9.0, &["lpd:raw:raw", "lpd.2:raw:raw"], json!([]));
+        let (waits, _) = from_status(&missing, "g", &stack);
+        assert_eq!(waits, "never present in 9 events: segment 2 of lpd (lpd.2:raw:raw)");
         let off = json!([{"node": "g/sum", "errors": 0, "message": "no such field"}]);
         assert_eq!(of(&status(9.0, &[], off)), "g/sum is switched off: no such field");
         assert!(of(&status(9.0, &[], json!([]))).contains("all its inputs"));

@@ -34,8 +34,6 @@ pub fn add_to_moments(
             let next = n.saturating_add(1);
             let so_far = (Divisor::new(*n), *n as f64 / next as f64);
             add_number(so_far, (x, remainder(remainders, i)), (sum, lost, m2));
-            // How far others lie from an infinite number is no number, whatever comes first.
-            *m2 += x * 0.0;
             *n = next;
         }
     }
