@@ -41,6 +41,9 @@ fn variants() -> Vec<Json> {
         json!({"op": "by_key", "in": ["scalar", "image"], "stat": "sum", "limit": 2}),
         json!({"op": "by_key", "in": ["flag", "scalar"], "stat": "max"}),
         json!({"op": "scan", "in": "image", "stat": "sum"}),
+        json!({"op": "per_frame", "in": ["scalar", "flag"], "n": 5, "max_values": 7}),
+        json!({"op": "per_frame", "in": ["flag", "image"], "max_values": 500, "first": "keep", "nan": "skip"}),
+        json!({"op": "per_frame", "in": ["scalar", "waveform"], "max_values": 500}),
         json!({"op": "quantile", "in": "waveform", "q": 0.25, "accuracy": 0.2}),
         json!({"op": "quantile", "in": "image", "q": [0, 0.1, 1]}),
         json!({"op": "quantile", "in": "scalar", "nan": "propagate"}),
@@ -220,9 +223,8 @@ enum Law {
 /// Every reduction of the table must be here: an op without a law fails the tests.
 fn law_of(op: &str) -> Law {
     match op {
-        "count" | "min" | "max" | "last" | "buffer" | "sample" | "unique" | "quantile" | "rate" => {
-            Law::Exact
-        }
+        "count" | "min" | "max" | "last" | "buffer" | "sample" | "unique" | "quantile" | "rate"
+        | "per_frame" => Law::Exact,
         "sum" | "mean" | "stats" | "profile" | "hist" | "hist2d" | "by_key" | "scan" | "ewma"
         | "linregress" => Law::Adds,
         "covariance" => Law::Multiplies,

@@ -26,6 +26,9 @@ fn of_a_reduction(op: &str, parameter: &str) -> Vec<Json> {
         }
         ("hist2d", "range") => vec![json!([0, 1]), json!([[0, 1]]), json!([[1, 0], [0, 1]])],
         ("last" | "buffer" | "sample", "n") => vec![json!(0), json!(-1), json!(1_000_001)],
+        ("per_frame", "n") => vec![json!(0), json!(-1), json!(100_001), json!(1.5)],
+        ("per_frame", "max_values") => vec![json!(0), json!(1_000_001)],
+        ("per_frame", "first") => vec![json!("drop"), json!(true)],
         ("buffer", "unique" | "with_time") => vec![json!(2)],
         ("by_key" | "scan" | "unique", "limit") => vec![json!(0), json!(100_001), json!(0.5)],
         ("by_key" | "scan", "stat") => vec![json!("median")],

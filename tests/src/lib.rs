@@ -321,10 +321,19 @@ impl System {
 
     /// Starts `ami-ctl record` to a file, with further arguments; it has its lane when this returns.
     pub fn record(&self, file: &Path, args: &[&str]) -> Child {
-        let seats = || self.log("ventilator").matches("recorder-").count();
+        self.recorder(self.dir(), "ventilator", file, args)
+    }
+
+    /// As [`record`](Self::record), on a host that [`spawn_host`](Self::spawn_host) started.
+    pub fn record_at(&self, host: &str, file: &Path) -> Child {
+        self.recorder(&self.dir().join(host), &format!("ventilator-{host}"), file, &[])
+    }
+
+    fn recorder(&self, run_dir: &Path, ventilator: &str, file: &Path, args: &[&str]) -> Child {
+        let seats = || self.log(ventilator).matches("recorder-").count();
         let before = seats();
         let recorder = Command::new(bin("ami-ctl"))
-            .args(["--run-dir", &self.dir().display().to_string(), "record"])
+            .args(["--run-dir", &run_dir.display().to_string(), "record"])
             .arg(file)
             .args(args)
             .spawn()

@@ -211,9 +211,9 @@ fn all_at(system: &System, events: i64) {
 }
 
 /// All values of all features, when all events are in them.
-fn published(system: System) -> Published {
+fn published(system: System, events: i64) -> Published {
     system.drained();
-    all_at(&system, EVENTS);
+    all_at(&system, events);
     let heartbeat = system.get("g/all").int("heartbeat");
     system.get_when("g/@heartbeat", |f| f.int("heartbeat") == heartbeat);
     let address = system.address("store.query");
@@ -238,9 +238,8 @@ fn published(system: System) -> Published {
 /// Whether all bits are the same for any split; float sums are to 1e-12 of what was added.
 fn is_exact(op: &str) -> bool {
     match op {
-        "count" | "min" | "max" | "last" | "buffer" | "sample" | "unique" | "quantile" | "rate" => {
-            true
-        }
+        "count" | "min" | "max" | "last" | "buffer" | "sample" | "unique" | "quantile" | "rate"
+        | "per_frame" => true,
         "sum" | "mean" | "stats" | "profile" | "hist" | "hist2d" | "by_key" | "scan" | "ewma"
         | "linregress" | "covariance" => false,
         other => panic!("say in is_exact() which law holds for {other:?}"),
@@ -345,7 +344,7 @@ fn every_reduction_in_every_window_is_the_same_for_any_split() {
         all_at(&system, EVENTS);
         let least = split.workers.min(2);
         ami_tests::until("work for several workers", || (busy(&system) >= least).then_some(()));
-        published(system)
+        published(system, EVENTS)
     };
     let one = run(&Split { workers: 1, unit: 1024, credits: 8 });
     let graph = graph();
@@ -365,20 +364,56 @@ fn every_reduction_in_every_window_is_the_same_for_any_split() {
     assert_all_same(&one, &disturbed(file.path()), "with workers that stand still and die");
 }
 
-#[test]
-fn every_reduction_in_every_window_is_the_same_in_a_replay() {
+/// What was published live, with the recording of it replayed.
+fn replayed(options: &str, events: i64) {
     let file = source();
     let split = Split { workers: 2, unit: 23, credits: 2 };
-    let live = split.system(&format!("sim:{}", file.path().display()), &[]);
+    let live = split.system(&format!("sim:{}{options}", file.path().display()), &[]);
     let dir = tempfile::tempdir().unwrap();
     let recording = dir.path().join("run.xtc2");
     let mut recorder = live.record(&recording, &[]);
     live.apply(&graph());
-    let live = published(live);
+    let live = published(live, events);
     assert!(recorder.wait().unwrap().success());
     let replay = split.system(&format!("xtc2:{}", recording.display()), &[]);
     replay.apply(&graph());
-    assert_all_same(&live, &published(replay), "in the replay");
+    assert_all_same(&live, &published(replay, events), &format!("in the replay {options}"));
+}
+
+#[test]
+fn every_reduction_in_every_window_is_the_same_in_a_replay() {
+    replayed("", EVENTS);
+}
+
+#[test]
+fn every_reduction_in_every_window_is_the_same_in_a_replay_of_loops() {
+    replayed("?loop=2", 2 * EVENTS);
+}
+
+/// Two hosts, each with a source of its own; the root waits for both.
+fn of_two_hosts(sources: &[String; 2], recordings: Option<&[std::path::PathBuf; 2]>) -> Published {
+    let split = Split { workers: 2, unit: 23, credits: 2 };
+    let set = ["root.hosts=[\"testhost\",\"other\"]", "root.late_after_ms=600000"];
+    let mut system = split.system(&sources[0], &set);
+    system.spawn_host("other", &sources[1]);
+    let recorders = recordings.map(|[a, b]| [system.record(a, &[]), system.record_at("other", b)]);
+    system.apply(&graph());
+    let published = published(system, 2 * EVENTS);
+    for mut recorder in recorders.into_iter().flatten() {
+        assert!(recorder.wait().unwrap().success());
+    }
+    published
+}
+
+#[test]
+fn every_reduction_in_every_window_is_the_same_in_a_replay_on_two_hosts() {
+    let file = source();
+    let dir = tempfile::tempdir().unwrap();
+    let recordings = ["a", "b"].map(|name| dir.path().join(format!("{name}.xtc2")));
+    let sim = format!("sim:{}", file.path().display());
+    let live = of_two_hosts(&[sim.clone(), format!("{sim}?seed=7")], Some(&recordings));
+    let files = recordings.map(|recording| format!("xtc2:{}", recording.display()));
+    assert_all_same(&live, &of_two_hosts(&files, None), "in the replay on two hosts");
 }
 
 /// Three workers, of which one stands still for a third of the data and one is killed meanwhile.
@@ -393,5 +428,5 @@ fn disturbed(file: &std::path::Path) -> Published {
     system.kill("worker-2");
     all_at(&system, 1600);
     system.signal("worker-1", Signal::CONT);
-    published(system)
+    published(system, EVENTS)
 }

@@ -54,6 +54,11 @@ impl Rows {
         Rows { limit, choice, keys: Vec::new(), columns, too_large: false }
     }
 
+    /// No rows yet, of one input whose type the first row tells.
+    pub fn of_any_type(limit: usize) -> Rows {
+        Rows::new(limit, Choice::Newest, [DType::Str].into_iter())
+    }
+
     /// Most bytes that rows of these inputs take: twice the limit before it is enforced. A text is
     /// taken to be at most 4 KiB.
     pub fn size(limit: usize, inputs: &[(DType, Vec<u32>)]) -> u64 {
@@ -187,12 +192,37 @@ impl Rows {
     }
 
     /// The rows that stay, oldest first.
-    fn in_order(&self) -> Vec<usize> {
+    pub fn in_order(&self) -> Vec<usize> {
         let mut rows = self.staying();
         if self.choice == Choice::Sample {
             rows.sort_by_key(|&row| self.keys[row]);
         }
         rows
+    }
+
+    /// The key of a row.
+    pub fn key(&self, row: usize) -> Key {
+        self.keys[row]
+    }
+
+    /// The value of the only input in a row.
+    pub fn at(&self, row: usize) -> Value {
+        self.columns[0].at(row)
+    }
+
+    /// The values of the only input in these rows, on a new first axis.
+    ///
+    /// # Errors
+    /// When arrays differ in shape.
+    pub fn stack(&self, rows: &[usize]) -> Result<Value, String> {
+        self.columns[0].stack(rows)
+    }
+
+    /// Forgets, of rows in event order, those that are not later than a timestamp.
+    pub fn forget_until(&mut self, timestamp: u64) {
+        let gone = self.keys.partition_point(|key| key.0 <= timestamp);
+        self.keys.drain(..gone);
+        self.columns.iter_mut().for_each(|cells| cells.drop_first(gone));
     }
 
     fn trim(&mut self) {
@@ -242,7 +272,9 @@ impl Rows {
         Value::Array(Array::from_elements(&[times.len()], &times))
     }
 
-    fn fits(&self) -> Result<(), String> {
+    /// # Errors
+    /// When the rows have become too large, and are gone.
+    pub fn fits(&self) -> Result<(), String> {
         if self.too_large {
             let mib = MAX_BYTES >> 20;
             return Err(format!(

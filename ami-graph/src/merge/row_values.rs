@@ -31,8 +31,18 @@ impl Cells {
         }
     }
 
+    /// True before the first row of a type that is not told beforehand.
+    fn awaits_type(&self) -> bool {
+        matches!(self, Cells::Values(values) if values.is_empty())
+    }
+
     /// Adds the values of some events of a column.
     pub fn extend(&mut self, column: &Column<'_>, events: &[usize]) {
+        if self.awaits_type()
+            && let Column::Scalars { dtype, .. } = column
+        {
+            *self = Cells::Scalars(*dtype, Vec::new());
+        }
         if let (Cells::Scalars(dtype, bytes), Column::Scalars { dtype: same, data, .. }) =
             (&mut *self, column)
             && dtype == same
@@ -91,6 +101,7 @@ impl Cells {
     /// Adds all rows of another.
     pub fn append(&mut self, other: Cells) {
         match (&mut *self, other) {
+            (mine, other) if mine.awaits_type() => *self = other,
             (Cells::Scalars(a, bytes), Cells::Scalars(b, more)) if *a == b => bytes.extend(more),
             (_, other) => (0..other.len()).for_each(|row| self.push(other.at(row))),
         }

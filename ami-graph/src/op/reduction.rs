@@ -74,6 +74,11 @@ pub trait Reduction: Send + Sync + fmt::Debug {
     fn counts_silence(&self) -> bool {
         false
     }
+    /// True when events count in which some inputs, not all, have no value; only for ops that care
+    /// for no input's type.
+    fn takes_absent(&self) -> bool {
+        false
+    }
     /// Adds what the labels of the inputs say to the outputs; empty labels where an input is no
     /// enumeration.
     fn label(&self, labels: &[Labels], outputs: &mut Outputs) {

@@ -125,6 +125,18 @@ pub fn types_at(columns: &[&Column<'_>], event: usize) -> Signature {
     columns.iter().map(one).collect()
 }
 
+/// Marks the events in which one of these columns has a value, and counts them.
+pub fn mask_of_any(columns: &[&Column<'_>], count: usize, mask: &mut Vec<u8>) -> usize {
+    let (mut any, mut one) = (vec![0; count], Vec::new());
+    for column in columns {
+        if mask_of(&[column], count, &mut one).is_some() {
+            any.iter_mut().zip(&one).for_each(|(any, here)| *any |= here);
+        }
+    }
+    *mask = any;
+    mask.iter().map(|&here| usize::from(here)).sum()
+}
+
 /// Events in which every column has a value: whether `mask` is needed to say so, and how many.
 /// None when a column has none at all.
 pub fn mask_of(columns: &[&Column<'_>], count: usize, mask: &mut Vec<u8>) -> Option<(bool, usize)> {

@@ -74,6 +74,7 @@ pub static OPS: &[&dyn OpKind] = &[
     &over_events::last::Last,
     &over_events::last::Buffer,
     &over_events::last::Sample,
+    &over_events::per_frame::PerFrame,
     &over_events::quantile::Quantile,
     &over_events::by_key::ByKey,
     &over_events::by_key::Scan,

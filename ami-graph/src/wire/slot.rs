@@ -17,8 +17,8 @@ use crate::error::{DecodeError, MergeError};
 use crate::op::reduction::{Outputs, Reduction, State};
 use crate::op::signature::Sense;
 use crate::op::signature::{
-    self as signatures, Signature, describe, difference, events_in, is_arrays, mask_of, matches,
-    signature_at, types_at,
+    self as signatures, Signature, describe, difference, events_in, is_arrays, mask_of,
+    mask_of_any, matches, signature_at, types_at,
 };
 use std::collections::BTreeSet;
 use std::fmt;
@@ -138,7 +138,7 @@ impl Slot {
         }
     }
 
-    /// Takes in the events of a batch in which every input is present.
+    /// Takes in the events of a batch in which every input is present, or some are if that will do.
     pub fn absorb(
         &mut self,
         reduction: &dyn Reduction,
@@ -152,7 +152,11 @@ impl Slot {
             columns.iter().zip(&mut work.expanded).map(|(c, m)| expand(c, count, m)).collect();
         let columns: Few<&Column<'_>> =
             full.iter().zip(columns).map(|(f, &c)| f.as_ref().unwrap_or(c)).collect();
-        let Some((masked, present)) = mask_of(&columns, count, &mut work.mask) else { return };
+        let taking_part = match reduction.takes_absent() {
+            true => Some((true, mask_of_any(&columns, count, &mut work.mask))),
+            false => mask_of(&columns, count, &mut work.mask),
+        };
+        let Some((masked, present)) = taking_part else { return };
         let mask = masked.then_some(work.mask.as_slice());
         let Some(first) = selected(mask, count).next() else { return };
         if let Some(conflict) =

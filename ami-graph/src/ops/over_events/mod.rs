@@ -13,6 +13,7 @@ pub(in crate::ops) mod key_statistic;
 pub(in crate::ops) mod keys;
 pub(crate) mod last;
 pub(in crate::ops) mod linregress;
+pub(in crate::ops) mod per_frame;
 pub(in crate::ops) mod profile;
 pub(in crate::ops) mod quantile;
 pub(in crate::ops) mod rate;
