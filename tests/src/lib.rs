@@ -7,6 +7,7 @@
 pub mod chaos;
 pub mod client;
 pub mod decoders;
+pub mod memory;
 pub mod random;
 pub mod recording;
 pub mod shows;
@@ -70,12 +71,14 @@ pub struct Builder {
     source: String,
     workers: usize,
     set: Vec<String>,
+    environment: Vec<(&'static str, PathBuf)>,
 }
 
 /// A running system of one host.
 pub struct System {
     dir: tempfile::TempDir,
     set: Vec<String>,
+    environment: Vec<(&'static str, PathBuf)>,
     /// Options that daemons got of their own.
     own: BTreeMap<String, Vec<String>>,
     children: BTreeMap<String, Child>,
@@ -95,6 +98,12 @@ impl Builder {
         self
     }
 
+    /// What daemons find in their environment besides.
+    pub fn environment(mut self, variables: &[(&'static str, PathBuf)]) -> Builder {
+        self.environment.extend_from_slice(variables);
+        self
+    }
+
     /// Starts all daemons. The source is held until a graph is applied.
     pub fn start(self) -> System {
         let dir = tempfile::Builder::new().prefix("ami").tempdir().unwrap();
@@ -111,8 +120,14 @@ impl Builder {
             "metrics.port=-1".to_string(),
         ];
         set.extend(self.set);
-        let mut system =
-            System { dir, set, own: BTreeMap::new(), children: BTreeMap::new(), next_worker: 0 };
+        let mut system = System {
+            dir,
+            set,
+            environment: self.environment,
+            own: BTreeMap::new(),
+            children: BTreeMap::new(),
+            next_worker: 0,
+        };
         for daemon in ["manager", "store", "root", "collector", "ventilator"] {
             system.spawn(daemon);
         }
@@ -126,7 +141,8 @@ impl Builder {
 impl System {
     /// A system that reads this source.
     pub fn of(source: &str) -> Builder {
-        Builder { source: source.to_string(), workers: 1, set: Vec::new() }
+        let (set, environment) = (Vec::new(), Vec::new());
+        Builder { source: source.to_string(), workers: 1, set, environment }
     }
 
     /// The run directory.
@@ -172,6 +188,7 @@ impl System {
         let child = child
             .env("AMI_EXIT_WITH_PARENT", "1")
             .env(KEEP_FREED.0, KEEP_FREED.1)
+            .envs(self.environment.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -237,13 +254,6 @@ impl System {
         })
     }
 
-    /// Resident memory of a daemon, bytes; what it shares with others is not counted.
-    pub fn memory(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
-        let line = status.lines().find(|l| l.starts_with("RssAnon:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-    }
-
     /// `kill -9`, and waits until it is gone.
     pub fn kill(&mut self, name: &str) {
         self.signal(name, Signal::KILL);
@@ -292,21 +302,6 @@ impl System {
             format!("--- {name}\n{}\n", newest.join("\n"))
         };
         self.children.keys().map(tail).collect()
-    }
-
-    /// Resident memory of a daemon, bytes.
-    pub fn resident(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
-        let line = status.lines().find(|l| l.starts_with("VmRSS:")).unwrap_or("VmRSS: 0 kB");
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
-    }
-
-    /// As [`resident`](Self::resident), less the ring, which several processes share.
-    pub fn unshared(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid(name))).unwrap();
-        let line = status.lines().find(|l| l.starts_with("RssShmem:")).unwrap_or("RssShmem: 0 kB");
-        let shared = line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024;
-        self.resident(name).saturating_sub(shared)
     }
 
     /// Names of the daemons that were started and not killed.
