@@ -43,7 +43,7 @@ enum Show {
 impl Show {
     fn run(&self) -> Report {
         match self {
-            Show::Soak { heartbeats, pace } => soak::run(*heartbeats, *pace, None),
+            Show::Soak { heartbeats, pace } => soak::run(*heartbeats, *pace, Some(soak::LEAK)),
             Show::Overload { seconds } => overload::run(*seconds),
             Show::Kills { seconds, seed } => kills::run(*seconds, *seed, |line| println!("{line}")),
         }
