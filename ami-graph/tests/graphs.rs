@@ -43,8 +43,7 @@ fn even_events(n: u64) -> Vec<Event> {
 
 #[test]
 fn the_table_is_complete_and_its_examples_run() {
-    for op in OPS {
-        let doc = op.doc();
+    for doc in engine_ops() {
         assert!(doc.summary.len() > 10 && doc.text.len() > 40, "{}", doc.name);
         assert!(!doc.outputs.is_empty(), "{}", doc.name);
         assert_eq!(OPS.iter().filter(|o| o.doc().name == doc.name).count(), 1);
@@ -67,23 +66,18 @@ fn the_table_is_complete_and_its_examples_run() {
 
 #[test]
 fn features_say_beforehand_what_is_published() {
-    for op in OPS {
-        let node: serde_json::Value = serde_json::from_str(op.doc().example).unwrap();
+    for doc in engine_ops() {
+        let node: serde_json::Value = serde_json::from_str(doc.example).unwrap();
         let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
         let features = good_plan(&graph).features();
         let published = once(&graph, &even_events(10));
         // Labels are there for texts and enumerations only.
         for info in features[0].outputs.iter().filter(|info| info.name != "labels") {
             let value = output(&published, "g/n", &info.name);
-            assert_eq!(info.dtype, Some(value.dtype()), "{} {}", op.doc().name, info.name);
+            assert_eq!(info.dtype, Some(value.dtype()), "{} {}", doc.name, info.name);
             let shape = if let Value::Array(a) = &value { a.shape().to_vec() } else { Vec::new() };
-            assert!(info.rank.is_none_or(|r| r == shape.len()), "{} {}", op.doc().name, info.name);
-            assert!(
-                info.shape.as_ref().is_none_or(|s| *s == shape),
-                "{} {}",
-                op.doc().name,
-                info.name
-            );
+            assert!(info.rank.is_none_or(|r| r == shape.len()), "{} {}", doc.name, info.name);
+            assert!(info.shape.as_ref().is_none_or(|s| *s == shape), "{} {}", doc.name, info.name);
         }
     }
 }

@@ -6,7 +6,6 @@ mod support;
 
 use ami_graph::data::files::Files;
 use ami_graph::op::doc::{OpDoc, ParamDoc};
-use ami_graph::ops::OPS;
 use serde_json::{Value as Json, json};
 use support::*;
 
@@ -214,7 +213,7 @@ fn complaint(doc: &OpDoc, param: &ParamDoc, value: &Json) -> Option<String> {
 }
 
 fn assert_refused(values: impl Fn(&OpDoc, &ParamDoc) -> Vec<Json>) {
-    let params = OPS.iter().flat_map(|op| op.doc().params.iter().map(|param| (op.doc(), param)));
+    let params = engine_ops().flat_map(|op| op.params.iter().map(move |param| (op, param)));
     let complaints: Vec<String> = params
         .flat_map(|(doc, param)| values(doc, param).into_iter().map(move |v| (doc, param, v)))
         .filter_map(|(doc, param, value)| complaint(doc, param, &value))

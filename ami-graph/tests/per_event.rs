@@ -404,7 +404,7 @@ fn no_value_crashes_an_op() {
         field("waveform", DType::F64, None, 1),
         field("image", DType::F64, None, 2),
     ];
-    for op in OPS.iter().map(|op| op.doc()) {
+    for op in engine_ops() {
         let node: Json = serde_json::from_str(op.example).unwrap();
         let graph = json!({"name": "g", "nodes": {"n": node}}).to_string();
         let plan = plan_with(&graph, Schema { fields: fields.clone() });

@@ -86,6 +86,8 @@ impl DType {
     pub fn from_numpy(code: &str) -> Option<DType> {
         let bare = |code: &'static str| code.trim_start_matches(['<', '|']);
         let code = code.trim_start_matches(['<', '|', '=']);
+        // numpy's character for bool beside its code `b1`.
+        let code = if code == "?" { "b1" } else { code };
         DType::ALL.into_iter().find(|d| *d != DType::Str && bare(d.numpy()) == code)
     }
 

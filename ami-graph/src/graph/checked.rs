@@ -9,10 +9,12 @@ use crate::graph::spec::{GraphSpec, NodeSpec};
 use crate::graph::window::Window;
 use crate::graph::wiring::{Wiring, unknown_params, wire};
 use crate::op::doc::Class;
+use crate::op::foreign::Foreign;
 use crate::op::kind::{Body, Prepared};
 use crate::op::parameters::Args;
 use crate::ops;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Where an input comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,6 +88,15 @@ pub struct Graph<'a> {
     pub errors: Vec<SpecError>,
 }
 
+/// What is at hand beside the graph.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// Contents of the files that parameters name.
+    pub files: Option<&'a Files>,
+    /// What runs user code.
+    pub code: Option<&'a Arc<dyn Foreign>>,
+}
+
 impl<'a> Graph<'a> {
     /// Reads a graph. Without a schema, names that are no node are taken to be fields; without
     /// files, those that parameters name are taken to be good.
@@ -93,11 +104,11 @@ impl<'a> Graph<'a> {
         name: &'a str,
         spec: &'a GraphSpec,
         schema: Option<&Schema>,
-        files: Option<&Files>,
+        given: Given<'_>,
     ) -> Graph<'a> {
         let mut graph = Graph {
             name,
-            nodes: spec.nodes.iter().map(|(name, spec)| read_node(name, spec, files)).collect(),
+            nodes: spec.nodes.iter().map(|(name, spec)| read_node(name, spec, given)).collect(),
             order: Vec::new(),
             topics: Vec::new(),
             errors: Vec::new(),
@@ -106,7 +117,7 @@ impl<'a> Graph<'a> {
             graph.errors.push(SpecError { node: None, ..fault.at(name, "") });
         }
         for place in 0..graph.nodes.len() {
-            let faults = faults_of(graph.nodes[place].spec, files);
+            let faults = faults_of(graph.nodes[place].spec, given);
             graph.fail(place, faults);
         }
         for place in 0..graph.nodes.len() {
@@ -325,22 +336,23 @@ impl<'a> Graph<'a> {
     }
 }
 
-fn read_node<'a>(name: &'a str, spec: &'a NodeSpec, files: Option<&Files>) -> Node<'a> {
-    let read = read_spec(spec, files).ok();
+fn read_node<'a>(name: &'a str, spec: &'a NodeSpec, given: Given<'_>) -> Node<'a> {
+    let read = read_spec(spec, given).ok().flatten();
     Node { name, spec, read, sources: Vec::new(), off: None }
 }
 
 /// Everything wrong with a node taken for itself.
-fn faults_of(spec: &NodeSpec, files: Option<&Files>) -> Vec<Fault> {
+fn faults_of(spec: &NodeSpec, given: Given<'_>) -> Vec<Fault> {
     let Some(op) = ops::find(&spec.op) else {
-        return read_spec(spec, files).err().into_iter().collect();
+        return read_spec(spec, given).err().into_iter().collect();
     };
     let mut faults = unknown_params(spec, op.doc());
-    faults.extend(read_spec(spec, files).err());
+    faults.extend(read_spec(spec, given).err());
     faults
 }
 
-fn read_spec(spec: &NodeSpec, files: Option<&Files>) -> Result<Read, Fault> {
+/// A node's op with its parameters; None when what it is will be told by files that are not there.
+fn read_spec(spec: &NodeSpec, given: Given<'_>) -> Result<Option<Read>, Fault> {
     let op = ops::find(&spec.op).ok_or_else(|| {
         let hint = nearest(&spec.op, ops::OPS.iter().map(|op| op.doc().name));
         let hint = format!("{hint} (`ami-ctl ops` lists all)");
@@ -351,6 +363,8 @@ fn read_spec(spec: &NodeSpec, files: Option<&Files>) -> Result<Read, Fault> {
     let window = match (&spec.window, doc.class) {
         (Some(json), Class::Reduction) => Window::from_json(json)?,
         (None, Class::Reduction) => Window::default(),
+        (Some(json), Class::UserCode) => Window::from_json(json)?,
+        (None, Class::UserCode) => Window::default(),
         (None, Class::PerEvent) => Window::Heartbeat,
         (Some(_), Class::PerEvent) => {
             let reason = format!("op {:?} works event by event", doc.name);
@@ -358,7 +372,17 @@ fn read_spec(spec: &NodeSpec, files: Option<&Files>) -> Result<Read, Fault> {
         }
     };
     let named = matches!(spec.inputs, Inputs::Map(_));
-    let args = Args { names: &wiring.names, with: wiring.with, named, params: &spec.params, files };
-    let prepared = op.prepare(&args)?;
-    Ok(Read { wiring, prepared, window })
+    if op.told_by_files() && given.files.is_none() {
+        return Ok(None);
+    }
+    let Given { files, code } = given;
+    let (names, with, params) = (&wiring.names, wiring.with, &spec.params);
+    let prepared = op.prepare(&Args { names, with, named, params, files, code })?;
+    let is_reduction = matches!(prepared.body, Body::Reduction(_));
+    if doc.class == Class::UserCode && spec.window.is_some() && !is_reduction {
+        let reason = "the code is no reduction";
+        return Err(Fault::of("window", reason, "put the window on a reduction after it"));
+    }
+    let window = if is_reduction { window } else { Window::Heartbeat };
+    Ok(Some(Read { wiring, prepared, window }))
 }

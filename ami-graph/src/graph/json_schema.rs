@@ -38,7 +38,7 @@ fn node(doc: &OpDoc) -> Json {
                            "description": "Further inputs for the expressions, by name."});
         properties.insert("with".into(), names);
     }
-    if doc.class == Class::Reduction {
+    if doc.class != Class::PerEvent {
         properties.insert("window".into(), json!({"$ref": "#/$defs/Window"}));
     }
     for param in doc.params {

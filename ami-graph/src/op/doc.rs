@@ -69,6 +69,8 @@ pub enum Class {
     PerEvent,
     /// Over the events of a window.
     Reduction,
+    /// Either, or on what is published: the code says which.
+    UserCode,
 }
 
 /// What people are told about an op.

@@ -13,6 +13,12 @@ pub trait OpKind: Sync {
     /// What people are told.
     fn doc(&self) -> &'static OpDoc;
 
+    /// True when what an op takes and gives is told by a file that its parameters name, so that nothing
+    /// is known of it without.
+    fn told_by_files(&self) -> bool {
+        false
+    }
+
     /// Reads the parameters of a node.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ pub(crate) mod checks;
 pub mod doc;
 pub(crate) mod event_by_event;
 pub(crate) mod fill;
+pub mod foreign;
 pub mod kind;
 pub(crate) mod nan;
 pub mod parameters;

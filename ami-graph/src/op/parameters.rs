@@ -2,8 +2,10 @@
 
 use crate::data::files::{Content, Files, marked};
 use crate::error::{Fault, nearest};
+use crate::op::foreign::Foreign;
 use serde_json::{Map, Value as Json};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// What an op reads its parameters from.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +20,8 @@ pub struct Args<'a> {
     pub params: &'a Map<String, Json>,
     /// Contents of the files that parameters name; None while a graph is checked without them.
     pub files: Option<&'a Files>,
+    /// What runs user code; None where it is only planned.
+    pub code: Option<&'a Arc<dyn Foreign>>,
 }
 
 impl<'a> Args<'a> {

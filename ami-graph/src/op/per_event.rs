@@ -2,6 +2,7 @@
 
 use crate::data::bands::Banded;
 use crate::data::batch::Column;
+use crate::data::frame::Frame;
 use crate::data::owned_column::{EventErrors, OwnedColumn};
 use crate::data::schema::Labels;
 use crate::data::types::Type;
@@ -37,6 +38,11 @@ pub trait PerEvent: Send + Sync + std::fmt::Debug {
         self.bind(inputs)
     }
 
+    /// True for what works on published values alone, at the root, and is never waited for.
+    fn after_merge(&self) -> bool {
+        false
+    }
+
     /// Input whose values an output holds unchanged, so that its labels stay true.
     fn passes(&self, output: usize) -> Option<usize> {
         let _ = output;
@@ -55,6 +61,10 @@ pub trait Kernel: Send {
         outputs: &mut [OwnedColumn],
         errors: &mut EventErrors,
     );
+    /// Told before [`run`](Self::run) at the root: which heartbeat it is.
+    fn heartbeat(&mut self, frame: &Frame) {
+        let _ = frame;
+    }
     /// The kernel as what takes frames of this type and shape, its only input, in bands, if it can.
     fn banded(&mut self, dtype: DType, axes: &[u32]) -> Option<&mut dyn Banded> {
         let _ = (dtype, axes);

@@ -69,6 +69,10 @@ pub trait Reduction: Send + Sync + fmt::Debug {
     /// # Errors
     /// When the op cannot work on these types.
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault>;
+    /// At the root: gives a state that came as bytes what it cannot carry, such as what runs its code.
+    fn adopt(&self, state: &mut dyn State) {
+        let _ = state;
+    }
     /// True when a heartbeat in which the inputs have no value counts, too; only for ops that
     /// care for no input's type.
     fn counts_silence(&self) -> bool {

@@ -36,9 +36,10 @@ fn op_json(doc: &OpDoc) -> serde_json::Value {
     let kind = match doc.class {
         Class::PerEvent => "per-event",
         Class::Reduction => "reduction",
+        Class::UserCode => "user-code",
     };
     let example: serde_json::Value = serde_json::from_str(doc.example).unwrap_or_default();
     json!({"name": doc.name, "summary": doc.summary, "doc": doc.text, "kind": kind,
            "inputs": inputs, "with": doc.with, "params": params,
-           "window": doc.class == Class::Reduction, "outputs": outputs, "example": example})
+           "window": doc.class != Class::PerEvent, "outputs": outputs, "example": example})
 }

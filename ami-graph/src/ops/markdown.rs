@@ -28,6 +28,13 @@ Values of one event in, values of that event out: on workers for fields, at the 
 of reductions.
 ";
 
+const USER_CODE: &str = "
+## User code
+";
+
+const CLASSES: [(Class, &str); 3] =
+    [(Class::PerEvent, PER_EVENT), (Class::Reduction, REDUCTIONS), (Class::UserCode, USER_CODE)];
+
 const REDUCTIONS: &str = "
 ## Reductions
 
@@ -50,7 +57,7 @@ and these functions:
 /// The page.
 pub fn markdown() -> String {
     let mut page = HEAD.to_owned();
-    for (class, head) in [(Class::PerEvent, PER_EVENT), (Class::Reduction, REDUCTIONS)] {
+    for (class, head) in CLASSES {
         page.push_str(head);
         let docs: Vec<&OpDoc> =
             OPS.iter().map(|op| op.doc()).filter(|d| d.class == class).collect();

@@ -9,6 +9,7 @@ mod json;
 mod markdown;
 pub(crate) mod over_events;
 mod signal;
+mod user;
 
 pub use json::ops_json;
 pub use markdown::markdown;
@@ -83,6 +84,7 @@ pub static OPS: &[&dyn OpKind] = &[
     &over_events::linregress::LinRegress,
     &over_events::covariance::Covariance,
     &over_events::rate::Rate,
+    &user::python::Python,
 ];
 
 /// [`OPS`] by name: every state of every partial names its op, and looking through the whole list took

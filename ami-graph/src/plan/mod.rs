@@ -14,10 +14,11 @@ use crate::data::schema::Labels;
 use crate::data::schema::{EventField, Schema};
 use crate::data::types::Type;
 use crate::error::SpecError;
-use crate::graph::checked::{Graph, Source};
+use crate::graph::checked::{Given, Graph, Source};
 use crate::graph::spec::{GraphSet, GraphSpec};
 use crate::graph::window::Window;
 use crate::graph::wiring::Wiring;
+use crate::op::foreign::Foreign;
 use crate::op::kind::Body;
 use crate::op::reduction::Reduction;
 use crate::plan::described::{FeatureInfo, NodeInfo, OutputInfo, Stage};
@@ -28,7 +29,7 @@ use std::sync::Arc;
 
 /// Parts of validation that need no schema and no files: names, cycles, ops, parameters, stages.
 pub fn check(spec: &GraphSpec) -> Vec<SpecError> {
-    let mut graph = Graph::read(&spec.name, spec, None, None);
+    let mut graph = Graph::read(&spec.name, spec, None, Given::default());
     cut(&mut graph);
     graph.errors
 }
@@ -157,7 +158,18 @@ pub struct Plan {
 
 impl Plan {
     /// Plans a graph set. What cannot run is switched off and told by [`errors`](Self::errors).
+    /// User code is planned only: where it runs, use [`with_code`](Self::with_code).
     pub fn new(set: Arc<GraphSet>, schema: Arc<Schema>, limits: &Limits) -> Plan {
+        Plan::with_code(set, schema, limits, None)
+    }
+
+    /// As [`new`](Self::new), with what runs user code here. Code is loaded by this.
+    pub fn with_code(
+        set: Arc<GraphSet>,
+        schema: Arc<Schema>,
+        limits: &Limits,
+        code: Option<Arc<dyn Foreign>>,
+    ) -> Plan {
         let mut plan = Plan {
             wanted: vec![false; schema.fields.len()],
             schema: schema.clone(),
@@ -172,7 +184,7 @@ impl Plan {
             root: Vec::new(),
             bases: Vec::new(),
         };
-        planner::fill(&mut plan);
+        planner::fill(&mut plan, code.as_ref());
         plan
     }
 

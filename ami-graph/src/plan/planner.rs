@@ -4,22 +4,24 @@ use crate::data::schema::{EventField, Labels};
 use crate::data::types::Type;
 use crate::data::value::DType;
 use crate::error::Fault;
-use crate::graph::checked::{Graph, Source, Topic};
+use crate::graph::checked::{Given, Graph, Source, Topic};
 use crate::graph::spec::{NodeSpec, VersionedGraph};
 use crate::graph::window::Window;
 use crate::graph::wiring::Wiring;
+use crate::op::foreign::Foreign;
 use crate::op::kind::Body;
 use crate::plan::cost;
 use crate::plan::identity::{Identity, identity};
 use crate::plan::stages::{Flow, cut};
 use crate::plan::{Feature, From, Intake, Plan, Planned, Step};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Plans every graph of an empty plan's set.
-pub fn fill(plan: &mut Plan) {
+pub fn fill(plan: &mut Plan, code: Option<&Arc<dyn Foreign>>) {
     let set = plan.set().clone();
     let left = plan.limits.state_bytes;
-    let mut builder = Builder { plan, left, known: BTreeMap::new() };
+    let mut builder = Builder { plan, left, known: BTreeMap::new(), code };
     for (name, graph) in &set.graphs {
         builder.graph(name, graph);
     }
@@ -38,6 +40,7 @@ fn share(plan: &mut Plan) {
 
 /// Plans one graph after the other.
 struct Builder<'p> {
+    code: Option<&'p Arc<dyn Foreign>>,
     plan: &'p mut Plan,
     /// Bytes of state not given out yet.
     left: u64,
@@ -49,7 +52,8 @@ impl Builder<'_> {
     fn graph(&mut self, name: &str, versioned: &VersionedGraph) {
         let schema = self.plan.schema.clone();
         let set = self.plan.set.clone();
-        let mut graph = Graph::read(name, &versioned.spec, Some(&schema), Some(&set.files));
+        let given = Given { files: Some(&set.files), code: self.code };
+        let mut graph = Graph::read(name, &versioned.spec, Some(&schema), given);
         let flows = cut(&mut graph);
         let base = self.plan.planned.len();
         self.plan.errors.append(&mut graph.errors);

@@ -2,6 +2,7 @@
 
 use crate::error::Fault;
 use crate::graph::checked::{Graph, Source};
+use crate::op::kind::Body;
 
 /// What a node's value depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +36,12 @@ pub fn cut(graph: &mut Graph<'_>) -> Vec<Flow> {
             (None, None) if reduction => Flow::Worker,
             (None, None) => Flow::Anywhere,
         };
+        if flows[place] == Flow::Worker && is_after_merge(graph, place) {
+            let hint = "give it results, for example of a node {\"op\": \"last\", \"in\": …}";
+            let fault =
+                Fault::of("in", "the code works on results, and this is an input of events", hint);
+            graph.fail(place, vec![fault]);
+        }
         if let (Some(event), Some(result)) = (from_event, from_result) {
             let fault = mixed(graph, place, event, result);
             graph.fail(place, vec![fault]);
@@ -45,6 +52,11 @@ pub fn cut(graph: &mut Graph<'_>) -> Vec<Flow> {
 
 fn is_reduction(graph: &Graph<'_>, place: usize) -> bool {
     graph.nodes[place].read.as_ref().is_some_and(crate::graph::checked::Read::is_reduction)
+}
+
+fn is_after_merge(graph: &Graph<'_>, place: usize) -> bool {
+    let read = graph.nodes[place].read.as_ref();
+    read.is_some_and(|read| matches!(&read.prepared.body, Body::PerEvent(op) if op.after_merge()))
 }
 
 /// True when a node's outputs are there once per heartbeat, not per event.

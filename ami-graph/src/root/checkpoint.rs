@@ -93,6 +93,9 @@ impl RootStage {
         }
         let budget = self.plan.planned[ordinal].budget;
         *window = Windowed::decode(window.window(), budget, &mut piece)?;
+        if let Some(reduction) = self.plan.planned[ordinal].reduction() {
+            window.adopt(reduction);
+        }
         piece.finish("window")
     }
 }

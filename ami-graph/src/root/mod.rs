@@ -165,7 +165,7 @@ impl RootStage {
                     self.window(ordinal, node, reduction, frame, slot)
                 }
                 (Some(reduction), None) => self.finished(ordinal, node, reduction),
-                (None, _) => Ok(self.compute(ordinal, node, &values)),
+                (None, _) => Ok(self.compute(ordinal, node, frame, &values)),
             };
             values[ordinal as usize] = finished;
         }
@@ -279,12 +279,19 @@ impl RootStage {
     }
 
     /// Outputs of a per-event node on this heartbeat's results.
-    fn compute(&mut self, ordinal: u32, node: &Planned, values: &[Finished]) -> Outputs {
+    fn compute(
+        &mut self,
+        ordinal: u32,
+        node: &Planned,
+        frame: &Frame,
+        values: &[Finished],
+    ) -> Outputs {
         let inputs = self.inputs(ordinal, node, values);
         let columns: Vec<&Column<'_>> = inputs.iter().collect();
         let Some(kernel) = &mut self.kernels[ordinal as usize] else { return Outputs::new() };
         let mut outputs = vec![OwnedColumn::new(); node.outputs.len()];
         let mut errors = EventErrors::default();
+        kernel.heartbeat(frame);
         kernel.run(1, &columns, &mut outputs, &mut errors);
         self.note(ordinal, &errors);
         outputs.iter().map(|column| value_at(&column.view(), 0)).collect()

@@ -250,8 +250,16 @@ impl Slot {
             let state = reduction.start(&signature);
             *self = Slot::Held { op: reduction.op(), signature, state };
         }
+        self.adopt(reduction);
         if let Slot::Held { state, .. } = self {
             state.enter(frame, events);
+        }
+    }
+
+    /// At the root: gives the state what it could not bring along; see [`Reduction::adopt`].
+    pub fn adopt(&mut self, reduction: &dyn Reduction) {
+        if let Slot::Held { state, .. } = self {
+            reduction.adopt(state.as_mut());
         }
     }
 

@@ -6,12 +6,19 @@ use ami_graph::data::files::Files;
 use ami_graph::data::schema::{Field, Kind, Schema};
 use ami_graph::data::value::{Array, DType, Scalar, Value};
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
+use ami_graph::op::doc::{Class, OpDoc};
+use ami_graph::ops::OPS;
 use ami_graph::plan::Plan;
 use ami_graph::plan::limits::Limits;
 use ami_graph::root::{Frame, Published, RootStage, ScalarOrText, Truth};
 use ami_graph::wire::partial::Partial;
 use ami_graph::worker::WorkerStage;
 use std::sync::Arc;
+
+/// The ops that the engine runs itself. User code needs files and what runs it: `user_code.rs`.
+pub fn engine_ops() -> impl Iterator<Item = &'static OpDoc> {
+    OPS.iter().map(|op| op.doc()).filter(|op| op.class != Class::UserCode)
+}
 
 /// Length of a heartbeat, ns.
 pub const PERIOD: u64 = 100_000_000;

@@ -10,6 +10,7 @@ mod bytes;
 
 use crate::data::frame::{Frame, Truth};
 use crate::graph::window::Window;
+use crate::op::reduction::Reduction;
 use crate::root::ledger::{Ledger, Place, place};
 use crate::wire::slot::Slot;
 use std::borrow::Cow;
@@ -103,6 +104,12 @@ impl Windowed {
     /// Holds it to another number of bytes, after a new plan.
     pub fn set_budget(&mut self, budget: u64) {
         self.budget = budget;
+    }
+
+    /// Gives the states that came from a checkpoint what they could not bring along.
+    pub fn adopt(&mut self, reduction: &dyn Reduction) {
+        let halves = self.front.iter_mut().chain(&mut self.back);
+        halves.map(|entry| &mut entry.slot).chain([&mut self.sum]).for_each(|s| s.adopt(reduction));
     }
 
     /// Which window it is.

@@ -1,0 +1,77 @@
+//! User code on what is published: given each heartbeat's values, never waited for.
+
+use super::code::Described;
+use super::per_event::refused;
+use crate::data::batch::Column;
+use crate::data::column_views::{Expanded, expand};
+use crate::data::frame::Frame;
+use crate::data::owned_column::{EventErrors, OwnedColumn};
+use crate::data::reused_lists::Few;
+use crate::data::types::Type;
+use crate::error::Fault;
+use crate::op::foreign::{Call, Foreign, UserCode};
+use crate::op::per_event::{Kernel, PerEvent};
+use std::sync::Arc;
+
+/// Code with what runs it; None in processes that only plan.
+#[derive(Debug)]
+pub struct AfterMerge {
+    described: Described,
+    runner: Option<Arc<dyn Foreign>>,
+}
+
+impl AfterMerge {
+    pub fn new(described: Described, runner: Option<Arc<dyn Foreign>>) -> AfterMerge {
+        AfterMerge { described, runner }
+    }
+}
+
+impl PerEvent for AfterMerge {
+    fn after_merge(&self) -> bool {
+        true
+    }
+
+    fn bind(&self, _: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+        let code = &self.described.code;
+        if let Some(runner) = &self.runner {
+            runner.load(code).map_err(|reason| refused(&reason))?;
+        }
+        let (order, runner) = (self.described.order.clone(), self.runner.clone());
+        let kernel = Beside { code: code.clone(), order, runner, frame: Frame::default() };
+        Ok((code.outputs.clone(), Box::new(kernel)))
+    }
+}
+
+struct Beside {
+    code: Arc<UserCode>,
+    order: Vec<usize>,
+    runner: Option<Arc<dyn Foreign>>,
+    frame: Frame,
+}
+
+impl Kernel for Beside {
+    fn heartbeat(&mut self, frame: &Frame) {
+        self.frame = frame.clone();
+    }
+
+    fn run(
+        &mut self,
+        events: usize,
+        inputs: &[&Column<'_>],
+        outputs: &mut [OwnedColumn],
+        errors: &mut EventErrors,
+    ) {
+        outputs.iter_mut().for_each(OwnedColumn::set_absent);
+        let Some(runner) = &self.runner else { return };
+        let mut memory: Vec<Expanded> = Vec::new();
+        memory.resize_with(inputs.len(), Expanded::default);
+        let full: Few<Option<Column<'_>>> =
+            inputs.iter().zip(&mut memory).map(|(c, m)| expand(c, events, m)).collect();
+        let column = |&k: &usize| full[k].as_ref().unwrap_or(inputs[k]);
+        let columns: Few<&Column<'_>> = self.order.iter().map(column).collect();
+        let call = Call { events, mask: None, columns: &columns };
+        if let Err(reason) = runner.update(&self.code, &self.frame, call, outputs) {
+            errors.record(|| reason);
+        }
+    }
+}
