@@ -1,0 +1,209 @@
+"""Columns of results, written into the outbox as they come.
+
+They are written at once and not gathered first: user code may return the same array in each event
+and change it in the next.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional, Sequence, Set, Tuple
+
+import numpy as np
+
+from .arena import Outbox
+from .columns import ABSENT
+from .declared import Output, split
+
+_FORMATS = {"?": "?", "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "i8": "q", "u8": "Q", "f4": "f", "f8": "d"}
+_INTEGERS = {int, bool, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64}
+_FLOATS = {float, np.float32, np.float64} | _INTEGERS
+
+
+class Out:
+    """One output in the events of a call."""
+
+    def __init__(self, declared: Output, outbox: Outbox, count: int) -> None:
+        self.declared = declared
+        self._outbox = outbox
+        self._count = count
+
+    def put(self, event: int, value: Any) -> None:
+        """Writes a value that fits."""
+        raise NotImplementedError
+
+    def drop(self, event: int) -> None:
+        """The event has no value after all."""
+        raise NotImplementedError
+
+    def put_all(self, events: Sequence[int], values: Any) -> None:
+        """Writes what `Output.fit_all` made of a batch's values."""
+        for event, value in zip(events, values):
+            if value is None:
+                self.drop(event)
+            else:
+                self.put(event, self.declared.fit(value))
+
+    def column(self, chosen: Optional[np.ndarray]) -> Optional[Dict[str, Any]]:
+        """The column's description; `chosen` are the events that user code was given (None: all)."""
+        raise NotImplementedError
+
+
+class ScalarOut(Out):
+    """Scalars side by side.
+
+    Attributes:
+        cells: writes a value with its range checked, quicker than an array does.
+        plain: types of values that may be written into `cells` as they are.
+    """
+
+    def __init__(self, declared: Output, outbox: Outbox, count: int) -> None:
+        super().__init__(declared, outbox, count)
+        self._at, self._view = outbox.zeros((count,), declared.dtype)
+        self.cells = memoryview(self._view).cast("B").cast(_FORMATS[declared.dtype])
+        kind = self._view.dtype.kind
+        self.plain = _FLOATS if kind == "f" else _INTEGERS if kind in "iu" else {bool, np.bool_}
+        self._absent: Set[int] = set()
+
+    def put(self, event: int, value: Any) -> None:
+        self.cells[event] = value
+
+    def drop(self, event: int) -> None:
+        self.cells[event] = 0
+        self._absent.add(event)
+
+    def put_all(self, events: Sequence[int], values: Any) -> None:
+        if isinstance(values, np.ndarray):
+            self._view[slice(None) if len(events) == self._count else events] = values
+        else:
+            super().put_all(events, values)
+
+    def column(self, chosen: Optional[np.ndarray]) -> Optional[Dict[str, Any]]:
+        column = {"k": "s", "t": self.declared.dtype, "at": self._at, "p": None}
+        if chosen is None and not self._absent:
+            return column
+        given = self._count if chosen is None else len(chosen)
+        if len(self._absent) == given:
+            return None
+        column["p"], present = self._outbox.zeros((self._count,), "u1")
+        present[slice(None) if chosen is None else chosen] = 1
+        present[list(self._absent)] = 0
+        return column
+
+
+class ArrayOut(Out):
+    """Arrays, one after the other."""
+
+    def __init__(self, declared: Output, outbox: Outbox, count: int) -> None:
+        super().__init__(declared, outbox, count)
+        self._rows: Dict[int, Tuple[int, Tuple[int, ...]]] = {}
+        self._dense: Optional[Dict[str, Any]] = None
+
+    def put(self, event: int, value: Any) -> None:
+        self._rows[event] = (self._outbox.put(value, self.declared.dtype), value.shape)
+
+    def drop(self, event: int) -> None:
+        self._rows.pop(event, None)
+
+    def put_all(self, events: Sequence[int], values: Any) -> None:
+        if not isinstance(values, np.ndarray):
+            return super().put_all(events, values)
+        at = self._outbox.put(values, self.declared.dtype)
+        shape = values.shape[1:]
+        stride = int(np.prod(shape, dtype=np.int64)) * np.dtype(self.declared.dtype).itemsize
+        if len(events) == self._count:
+            self._dense = self._dense_column(at, stride, shape)
+        else:
+            self._rows.update((event, (at + j * stride, shape)) for j, event in enumerate(events))
+
+    def _dense_column(self, at: int, stride: int, shape: Sequence[int]) -> Dict[str, Any]:
+        return {"k": "d", "t": self.declared.dtype, "at": at, "stride": stride, "shape": list(shape)}
+
+    def column(self, chosen: Optional[np.ndarray]) -> Optional[Dict[str, Any]]:
+        if self._dense is not None:
+            return self._dense
+        if not self._rows:
+            return None
+        if len(self._rows) == self._count:
+            rows = [self._rows[i] for i in range(self._count)]
+            at, shape = rows[0]
+            stride = rows[1][0] - at if len(rows) > 1 else 0
+            if all(s == shape and a == at + i * stride for i, (a, s) in enumerate(rows)):
+                return self._dense_column(at, stride, shape)
+        return self._table()
+
+    def _table(self) -> Dict[str, Any]:
+        at, table = self._outbox.zeros((self._count, 8), "u8")
+        table[:, 0] = ABSENT
+        for event, (offset, shape) in self._rows.items():
+            table[event, : 3 + len(shape)] = (0, offset, len(shape), *shape)
+        return {"k": "a", "t": self.declared.dtype, "at": at}
+
+
+class TextOut(Out):
+    """Texts, one after the other."""
+
+    def __init__(self, declared: Output, outbox: Outbox, count: int) -> None:
+        super().__init__(declared, outbox, count)
+        self._rows: Dict[int, Tuple[int, int]] = {}
+
+    def put(self, event: int, value: Any) -> None:
+        data = value.encode("utf-8", "replace")  # a lone surrogate is in no text that others can read
+        self._rows[event] = (self._outbox.put_bytes(data), len(data))
+
+    def drop(self, event: int) -> None:
+        self._rows.pop(event, None)
+
+    def column(self, chosen: Optional[np.ndarray]) -> Optional[Dict[str, Any]]:
+        if not self._rows:
+            return None
+        at, table = self._outbox.zeros((self._count, 2), "u8")
+        table[:, 1] = ABSENT
+        for event, row in self._rows.items():
+            table[event] = row
+        return {"k": "t", "at": at}
+
+
+class Results:
+    """All outputs of a node in the events of a call."""
+
+    def __init__(self, declared: Tuple[Output, ...], outbox: Outbox, count: int) -> None:
+        self._declared = declared
+        self._outbox = outbox
+        self.outs: List[Out] = [_out(output)(output, outbox, count) for output in declared]
+        self.scalars: List[ScalarOut] = [out for out in self.outs if isinstance(out, ScalarOut)]
+
+    def put(self, event: int, returned: Any) -> None:
+        """Writes what user code returned for an event: all outputs, or none if one does not fit."""
+        values = split(self._declared, returned)
+        fitted = [None if value is None else out.declared.fit(value) for out, value in zip(self.outs, values)]
+        top = self._outbox.top
+        try:
+            for out, value in zip(self.outs, fitted):
+                out.drop(event) if value is None else out.put(event, value)
+        except BaseException:
+            self._outbox.top = top
+            raise
+
+    def drop(self, event: int) -> None:
+        for out in self.outs:
+            out.drop(event)
+
+    def put_all(self, events: Sequence[int], returned: Any) -> None:
+        """Writes what user code returned for a batch: all of it, or nothing if something does not fit."""
+        values = split(self._declared, returned)
+        fitted = [None if value is None else out.declared.fit_all(value, len(events)) for out, value in zip(self.outs, values)]
+        for out, value in zip(self.outs, fitted):
+            if value is None:
+                for event in events:
+                    out.drop(event)
+            else:
+                out.put_all(events, value)
+
+    def columns(self, chosen: Optional[np.ndarray]) -> List[Optional[Dict[str, Any]]]:
+        return [out.column(chosen) for out in self.outs]
+
+
+def _out(output: Output) -> Any:
+    if output.dtype == "str":
+        return TextOut
+    return ScalarOut if output.shape is None else ArrayOut
