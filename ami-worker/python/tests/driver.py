@@ -40,7 +40,9 @@ class Driver:
     def __init__(self, memory: int = 0, outbox: int = 1 << 26, inbox: int = 1 << 16, python: str = sys.executable) -> None:
         self.directory = tempfile.mkdtemp(prefix="ami-node-")
         shutil.copy(HERE / "boot.py", self.directory)
-        shutil.copytree(HERE / "src" / "ami_node", Path(self.directory) / "ami_node", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(
+            HERE / "src" / "ami_node", Path(self.directory) / "ami_node", ignore=shutil.ignore_patterns("__pycache__")
+        )
         self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._inbox = os.memfd_create("inbox")
         os.ftruncate(self._inbox, inbox)
@@ -59,7 +61,9 @@ class Driver:
         self.size = inbox
         self._top = 0
         self.lines: List[str] = []
-        self._readers = [threading.Thread(target=self._drain, args=(s,), daemon=True) for s in (self.process.stdout, self.process.stderr)]
+        self._readers = [
+            threading.Thread(target=self._drain, args=(s,), daemon=True) for s in (self.process.stdout, self.process.stderr)
+        ]
         for reader in self._readers:
             reader.start()
         self.control.settimeout(60)

@@ -45,6 +45,7 @@ class Outbox:
     Attributes:
         number: the header: number of the event the host is at, and how often it was written.
         size: bytes it has now.
+        tail: bytes kept free for what says where the results are.
     """
 
     def __init__(self, descriptor: int, limit: int) -> None:
@@ -60,17 +61,19 @@ class Outbox:
         self.size = size
         self.map = mmap.mmap(descriptor, size)
         self.top = HEADER
+        self.tail = 0
 
     def clear(self) -> None:
         """Begins anew: results of the call before may be overwritten."""
         self.top = HEADER
+        self.tail = 0
 
     def reserve(self, size: int) -> int:
         """Where `size` bytes may be written; TooLarge beyond the limit."""
         at = self.top
         end = at + size
-        if end > self.size:
-            self._grow(end)
+        if end + self.tail > self.size:
+            self._grow(end + self.tail)
         self.top = end + -end % _ALIGN
         return at
 

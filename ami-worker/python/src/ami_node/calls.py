@@ -130,7 +130,11 @@ class Calls:
             if loaded.state is None or given != loaded.token:
                 raise _Unknown("unknown token")
             return loaded.state
-        return decode(self._inbox.map, *given, copy=True)
+        return self._decoded(given)
+
+    def _decoded(self, where: List[int], copy: bool = True) -> Dict[str, Any]:
+        at, size = where
+        return decode(self._inbox.map, at, size, copy)
 
     def _put_state(self, state: Dict[str, Any]) -> List[int]:
         made = encode(state)
@@ -141,14 +145,14 @@ class Calls:
     def _merge(self, call: Call) -> Answer:
         loaded = self._node(call)
         first, *others = call["states"]
-        state = decode(self._inbox.map, *first, copy=True)
+        state = self._decoded(first)
         for other in others:
-            state = settle(state, loaded.node.merge(state, decode(self._inbox.map, *other, copy=False)), "merge")
+            state = settle(state, loaded.node.merge(state, self._decoded(other, copy=False)), "merge")
         return {"state": self._put_state(state)}
 
     def _finish(self, call: Call) -> Answer:
         loaded = self._node(call)
-        state = decode(self._inbox.map, *call["state"], copy=True)
+        state = self._decoded(call["state"])
         return self._outputs(loaded, loaded.node.finish(state))
 
     def _update(self, call: Call) -> Answer:

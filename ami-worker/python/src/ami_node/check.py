@@ -73,10 +73,19 @@ class _Run:
         self.seconds = seconds
 
 
-def _checked(make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: Sequence[int], number: Any) -> Report:
+def _checked(
+    make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: Sequence[int], number: Any
+) -> Report:
     loaded = make()
     declared = loaded.declared
-    report: Report = {"ok": False, "node": declared.name, "kind": declared.kind, "given": len(events), "failed": 0, "failures": []}
+    report: Report = {
+        "ok": False,
+        "node": declared.name,
+        "kind": declared.kind,
+        "given": len(events),
+        "failed": 0,
+        "failures": [],
+    }
     try:
         one = _pass(make, columns, events, lanes[0], False, number)
     except BaseException as error:
@@ -106,14 +115,18 @@ def _split_check(
     return {"ok": not found, "lanes": list(lanes), "differences": found}
 
 
-def _pass(make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: int, backward: bool, number: Any) -> _Run:
+def _pass(
+    make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: int, backward: bool, number: Any
+) -> _Run:
     """All events through a life with that many lanes."""
     kind = make().declared.kind
     run = {"per_event": _pass_events, "reduction": _pass_reduction, "root": _pass_root}[kind]
     return run(make, columns, events, lanes, backward, number)
 
 
-def _pass_events(make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: int, _: bool, number: Any) -> _Run:
+def _pass_events(
+    make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: int, _: bool, number: Any
+) -> _Run:
     loaded = make()
     failures = Failures(loaded.module)
     made: Dict[int, Optional[Values]] = {}
@@ -174,7 +187,11 @@ def _differences(outputs: Tuple[Output, ...], events: Sequence[int], one: _Run, 
 def _difference(output: Output, one: Any, other: Any) -> Optional[Report]:
     """Two values of an output, and the index of the worst of their elements; None if they are the same."""
     if one is None or other is None or output.dtype == "str":
-        return None if one is other or (output.dtype == "str" and one == other) else {"one": plain(one, True), "other": plain(other, True)}
+        return (
+            None
+            if one is other or (output.dtype == "str" and one == other)
+            else {"one": plain(one, True), "other": plain(other, True)}
+        )
     a, b = np.asarray(one), np.asarray(other)
     if a.shape != b.shape:
         return {"one": f"shape {list(a.shape)}", "other": f"shape {list(b.shape)}"}

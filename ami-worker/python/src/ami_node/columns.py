@@ -152,7 +152,9 @@ def _dense(column: Dict[str, Any], count: int, maps: Maps) -> Column:
 def _arrays(column: Dict[str, Any], count: int, maps: Maps) -> Column:
     table = np.ndarray((count, _ROW), "<u8", maps.inbox.map, column["at"]).tolist()
     dtype = np.dtype(column["t"])
-    return Pieces([None if row[0] == ABSENT else np.ndarray(tuple(row[3 : 3 + row[2]]), dtype, maps[row[0]], row[1]) for row in table])
+    return Pieces(
+        [None if row[0] == ABSENT else np.ndarray(tuple(row[3 : 3 + row[2]]), dtype, maps[row[0]], row[1]) for row in table]
+    )
 
 
 def _texts(column: Dict[str, Any], count: int, maps: Maps) -> Column:

@@ -197,4 +197,6 @@ def split(outputs: Tuple[Output, ...], value: Any) -> Tuple[Any, ...]:
         return (value,)
     names = ", ".join(o.name for o in outputs)
     got = f"{len(value)} values" if isinstance(value, tuple) else f"one value ({type_of(value)})"
-    raise TypeError(f"returned {got} for {count} output{'s' * (count > 1)} ({names}); return a tuple in this order, None where one is absent")
+    raise TypeError(
+        f"returned {got} for {count} output{'s' * (count > 1)} ({names}); return a tuple in this order, None where one is absent"
+    )

@@ -70,7 +70,7 @@ def nodes_of(module: ModuleType) -> Dict[str, AnyNode]:
 
 def find(module: ModuleType, name: str) -> AnyNode:
     """The node of that name; NodeError says what there is, or what is accepted."""
-    thing = getattr(module, name, None)
+    thing: Any = getattr(module, name, None)
     if is_node(thing):
         return thing  # type: ignore[no-any-return]
     if not hasattr(module, name):

@@ -44,7 +44,7 @@ def message(error: BaseException, module: Optional[ModuleType] = None) -> str:
     try:
         text = " ".join(str(error).split())[:500]
         line = f"{type(error).__name__}: {text}" if text else type(error).__name__
-        place = _place(error, module and module.__file__)
+        place = _place(error, None if module is None else module.__file__)
         return f"{line} ({place})" if place else line
     except Exception:  # a __str__ of theirs that raises, or no memory left
         return type(error).__name__

@@ -36,7 +36,9 @@ def _serve() -> None:
     calls = Calls(Inbox(INBOX), outbox)
     memory = Memory(number_from("AMI_PYTHON_MEMORY"))
     log_to_stderr()
-    control.send({"ready": 1, "protocol": PROTOCOL, "python": platform.python_version(), "numpy": np.__version__, "pid": os.getpid()})
+    control.send(
+        {"ready": 1, "protocol": PROTOCOL, "python": platform.python_version(), "numpy": np.__version__, "pid": os.getpid()}
+    )
     while True:
         call = control.receive()
         if call is None:

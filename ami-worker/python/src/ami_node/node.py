@@ -156,7 +156,7 @@ class Reduction(Node):
         """
         from .state import add
 
-        return add(state, other)
+        return add(state, other)  # type: ignore[no-any-return]
 
     def finish(self, state: State) -> Any:
         """Outputs of a state, as `PerEvent.event` returns them."""

@@ -14,7 +14,6 @@ from .arena import Outbox
 from .columns import ABSENT
 from .declared import Output, split
 
-_FORMATS = {"?": "?", "i1": "b", "u1": "B", "i2": "h", "u2": "H", "i4": "i", "u4": "I", "i8": "q", "u8": "Q", "f4": "f", "f8": "d"}
 _INTEGERS = {int, bool, np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64}
 _FLOATS = {float, np.float32, np.float64} | _INTEGERS
 
@@ -34,6 +33,10 @@ class Out:
     def drop(self, event: int) -> None:
         """The event has no value after all."""
         raise NotImplementedError
+
+    def drop_all(self, events: Sequence[int]) -> None:
+        for event in events:
+            self.drop(event)
 
     def put_all(self, events: Sequence[int], values: Any) -> None:
         """Writes what `Output.fit_all` made of a batch's values."""
@@ -59,7 +62,7 @@ class ScalarOut(Out):
     def __init__(self, declared: Output, outbox: Outbox, count: int) -> None:
         super().__init__(declared, outbox, count)
         self._at, self._view = outbox.zeros((count,), declared.dtype)
-        self.cells = memoryview(self._view).cast("B").cast(_FORMATS[declared.dtype])
+        self.cells: Any = memoryview(self._view)
         kind = self._view.dtype.kind
         self.plain = _FLOATS if kind == "f" else _INTEGERS if kind in "iu" else {bool, np.bool_}
         self._absent: Set[int] = set()
@@ -70,6 +73,10 @@ class ScalarOut(Out):
     def drop(self, event: int) -> None:
         self.cells[event] = 0
         self._absent.add(event)
+
+    def drop_all(self, events: Sequence[int]) -> None:
+        self._view[events] = 0
+        self._absent.update(events)
 
     def put_all(self, events: Sequence[int], values: Any) -> None:
         if isinstance(values, np.ndarray):
@@ -170,6 +177,8 @@ class Results:
         self._declared = declared
         self._outbox = outbox
         self.outs: List[Out] = [_out(output)(output, outbox, count) for output in declared]
+        # Presence of scalars, tables of others; nothing of it may fail once the results are there.
+        outbox.tail = len(self.outs) * (64 * count + 64)
         self.scalars: List[ScalarOut] = [out for out in self.outs if isinstance(out, ScalarOut)]
 
     def put(self, event: int, returned: Any) -> None:
@@ -194,12 +203,12 @@ class Results:
         fitted = [None if value is None else out.declared.fit_all(value, len(events)) for out, value in zip(self.outs, values)]
         for out, value in zip(self.outs, fitted):
             if value is None:
-                for event in events:
-                    out.drop(event)
+                out.drop_all(events)
             else:
                 out.put_all(events, value)
 
     def columns(self, chosen: Optional[np.ndarray]) -> List[Optional[Dict[str, Any]]]:
+        self._outbox.tail = 0
         return [out.column(chosen) for out in self.outs]
 
 

@@ -27,7 +27,7 @@ class Control:
     def receive(self) -> Optional[Dict[str, Any]]:
         """The next call; None when ami is gone."""
         size = self._socket.recv_into(self._buffer)
-        return json.loads(str(self._view[:size], "utf-8")) if size else None  # type: ignore[no-any-return]
+        return json.loads(str(self._view[:size], "utf-8")) if size else None
 
     def send(self, answer: Dict[str, Any], outbox: Any = None) -> None:
         # A lone surrogate, from a file name in a message perhaps, is no UTF-8.

@@ -27,7 +27,13 @@ class Job:
     """
 
     def __init__(
-        self, loaded: Loaded, columns: List[Column], count: int, chosen: Optional[np.ndarray], number: Any, one_by_one: bool = False
+        self,
+        loaded: Loaded,
+        columns: List[Column],
+        count: int,
+        chosen: Optional[np.ndarray],
+        number: Any,
+        one_by_one: bool = False,
     ) -> None:
         self.loaded = loaded
         self.columns = columns
@@ -46,15 +52,17 @@ class Job:
         inputs: Iterable[Tuple[Any, ...]] = zip(*values) if values else itertools.repeat(())
         return zip(self.events(), inputs)
 
-    def batches(self) -> Iterator[Tuple[List[int], Tuple[Any, ...]]]:
+    def batches(self) -> Iterator[Tuple[Sequence[int], Tuple[Any, ...]]]:
         """Events and their inputs at once; in parts where much would have to be copied."""
-        events = list(self.events())
-        copied = max((column.copied(self.chosen) for column in self.columns), default=0)
-        size = 1 if self.one_by_one else max(1, COPY_AT_ONCE // copied) if copied else len(events)
+        events = self.events()
+        copied = max([column.copied(self.chosen) for column in self.columns], default=0)
+        if not copied and not self.one_by_one:
+            yield events, tuple([column.batch(self.chosen) for column in self.columns])
+            return
+        size = 1 if self.one_by_one else max(1, COPY_AT_ONCE // copied)
         for at in range(0, len(events), size):
             part = events[at : at + size]
-            chosen = self.chosen if len(part) == len(events) else np.array(part)
-            yield part, tuple(column.batch(chosen) for column in self.columns)
+            yield part, tuple([column.batch(np.array(part)) for column in self.columns])
 
     def inputs_of(self, event: int) -> Tuple[Any, ...]:
         """A batch of one event."""
@@ -74,6 +82,8 @@ def run_events(job: Job, results: Results) -> None:
         _run_batches(job, results)
     elif len(results.outs) == len(results.scalars) == 1:
         _run_one_scalar(job, results)
+    elif len(results.outs) == len(results.scalars) == 2:
+        _run_two_scalars(job, results)
     else:
         _run_any(job, results)
 
@@ -99,10 +109,10 @@ def _run_one_scalar(job: Job, results: Results) -> None:
         _put(job, results, event, value)
 
 
-def _run_any(job: Job, results: Results) -> None:
+def _run_two_scalars(job: Job, results: Results) -> None:
+    """As with one; a loop over the outputs of each event would take longer than most user code."""
     call, number, tick = job.loaded.call, job.number, job.number[1]
-    width = len(results.outs)
-    only_scalars = [(out.cells, out.plain) for out in results.scalars] if len(results.scalars) == width else []
+    (cells, plain), (cells2, plain2) = [(out.cells, out.plain) for out in results.scalars]
     for event, inputs in job.rows():
         number[0] = event
         number[1] = tick = tick + 1
@@ -111,17 +121,27 @@ def _run_any(job: Job, results: Results) -> None:
         except BaseException as error:
             _fail(job, results, event, error)
             continue
-        if only_scalars and value.__class__ is tuple and len(value) == width:
-            try:
-                for (cells, plain), one in zip(only_scalars, value):
-                    if one.__class__ not in plain:
-                        break
+        if value.__class__ is tuple and len(value) == 2:
+            one, two = value
+            if one.__class__ in plain and two.__class__ in plain2:
+                try:
                     cells[event] = one
-                else:
+                    cells2[event] = two
                     continue
-            except (ValueError, TypeError, OverflowError):
-                pass
+                except (ValueError, TypeError, OverflowError):
+                    pass
         _put(job, results, event, value)
+
+
+def _run_any(job: Job, results: Results) -> None:
+    call, number, tick = job.loaded.call, job.number, job.number[1]
+    for event, inputs in job.rows():
+        number[0] = event
+        number[1] = tick = tick + 1
+        try:
+            results.put(event, call(*inputs))
+        except BaseException as error:
+            _fail(job, results, event, error)
 
 
 def _put(job: Job, results: Results, event: int, value: Any) -> None:
@@ -155,7 +175,7 @@ def _run_batches(job: Job, results: Results) -> None:
                 _fail(job, results, event, error)
 
 
-def _run_singly(job: Job, results: Results, events: List[int]) -> None:
+def _run_singly(job: Job, results: Results, events: Sequence[int]) -> None:
     """A batch that raised, again as batches of one event: so the one that fails is known."""
     for event in events:
         job.at(event)

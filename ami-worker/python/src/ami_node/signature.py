@@ -65,7 +65,9 @@ def params_of(function: Optional[Callable[..., Any]], where: str, doc: str, only
         if parameter.kind is parameter.KEYWORD_ONLY:
             params.append(_param(name, parameter, hints.get(name), where, doc))
         elif only_params:
-            raise NodeError(f"{where}: __init__ takes {name} by position", f"write `*, {name}=…`: parameters are keyword-only with a default")
+            raise NodeError(
+                f"{where}: __init__ takes {name} by position", f"write `*, {name}=…`: parameters are keyword-only with a default"
+            )
     return tuple(params)
 
 
@@ -184,4 +186,6 @@ def _converted(param: Param, value: Any, where: str) -> Any:
             return float(value)
         if param.type == "integer" and float(value).is_integer():
             return int(value)
-    raise NodeError(f"{where}: parameter {param.name} is {value!r}", f"it takes a value of type {param.type}, such as {param.default!r}")
+    raise NodeError(
+        f"{where}: parameter {param.name} is {value!r}", f"it takes a value of type {param.type}, such as {param.default!r}"
+    )

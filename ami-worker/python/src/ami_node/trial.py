@@ -61,7 +61,9 @@ def _piece(value: Any) -> Any:
     return array if array.ndim else array[()]
 
 
-def event_values(loaded: Loaded, columns: List[Column], events: Sequence[int], failures: Optional[Failures] = None) -> List[Optional[Values]]:
+def event_values(
+    loaded: Loaded, columns: List[Column], events: Sequence[int], failures: Optional[Failures] = None
+) -> List[Optional[Values]]:
     """What a per-event node makes of each of these events.
 
     An event that fails is None and goes to `failures`; without these it raises.
@@ -188,7 +190,9 @@ def try_root(node: Any, inputs: Sequence[Any], frame: Optional[Dict[str, Any]]) 
     loaded = fresh(node)
     unknown = len(inputs) - len(loaded.declared.inputs)
     if unknown < 0 or (unknown > 0 and not loaded.declared.varargs):
-        raise NodeError(f"{loaded.declared.name} takes {_inputs(loaded.declared)}, got {len(inputs)}", "None stands for an absent one")
+        raise NodeError(
+            f"{loaded.declared.name} takes {_inputs(loaded.declared)}, got {len(inputs)}", "None stands for an absent one"
+        )
     returned = loaded.call({**_FRAME, **(frame or {})}, *(_piece(value) for value in inputs))
     values = fitted(loaded.declared.outputs, returned)
     return {output.name: value for output, value in zip(loaded.declared.outputs, values)}
