@@ -30,8 +30,13 @@ def image_batch(image):
     return image.sum(axis=(1, 2), dtype="u8")
 
 @per_event(outputs={"y": "f8"}, batch=True)
+def heavy_batch(x, i0):
+    phase = np.arctan2(x, i0) + np.sin(x) * np.cos(i0)
+    return np.cumsum(np.sort(phase)) / np.power(x, i0)
+
+@per_event(outputs={"y": "f8"}, batch=True)
 def nothing(x):
-    return None
+    return x
 
 class Sum(Reduction):
     outputs = {"y": "f8[:]"}
@@ -39,6 +44,7 @@ class Sum(Reduction):
     def absorb_batch(self, state, x): state["n"] += len(x)
     def finish(self, state): return state["sum"]
 """
+NAMES = ("scalar", "two", "scalar_batch", "image_batch", "heavy_batch", "nothing", "Sum")
 N = 1000
 
 
@@ -75,12 +81,13 @@ def main() -> None:
     images = rng.integers(0, 1000, (64, 1024, 1024), dtype="u2")
     scope: Dict[str, Any] = {"__name__": "bare"}
     exec(SOURCE, scope)
-    scalar, two, batch, image = (scope[name].function for name in ("scalar", "two", "scalar_batch", "image_batch"))
+    functions = [scope[name].function for name in NAMES[:5]]
+    scalar, two, batch, image, heavy = functions
     big = [np.tile(v, 5)[:4096] for v in (x, i0)]
     with Driver() as driver:
         inputs = [driver.scalars(x, "f8"), driver.scalars(i0, "f8")]
         stack = driver.dense(images)
-        for i, name in enumerate(("scalar", "two", "scalar_batch", "image_batch", "nothing", "Sum")):
+        for i, name in enumerate(NAMES):
             source = [driver.put(SOURCE.encode()), len(SOURCE.encode())]
             driver.send(call="load", id=i, source=source, file="bench.py", name=name, params={})
             assert "ok" in json.loads(driver.control.recv(1 << 16))
@@ -91,12 +98,13 @@ def main() -> None:
         def bare(function: Any) -> float:
             return best(lambda: [function(a, b) for a, b in zip(x, i0)])
 
-        absorb = {"call": "absorb", "id": 5, "state": None, "events": N, "mask": None, "columns": inputs[:1]}
-        print(f"per call, events:   {1e6 * events(4, inputs[:1]):8.1f} us")
+        absorb = {"call": "absorb", "id": 6, "state": None, "events": N, "mask": None, "columns": inputs[:1]}
+        print(f"per call, events:   {1e6 * events(5, inputs[:1]):8.1f} us")
         print(f"per call, absorb:   {1e6 * host_time(driver, absorb):8.1f} us")
         _row("event, one scalar", bare(scalar), events(0, inputs), N)
         _row("event, two scalars", bare(two), events(1, inputs), N)
         _row("batch, scalars", best(lambda: batch(*big)) / 4096 * N, events(2, inputs), N)
+        _row("batch, more work", best(lambda: heavy(*big)) / 4096 * N, events(4, inputs), N)
         _row("batch, 1024^2 u2", best(lambda: image(images), 8), events(3, [stack], 64), 64)
 
 

@@ -61,7 +61,12 @@ def test_ami2_in_memory():
     theirs = module(THRESHOLD + AS_NODES)
     images = np.arange(200, dtype="u2").reshape(2, 10, 10)
     made = theirs.threshold().try_on(images, np.array([2.0, -1.0]))
-    assert made["image"][1] is None and made["ratio"][0] == sum(range(50, 100)) / 2 and images[0].max() == 99 and images[0, 0, 5] == 5
+    assert (
+        made["image"][1] is None
+        and made["ratio"][0] == sum(range(50, 100)) / 2
+        and images[0].max() == 99
+        and images[0, 0, 5] == 5
+    )
     assert theirs.pick().try_on(np.ones((2, 4, 3)))["waveform"].shape == (2, 3)
     assert check(theirs.threshold, {"In": images, "In_1": [1.0, 1.0]})["ok"]
 
@@ -129,7 +134,9 @@ def test_om_processes_and_collects_in_event_order():
     theirs = module(OM + OM_NODES)
     frames = np.array([np.full((2, 2), i) for i in range(10)], "f4")
     made = theirs.hits().try_on(np.arange(10.0), frames)
-    assert made["hit"].tolist() == [i > 5 for i in range(10)] and made["frame"][0] is None and made["frame"][9][0].tolist() == [0, 0]
+    assert (
+        made["hit"].tolist() == [i > 5 for i in range(10)] and made["frame"][0] is None and made["frame"][9][0].tolist() == [0, 0]
+    )
     node = theirs.rate()
     order = np.array([3.0, 1.0, 2.0, 0.0])
     assert node.update({}, order, np.array([True, False, False, False]))[:2] == (4, 0.25)
@@ -227,7 +234,11 @@ def test_pvapy_in_memory(no_pvapy):
     images = np.arange(12, dtype="u2").reshape(2, 2, 3)
     made = theirs.swap(gain=3).try_on(images, [7, 8], [10**9, 2 * 10**9])
     assert (made["image"] == 3 * images.transpose(0, 2, 1)).all()
-    assert made["nProcessed"].tolist() == [1, 2] and made["uniqueId"].tolist() == [7, 8] and made["processingTime"].tolist() == [0.5, 1.0]
+    assert (
+        made["nProcessed"].tolist() == [1, 2]
+        and made["uniqueId"].tolist() == [7, 8]
+        and made["processingTime"].tolist() == [0.5, 1.0]
+    )
 
 
 def test_pvapy_in_the_host():

@@ -7,7 +7,7 @@ it is computed with one lane and with several, unevenly filled and merged in bot
 from __future__ import annotations
 
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from .failures import Failures, message, trace
 from .loaded import Loaded
 from .run_events import Job, absorb
 from .signature import plain
-from .trial import _FRAME, Values, columns_of, event_values, fitted, fresh, lanes_of, merged, travelled
+from .trial import FRAME, Values, columns_of, event_values, fitted, fresh, lanes_of, merged, travelled
 
 LANES = (1, 2, 3, 7)
 #: How far sums in another order may be apart, relative to the sum of all magnitudes.
@@ -56,28 +56,44 @@ def check(node: Any, inputs: Mapping[str, Any], lanes: Sequence[int] = LANES, pa
     arrays = [inputs[name] for name in names] + [v for name, v in inputs.items() if name not in names]
     columns, events = columns_of(loaded, arrays)
     total = len(arrays[0]) if arrays else 0
-    return {**_checked(lambda: fresh(node, params), columns, events, lanes, [0, 0]), "events": total}
+    return {**_checked(_Subject(lambda: fresh(node, params), loaded, columns, events, [0, 0]), lanes), "events": total}
 
 
 def check_columns(loaded: Loaded, columns: List[Column], events: Sequence[int], lanes: Sequence[int], number: Any) -> Report:
-    """As `check`, for the host: with columns of a call."""
-    return {**_checked(loaded.again, columns, events, lanes, number), "events": len(events)}
+    """As `check`, for the host: with columns of a call, and its header for progress."""
+    return {**_checked(_Subject(loaded.again, loaded, columns, events, number), lanes), "events": len(events)}
 
 
-class _Run:
-    """One pass over all events."""
+class _Subject:
+    """A node and the events it is checked on."""
 
-    def __init__(self, values: List[Optional[Values]], failures: Failures, seconds: float) -> None:
-        self.values = values
-        self.failures = failures
-        self.seconds = seconds
+    def __init__(
+        self, make: Callable[[], Loaded], like: Loaded, columns: List[Column], events: Sequence[int], number: Any
+    ) -> None:
+        self._make = make
+        self.declared = like.declared
+        self.module = like.module
+        self.columns = columns
+        self.events = events
+        self.number = number
+
+    def make(self, failures: Failures) -> Loaded:
+        """A new instance at the begin of a run."""
+        loaded = self._make()
+        loaded.begin(failures)
+        return loaded
 
 
-def _checked(
-    make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: Sequence[int], number: Any
-) -> Report:
-    loaded = make()
-    declared = loaded.declared
+class _Run(NamedTuple):
+    """What one pass over all events made: of each event, or of all together."""
+
+    values: List[Optional[Values]]
+    failures: Failures
+    seconds: float
+
+
+def _checked(subject: _Subject, lanes: Sequence[int]) -> Report:
+    declared, events = subject.declared, subject.events
     report: Report = {
         "ok": False,
         "node": declared.name,
@@ -87,98 +103,86 @@ def _checked(
         "failures": [],
     }
     try:
-        one = _pass(make, columns, events, lanes[0], False, number)
+        one = _pass(subject, lanes[0])
     except BaseException as error:
-        return {**report, "error": {"message": message(error, loaded.module), "traceback": trace(error, loaded.module)}}
+        return {**report, "error": {"message": message(error, subject.module), "traceback": trace(error, subject.module)}}
     report.update(failed=one.failures.count, failures=[list(f) for f in one.failures.first])
     report["cost_us"] = round(1e6 * one.seconds / max(1, len(events)), 3)
     report["outputs"] = [_shown(output, [v[i] for v in one.values if v]) for i, output in enumerate(declared.outputs)]
-    report["split"] = _split_check(make, columns, events, lanes, one, number)
-    report["ok"] = not report["failed"] and (report["split"]["ok"] or declared.split_dependent)
+    report["split"] = _split_check(subject, lanes, one)
+    report["ok"] = not report["failures"] and (report["split"]["ok"] or declared.split_dependent)
     return report
 
 
-def _split_check(
-    make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: Sequence[int], one: _Run, number: Any
-) -> Report:
-    kind = make().declared.kind
+def _split_check(subject: _Subject, lanes: Sequence[int], one: _Run) -> Report:
+    kind = subject.declared.kind
     found: List[Report] = []
     for count in lanes[1:] if kind != "root" else ():
         for backward in (False, True) if kind == "reduction" else (False,):
             how = {"lanes": count, "order": "backward" if backward else "forward"}
             try:
-                other = _pass(make, columns, events, count, backward, number)
+                other = _pass(subject, count, backward)
             except BaseException as error:
-                found.append({**how, "error": message(error, make().module)})
+                found.append({**how, "error": message(error, subject.module)})
                 continue
-            found += [{**how, **d} for d in _differences(make().declared.outputs, events, one, other, kind)]
+            found += [{**how, **difference} for difference in _differences(subject, one, other)]
     return {"ok": not found, "lanes": list(lanes), "differences": found}
 
 
-def _pass(
-    make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: int, backward: bool, number: Any
-) -> _Run:
+def _pass(subject: _Subject, lanes: int, backward: bool = False) -> _Run:
     """All events through a life with that many lanes."""
-    kind = make().declared.kind
-    run = {"per_event": _pass_events, "reduction": _pass_reduction, "root": _pass_root}[kind]
-    return run(make, columns, events, lanes, backward, number)
-
-
-def _pass_events(
-    make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: int, _: bool, number: Any
-) -> _Run:
-    loaded = make()
-    failures = Failures(loaded.module)
+    failures = Failures(subject.module)
+    if subject.declared.kind == "reduction":
+        return _pass_reduction(subject, lanes, backward, failures)
+    run = _event_by_event if subject.declared.kind == "per_event" else _update_by_update
     made: Dict[int, Optional[Values]] = {}
     began = time.perf_counter()
-    for lane in lanes_of(events, lanes):
-        number[1] += 1
-        made.update(zip(lane, event_values(make(), columns, lane, failures)))
-    return _Run([made[event] for event in events], failures, time.perf_counter() - began)
+    for lane in lanes_of(subject.events, lanes):
+        subject.number[1] += 1
+        made.update(zip(lane, run(subject, subject.make(failures), lane, failures)))
+    return _Run([made[event] for event in subject.events], failures, time.perf_counter() - began)
 
 
-def _pass_reduction(
-    make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], lanes: int, backward: bool, number: Any
-) -> _Run:
-    failures = Failures(make().module)
-    states = []
-    began = time.perf_counter()
-    for lane in lanes_of(events, lanes):
-        loaded = make()
-        job = Job(loaded, columns, len(lane), np.array(lane, int), number)
-        states.append(travelled(absorb(job, loaded.start())))
-        failures.join(job.failures)
-    seconds = time.perf_counter() - began
-    loaded = make()
-    state = merged(loaded, states[::-1] if backward else states)
-    return _Run([fitted(loaded.declared.outputs, loaded.node.finish(state))], failures, seconds)
+def _event_by_event(subject: _Subject, loaded: Loaded, events: List[int], failures: Failures) -> List[Optional[Values]]:
+    return event_values(loaded, subject.columns, events, failures)
 
 
-def _pass_root(make: Callable[[], Loaded], columns: List[Column], events: Sequence[int], _: int, __: bool, number: Any) -> _Run:
-    loaded = make()
-    failures = Failures(loaded.module)
+def _update_by_update(subject: _Subject, loaded: Loaded, events: List[int], failures: Failures) -> List[Optional[Values]]:
     made: List[Optional[Values]] = []
-    began = time.perf_counter()
-    for i, event in enumerate(events):
-        number[1] += 1
+    for event in events:
+        inputs = [column.values(np.array([event]))[0] for column in subject.columns]
         try:
-            inputs = [column.values(np.array([event]))[0] for column in columns]
-            made.append(fitted(loaded.declared.outputs, loaded.call({**_FRAME, "heartbeat": i}, *inputs)))
+            made.append(fitted(loaded.declared.outputs, loaded.call({**FRAME, "heartbeat": event}, *inputs)))
         except BaseException as error:
             failures.add(event, error)
             made.append(None)
-    return _Run(made, failures, time.perf_counter() - began)
+    return made
 
 
-def _differences(outputs: Tuple[Output, ...], events: Sequence[int], one: _Run, other: _Run, kind: str) -> List[Report]:
+def _pass_reduction(subject: _Subject, lanes: int, backward: bool, failures: Failures) -> _Run:
+    states = []
+    began = time.perf_counter()
+    for lane in lanes_of(subject.events, lanes):
+        loaded = subject.make(failures)
+        job = Job(loaded, subject.columns, len(lane), np.array(lane, int), subject.number)
+        states.append(travelled(absorb(job, loaded.start())))
+        failures.join(job.failures)
+    seconds = time.perf_counter() - began
+    # The last worker's instance merges and finishes, where in ami another one does: both have the same parameters.
+    state = merged(loaded, states[::-1] if backward else states)
+    return _Run([fitted(subject.declared.outputs, loaded.node.finish(state))], failures, seconds)
+
+
+def _differences(subject: _Subject, one: _Run, other: _Run) -> List[Report]:
     """The first difference of each output."""
     found: List[Report] = []
+    outputs = subject.declared.outputs
     absent = (None,) * len(outputs)
     for i, output in enumerate(outputs):
         for at, (a, b) in enumerate(zip(one.values, other.values)):
             difference = _difference(output, (a or absent)[i], (b or absent)[i])
             if difference is not None:
-                where = {"event": events[at]} if kind == "per_event" else {}
+                where = {"event": subject.events[at]} if subject.declared.kind == "per_event" else {}
                 found.append({"output": output.name, **where, **difference})
                 break
     return found

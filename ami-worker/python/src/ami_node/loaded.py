@@ -46,8 +46,12 @@ class Loaded:
         """A second instance like this one."""
         return Loaded(*self._again)
 
-    def enter(self, context: Optional[Dict[str, Any]], failures: Failures) -> None:
-        """Calls the hooks that lie between the call before and this one."""
+    def begin(self, failures: Optional[Failures] = None) -> None:
+        """Begins a run, as there is one wherever events are."""
+        self.enter({"run": 1}, failures)
+
+    def enter(self, context: Optional[Dict[str, Any]], failures: Optional[Failures]) -> None:
+        """Calls the hooks that lie between the call before and this one; without `failures` they may raise."""
         if context is None or not self._hooks:
             return
         run, step = context.get("run"), context.get("step")
@@ -64,13 +68,15 @@ class Loaded:
         if step is not None:
             self._hook("begin_step", failures, step, context.get("held") or {})
 
-    def _hook(self, name: str, failures: Failures, *args: Any) -> None:
+    def _hook(self, name: str, failures: Optional[Failures], *args: Any) -> None:
         hook = self._hooks.get(name)
         if hook is None:
             return
         try:
             hook(*args)
         except BaseException as error:
+            if failures is None:
+                raise
             failures.add(-1, error)
 
     def start(self) -> Dict[str, Any]:

@@ -45,8 +45,10 @@ class Memory:
         self._limit: Optional[int] = None
         if limit:
             # What numpy needed before user code came does not count.
-            self._limit = limit + _data_bytes()
-            resource.setrlimit(resource.RLIMIT_DATA, (self._limit, self._limit + _HEADROOM))
+            _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+            wanted = limit + _data_bytes()
+            self._limit = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard - _HEADROOM)
+            self.restore()
 
     def relax(self) -> None:
         """Lets the host itself have some more, to say what happened."""

@@ -155,7 +155,7 @@ def param_doc(doc: str, name: str) -> str:
                 break
             below.append(more.strip())
         numpy_style = any(set(ln.strip()) == {"-"} and len(ln.strip()) > 2 for ln in lines[:at])
-        own = [] if numpy_style or match is None else [match.group(2).strip()]
+        own = [] if match is None or (numpy_style and below) else [match.group(2).strip()]
         if own or below:
             return " ".join(own + below)
     return ""

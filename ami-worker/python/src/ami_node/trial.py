@@ -15,7 +15,7 @@ from .node import FunctionNode, Node, example_array
 from .state import copy_state, decode, encode_bytes, settle
 
 Values = Tuple[Any, ...]
-_FRAME = {
+FRAME = {
     "run": 1, "step": None, "heartbeat": 1, "version": 1, "complete": True, "events": 1, "expected": 1, "timestamp_ns": None,
 }  # fmt: skip
 
@@ -155,6 +155,7 @@ def merged(loaded: Loaded, states: Sequence[Any]) -> Any:
 def try_per_event(node: Any, arrays: Sequence[Any], params: Optional[Dict[str, Any]] = None) -> Dict[str, Any]:
     loaded = fresh(node, params)
     columns, events = columns_of(loaded, arrays)
+    loaded.begin()
     made: Dict[int, Values] = {}
     for event, values in zip(events, event_values(loaded, columns, events)):
         assert values is not None
@@ -169,6 +170,7 @@ def try_per_event(node: Any, arrays: Sequence[Any], params: Optional[Dict[str, A
 def try_reduction(node: Any, arrays: Sequence[Any], lanes: int) -> Dict[str, Any]:
     loaded = fresh(node)
     columns, events = columns_of(loaded, arrays)
+    loaded.begin()
     states = [travelled(_absorbed(loaded, columns, lane)) for lane in lanes_of(events, max(1, lanes))]
     values = fitted(loaded.declared.outputs, loaded.node.finish(merged(loaded, states)))
     return {output.name: value for output, value in zip(loaded.declared.outputs, values)}
@@ -193,7 +195,8 @@ def try_root(node: Any, inputs: Sequence[Any], frame: Optional[Dict[str, Any]]) 
         raise NodeError(
             f"{loaded.declared.name} takes {_inputs(loaded.declared)}, got {len(inputs)}", "None stands for an absent one"
         )
-    returned = loaded.call({**_FRAME, **(frame or {})}, *(_piece(value) for value in inputs))
+    loaded.begin()
+    returned = loaded.call({**FRAME, **(frame or {})}, *(_piece(value) for value in inputs))
     values = fitted(loaded.declared.outputs, returned)
     return {output.name: value for output, value in zip(loaded.declared.outputs, values)}
 

@@ -28,7 +28,7 @@ def from_ami2(
         copy: give arrays that it may write to, as AMI2 does. False saves the copy.
         split_dependent: it keeps something from event to event.
     """
-    function = code.on_event if isinstance(code, type) else code
+    function: Callable[..., Any] = getattr(code, "on_event", code)
     names, varargs = positional(function)
     if isinstance(code, type):
         names = names[1:]

@@ -21,7 +21,9 @@ def make(base: Type[Node], theirs: Any, outputs: Mapping[str, str], members: Dic
     return type(name, (base,), {**members, **more})
 
 
-def with_inputs(function: Callable[..., Any], before: Sequence[str], inputs: Sequence[str], varargs: bool = False) -> Callable[..., Any]:
+def with_inputs(
+    function: Callable[..., Any], before: Sequence[str], inputs: Sequence[str], varargs: bool = False
+) -> Callable[..., Any]:
     """Gives a function that takes anything a signature with these names."""
     parameters = [_P(name, _P.POSITIONAL_OR_KEYWORD) for name in (*before, *inputs)]
     if varargs:

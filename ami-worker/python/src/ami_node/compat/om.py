@@ -113,14 +113,9 @@ def collect_om(
             for i in np.argsort(keys, kind="stable"):
                 if self._last is None or keys[i] > self._last:
                     self._last = keys[i]
-                    self._collect({name: own(value[i]) for name, value in zip(data, values)})
+                    _collect(self, {name: own(value[i]) for name, value in zip(data, values)})
         published = {} if publish is None else publish(self._theirs)
         return tuple([_published(self, published, name) for name in outputs])
-
-    def collect(self: Any, made: Dict[str, Any]) -> None:
-        feedback = _call(self._theirs.collect_data, _COLLECTING, _POOL, (made, _PROCESSING))
-        if feedback:
-            self._feedback = json.dumps({str(rank): told for rank, told in feedback.items()}, default=_plain)
 
     def end_run(self: Any, run: Any) -> None:
         _end(self._theirs, "end_processing_on_collecting_node", _COLLECTING)
@@ -129,14 +124,21 @@ def collect_om(
         "__init__": _init(processing, parameters, "initialize_collecting_node", _COLLECTING),
         "update": with_inputs(update, ["self", "frame"], data),
         "end_run": end_run,
-        "_collect": collect,
         "_last": None,
         "_feedback": None,
     }
     return make(Root, processing, outputs, members)
 
 
-def _init(processing: Any, parameters: Optional[Mapping[str, Mapping[str, Any]]], method: str, rank: int) -> Callable[[Any], None]:
+def _collect(node: Any, made: Dict[str, Any]) -> None:
+    feedback = _call(node._theirs.collect_data, _COLLECTING, _POOL, (made, _PROCESSING))
+    if feedback:
+        node._feedback = json.dumps({str(rank): told for rank, told in feedback.items()}, default=_plain)
+
+
+def _init(
+    processing: Any, parameters: Optional[Mapping[str, Mapping[str, Any]]], method: str, rank: int
+) -> Callable[[Any], None]:
     def __init__(self: Any) -> None:
         # `monitor_parameters` or `parameters`, as the version has it.
         wanted = list(inspect.signature(processing).parameters)

@@ -7,7 +7,7 @@ import logging
 import sys
 import time
 from types import ModuleType
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Mapping, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -26,7 +26,9 @@ class NtNdArray(Dict[str, Any]):
     `["value"][0]["ushortValue"]` is the flat array, `["dimension"]` its sizes, the fastest first.
     """
 
-    def __init__(self, image: Any = None, unique_id: int = 0, timestamp_ns: int = 0, attributes: Optional[Mapping[str, Any]] = None) -> None:
+    def __init__(
+        self, image: Any = None, unique_id: int = 0, timestamp_ns: int = 0, attributes: Optional[Mapping[str, Any]] = None
+    ) -> None:
         seconds, nanoseconds = divmod(int(timestamp_ns), 10**9)
         stamp = {"secondsPastEpoch": seconds, "nanoseconds": nanoseconds, "userTag": 0}
         # 0 is mono; the attribute is one that processors look for.
@@ -40,7 +42,9 @@ class NtNdArray(Dict[str, Any]):
 
     def set_image(self, image: np.ndarray) -> None:
         self["value"] = ({_FIELDS[image.dtype.str[1:]]: image.reshape(-1)},)
-        self["dimension"] = [{"size": n, "offset": 0, "fullSize": n, "binning": 1, "reverse": False} for n in reversed(image.shape)]
+        self["dimension"] = [
+            {"size": n, "offset": 0, "fullSize": n, "binning": 1, "reverse": False} for n in reversed(image.shape)
+        ]
         self["uncompressedSize"] = self["compressedSize"] = image.nbytes
 
     def image(self) -> Optional[np.ndarray]:
@@ -170,21 +174,12 @@ def from_pvapy(
     defaults = dict(config or {})
     shaped = {name: "[" in text for name, text in outputs.items()}
 
-    def __init__(self: Any, **params: Any) -> None:
-        self._theirs = processor({"processorId": 1, "objectIdField": "uniqueId", **defaults, **params})
-        self._published: List[Any] = []
-        self._theirs.updateOutputChannel = self._published.append
-        configure, start = optional(self._theirs, "configure"), optional(self._theirs, "start")
-        if params and configure is not None:
-            configure(params)
-        if start is not None:
-            start()
-        self._count = 0
-
     def event(self: Any, image: Any, *more: Any) -> Any:
         named = dict(zip(inputs[1:], more))
         self._count += 1
-        pv_object = NtNdArray(own(image) if copy else image, int(named.pop("uniqueId", self._count)), int(named.pop("timeStamp", 0)), named)
+        pv_object = NtNdArray(
+            own(image) if copy else image, int(named.pop("uniqueId", self._count)), int(named.pop("timeStamp", 0)), named
+        )
         self._published.clear()
         returned = self._theirs.process(pv_object)
         if returned is None and self._published:
@@ -194,11 +189,26 @@ def from_pvapy(
         return tuple([stats[name] if name in stats else _field(returned, name, shaped[name]) for name in outputs])
 
     members = {
-        "__init__": with_params(__init__, defaults),
+        "__init__": with_params(_init(processor, defaults), defaults),
         "event": with_inputs(event, ["self"], inputs),
         "split_dependent": split_dependent,
     }
     return make(PerEvent, processor, outputs, members)
+
+
+def _init(processor: Any, defaults: Mapping[str, Any]) -> Callable[..., None]:
+    def __init__(self: Any, **params: Any) -> None:
+        self._theirs = processor({"processorId": 1, "objectIdField": "uniqueId", **defaults, **params})
+        self._published = []
+        self._theirs.updateOutputChannel = self._published.append
+        configure, start = optional(self._theirs, "configure"), optional(self._theirs, "start")
+        if params and configure is not None:
+            configure(params)
+        if start is not None:
+            start()
+        self._count = 0
+
+    return __init__
 
 
 def _field(pv_object: Any, name: str, shaped: bool) -> Any:
