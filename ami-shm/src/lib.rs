@@ -18,6 +18,8 @@
 //! was in flight. Whether a writer lives is asked of a file lock, not of a process id, because ids
 //! are reused.
 //!
+//! Beside it: [`Arena`], memory shared with a process that runs user code.
+//!
 //! ```
 //! use ami_shm::{RingConfig, RingReader, RingWriter};
 //!
@@ -51,6 +53,7 @@
 //! # }
 //! ```
 
+mod arena;
 mod copy;
 mod create;
 mod error;
@@ -64,6 +67,7 @@ mod region;
 mod space;
 mod writer;
 
+pub use arena::{Arena, OutOfRange};
 pub use copy::{copy, prefetch};
 pub use error::RingError;
 pub use lane::{Lane, LaneSlot, LaneState};

@@ -42,6 +42,12 @@ impl Mapping {
         &self.layout
     }
 
+    /// Addresses of the file's bytes in this process.
+    pub(crate) fn addresses(&self) -> std::ops::Range<usize> {
+        let start = self.raw.as_ptr() as usize;
+        start..start + self.layout.total
+    }
+
     /// Enters all pages, for the writer.
     pub(crate) fn populate_write(&self) -> io::Result<()> {
         self.raw.populate_write()

@@ -1,6 +1,7 @@
 //! The reading side: any number of processes, none of which can change an event.
 
 use std::fs::File;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{Ordering, fence};
@@ -53,6 +54,14 @@ impl RingReader {
     /// Where the ring is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// How another process finds the bytes that are lent from here: the path of the mapped file, which
+    /// stays that of this ring when its name is given to another, and the addresses of the whole
+    /// file in this process. An address in there, less the first, is an offset in the file.
+    pub fn mapped(&self) -> (PathBuf, std::ops::Range<usize>) {
+        let (pid, fd) = (std::process::id(), self.file.as_raw_fd());
+        (PathBuf::from(format!("/proc/{pid}/fd/{fd}")), self.map.addresses())
     }
 
     /// The epoch it was created for.

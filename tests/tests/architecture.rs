@@ -7,17 +7,18 @@ fn root() -> PathBuf {
 }
 
 /// Crate, and which of ours it may depend on.
-const MAY: [(&str, &[&str]); 10] = [
+const MAY: [(&str, &[&str]); 11] = [
     ("ami-graph", &[]),
     ("ami-shm", &[]),
+    ("ami-python", &["ami-graph", "ami-proto", "ami-shm"]),
     ("ami-proto", &["ami-graph"]),
     ("ami-source", &["ami-graph", "ami-proto"]),
     ("ami-ventilator", &["ami-graph", "ami-proto", "ami-shm", "ami-source"]),
-    ("ami-worker", &["ami-graph", "ami-proto", "ami-shm"]),
-    ("ami-collector", &["ami-graph", "ami-proto"]),
-    ("ami-manager", &["ami-graph", "ami-proto"]),
+    ("ami-worker", &["ami-graph", "ami-proto", "ami-python", "ami-shm"]),
+    ("ami-collector", &["ami-graph", "ami-proto", "ami-python"]),
+    ("ami-manager", &["ami-graph", "ami-proto", "ami-python"]),
     ("ami-store", &["ami-proto"]),
-    ("ami-ctl", &["ami-graph", "ami-proto", "ami-shm"]),
+    ("ami-ctl", &["ami-graph", "ami-proto", "ami-python", "ami-shm"]),
 ];
 
 #[test]

@@ -1,0 +1,230 @@
+//! The daemon's object: which code it runs, in which environment, and what there is to tell of it.
+
+use crate::counters::{Counters, Counts};
+use crate::env::{Env, Target};
+use crate::health::{Health, Traceback};
+use crate::pack::Ring;
+use crate::package;
+use crate::process::Launch;
+use crate::settings::Settings;
+use crate::update::Updater;
+use ami_graph::op::foreign::UserCode;
+use serde_json::{Map, Value as Json};
+use std::collections::HashMap;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
+
+/// Where in a run the data stand. Code with `begin_run` and its like is told of changes.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Context {
+    /// Run number.
+    pub run: u32,
+    /// Step in the run; None before the first.
+    pub step: Option<u32>,
+    /// Values set by the step, by name.
+    pub held: Map<String, Json>,
+}
+
+/// One use of code.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    /// The use is no more when nobody has the code any more.
+    code: Weak<UserCode>,
+    /// What it was, to know the same code again.
+    copy: UserCode,
+    pub target: Arc<Target>,
+    pub env: Arc<Mutex<Env>>,
+    pub updater: Option<Updater>,
+}
+
+/// An environment, and how processes of it are started.
+type Kept = (Arc<Launch>, Arc<Mutex<Env>>);
+
+/// Runs user code for one daemon. Processes end with it, and if it is killed.
+#[derive(Debug)]
+pub struct Python {
+    settings: Settings,
+    run_dir: PathBuf,
+    label: String,
+    pub(crate) counters: Arc<Counters>,
+    envs: Mutex<HashMap<String, Kept>>,
+    codes: Mutex<HashMap<usize, Arc<Entry>>>,
+    ids: AtomicU64,
+    ring: Mutex<Option<Arc<Ring>>>,
+    /// As JSON.
+    context: Mutex<Arc<str>>,
+    version: AtomicU64,
+}
+
+pub(crate) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a panic has left behind is whole: every change here is a single one.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Python {
+    /// Of the member that is called `label`; its files are written below `run_dir` when they are needed.
+    pub fn new(settings: Settings, run_dir: &Path, label: &str) -> Python {
+        Python {
+            settings,
+            run_dir: run_dir.to_owned(),
+            label: label.to_owned(),
+            counters: Arc::default(),
+            envs: Mutex::default(),
+            codes: Mutex::default(),
+            ids: AtomicU64::new(1),
+            ring: Mutex::default(),
+            context: Mutex::new("{}".into()),
+            version: AtomicU64::new(0),
+        }
+    }
+
+    /// Says where fields lie: a file, and its bytes' addresses in this process. What lies in there is
+    /// passed by its place. The path must lead to that very file, also when another gets its name
+    /// ([`ami_shm::RingReader::mapped`]).
+    pub fn set_ring(&self, path: PathBuf, addresses: Range<usize>) {
+        let number = self.ids.fetch_add(1, Ordering::Relaxed);
+        *locked(&self.ring) = Some(Arc::new(Ring { number, path, addresses }));
+    }
+
+    /// Fields lie there no more; to be called before that memory is unmapped.
+    pub fn clear_ring(&self) {
+        *locked(&self.ring) = None;
+    }
+
+    /// Says where in the run the events of the next calls are.
+    pub fn set_context(&self, context: &Context) {
+        let Context { run, step, held } = context;
+        let json = serde_json::json!({"run": run, "step": step, "held": held});
+        *locked(&self.context) = json.to_string().into();
+    }
+
+    /// Says which version of the graphs runs, for code over published values.
+    pub fn set_version(&self, version: u64) {
+        self.version.store(version, Ordering::Relaxed);
+    }
+
+    /// What was counted since the start.
+    pub fn counts(&self) -> Counts {
+        self.counters.read()
+    }
+
+    /// The newest failure of each code that had one.
+    pub fn tracebacks(&self) -> Vec<Traceback> {
+        let codes = locked(&self.codes);
+        let of =
+            |entry: &Arc<Entry>| entry.target.health.traceback(&entry.copy.file, &entry.copy.name);
+        let mut all: Vec<Traceback> = codes.values().filter_map(of).collect();
+        all.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
+        all.dedup();
+        all
+    }
+
+    /// Describes the nodes of a source text, or the one of that name: what the host says of them.
+    ///
+    /// # Errors
+    /// What is wrong with the code or the environment.
+    pub fn describe(
+        &self,
+        env: &str,
+        file: &str,
+        source: &str,
+        name: Option<&str>,
+    ) -> Result<Json, String> {
+        let (_, env) = self.env(env)?;
+        locked(&env).describe(file, source, name)
+    }
+
+    /// Heartbeat of the values that code over published values gave last.
+    pub fn heartbeat_of(&self, code: &Arc<UserCode>) -> Option<u64> {
+        let entry = locked(&self.codes).get(&key(code)).cloned()?;
+        Some(entry.updater.as_ref()?.newest()?.heartbeat)
+    }
+
+    pub(crate) fn ring(&self) -> Option<Arc<Ring>> {
+        locked(&self.ring).clone()
+    }
+
+    pub(crate) fn context(&self) -> Arc<str> {
+        Arc::clone(&locked(&self.context))
+    }
+
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Relaxed)
+    }
+
+    /// An environment, its process not yet started.
+    fn env(&self, name: &str) -> Result<Kept, String> {
+        if let Some((launch, env)) = locked(&self.envs).get(name) {
+            return Ok((Arc::clone(launch), Arc::clone(env)));
+        }
+        let launch = Arc::new(Launch {
+            env: name.to_owned(),
+            interpreter: self.settings.interpreter(name)?,
+            settings: self.settings.clone(),
+            dir: package::unpack(&self.run_dir)?,
+            label: self.label.clone(),
+            counters: Arc::clone(&self.counters),
+        });
+        let env = Arc::new(Mutex::new(Env::new(Arc::clone(&launch))));
+        let mut envs = locked(&self.envs);
+        let (launch, env) = envs.entry(name.to_owned()).or_insert((launch, env));
+        Ok((Arc::clone(launch), Arc::clone(env)))
+    }
+
+    /// The use of this code, which is made ready if that was not done yet.
+    pub(crate) fn entry(&self, code: &Arc<UserCode>) -> Result<Arc<Entry>, String> {
+        if let Some(entry) = locked(&self.codes).get(&key(code)) {
+            return Ok(Arc::clone(entry));
+        }
+        let entry = Arc::new(self.made_ready(code)?);
+        self.sweep();
+        locked(&self.codes).insert(key(code), Arc::clone(&entry));
+        Ok(entry)
+    }
+
+    fn made_ready(&self, code: &Arc<UserCode>) -> Result<Entry, String> {
+        let (launch, env) = self.env(&code.env)?;
+        let alike = locked(&self.codes).values().find(|entry| entry.copy == **code).cloned();
+        let target = Arc::new(Target {
+            id: self.ids.fetch_add(1, Ordering::Relaxed),
+            label: format!("{}:{}", code.file, code.name),
+            health: alike
+                .map_or_else(Arc::<Health>::default, |entry| Arc::clone(&entry.target.health)),
+        });
+        let updater = {
+            let mut env = locked(&env);
+            let described = env.describe(&code.file, &code.source, Some(&code.name))?;
+            let node = &described["nodes"][&code.name];
+            if node["kind"] == "root" {
+                drop(env);
+                let every =
+                    node["every"].as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok());
+                Some(Updater::start(&launch, &target, code, every)?)
+            } else {
+                env.load(&target, code)?;
+                None
+            }
+        };
+        Ok(Entry { code: Arc::downgrade(code), copy: (**code).clone(), target, env, updater })
+    }
+
+    /// Lets go of code that nobody has any more.
+    fn sweep(&self) {
+        let dead: Vec<Arc<Entry>> = {
+            let mut codes = locked(&self.codes);
+            let dead = codes.extract_if(|_, entry| entry.code.strong_count() == 0);
+            dead.map(|(_, entry)| entry).collect()
+        };
+        for entry in dead {
+            locked(&entry.env).forget(entry.target.id);
+        }
+    }
+}
+
+/// Code is known by its address, which is no other's as long as its entry holds it weakly.
+fn key(code: &Arc<UserCode>) -> usize {
+    Arc::as_ptr(code).addr()
+}
