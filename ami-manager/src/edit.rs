@@ -209,6 +209,7 @@ pub fn assemble(
     version: u64,
     draft: &mut Draft,
     world: &dyn World,
+    may_bring_code: bool,
 ) -> Result<GraphSet, Vec<SpecError>> {
     let mut set = before.clone();
     set.version = version;
@@ -217,7 +218,7 @@ pub fn assemble(
             set.graphs.remove(&draft.graph);
         }
         Some((spec, resets)) => {
-            let errors = files::resolve(spec, &mut set.files, world);
+            let errors = files::resolve(spec, &mut set.files, world, may_bring_code);
             if !errors.is_empty() {
                 return Err(errors);
             }

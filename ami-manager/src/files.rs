@@ -5,6 +5,7 @@
 //! parameters, and a rollback brings the old bytes back. A parameter written with `#sha256=` keeps
 //! the bytes it names; without it the file is read anew.
 
+use crate::code;
 use crate::validate::World;
 use ami_graph::data::files::{Files, MARK};
 use ami_graph::error::{Fault, SpecError};
@@ -37,8 +38,9 @@ fn is_path(text: &str) -> bool {
 /// The hashes that a graph names.
 pub fn named(spec: &GraphSpec) -> BTreeSet<String> {
     let mut hashes = BTreeSet::new();
-    for value in spec.nodes.values().flat_map(|n| n.params.values()) {
-        collect(value, &mut hashes);
+    for node in spec.nodes.values() {
+        node.params.values().for_each(|value| collect(value, &mut hashes));
+        hashes.extend(code::named(node));
     }
     hashes
 }
@@ -53,9 +55,18 @@ fn collect(value: &Value, hashes: &mut BTreeSet<String>) {
 }
 
 /// Reads every file that the graph names into `files` and marks the parameters with its hash.
-pub fn resolve(spec: &mut GraphSpec, files: &mut Files, world: &dyn World) -> Vec<SpecError> {
+/// So does code, if the editor may bring it.
+pub fn resolve(
+    spec: &mut GraphSpec,
+    files: &mut Files,
+    world: &dyn World,
+    may_bring_code: bool,
+) -> Vec<SpecError> {
     let mut errors = Vec::new();
     for (node, content) in &mut spec.nodes {
+        if let Err(fault) = code::resolve(content, files, world, may_bring_code) {
+            errors.push(fault.at(&spec.name, node));
+        }
         for (parameter, value) in &mut content.params {
             let mut faults = Vec::new();
             visit(value, files, world, &mut faults);

@@ -10,6 +10,7 @@
 //! Data never passes here and waits for nothing here: a dead manager stops edits, not results.
 //! `state` decides (pure), `journal` remembers, `manager` is the loop that polls, calls and sends.
 
+mod code;
 pub mod commands;
 pub mod edit;
 pub mod files;

@@ -14,8 +14,10 @@ use ami_proto::health::throttle::Throttle;
 use ami_proto::process::daemon::{Daemon, now_ns};
 use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Broadcast, Context, Inlet, Queue};
+use ami_python::Python;
 use serde_json::Value;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zmq::Message;
 
@@ -119,7 +121,15 @@ impl Manager {
             notes: contents.notes,
         };
         let start = Start {
-            world: Box::new(Engine { limits: config.limits(), files: journal.files() }),
+            world: Box::new(Engine {
+                limits: config.limits(),
+                files: journal.files(),
+                python: Arc::new(Python::new(
+                    config.python.clone(),
+                    &config.instance.run_dir,
+                    "manager",
+                )),
+            }),
             records: contents.records,
             journal: health,
             life: daemon.life,

@@ -70,6 +70,13 @@ pub struct Client {
     pub peer: Option<Peer>,
 }
 
+impl Client {
+    /// Whether edits of this client may bring or change user code.
+    fn may_bring_code(&self) -> bool {
+        self.peer.as_ref().is_some_and(|peer| peer.role.permits(Role::Operate))
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone)]
 pub enum Input {
@@ -302,7 +309,7 @@ impl State {
             return out.push(Effect::Reply { client, document, edit: false });
         }
         if commands::edit(&command).is_none() {
-            let document = self.document(now_ns, &command);
+            let document = self.document(now_ns, &client, &command);
             return out.push(Effect::Reply { client, document, edit: false });
         }
         if self.queue.len() >= MAX_QUEUE {

@@ -5,6 +5,7 @@ use ami_graph::error::SpecError;
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::limits::Limits;
 use ami_graph::plan::{self, Plan};
+use ami_python::Python;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,6 +23,17 @@ pub trait World: Send {
     /// # Errors
     /// The file and the reason, for people.
     fn read(&self, path: &str) -> Result<Vec<u8>, String>;
+    /// What is in the text of a file of user code: `{"nodes": {NAME: description}}`.
+    ///
+    /// # Errors
+    /// What is wrong with it, or that user code is off.
+    fn describe(
+        &self,
+        env: &str,
+        file: &str,
+        source: &str,
+        name: Option<&str>,
+    ) -> Result<serde_json::Value, String>;
     /// Content of a file that was read for an earlier version.
     fn stored(&self, hash: &str) -> Option<Vec<u8>>;
 }
@@ -33,6 +45,8 @@ pub struct Engine {
     pub limits: Limits,
     /// Where the journal keeps files.
     pub files: PathBuf,
+    /// What reads user code.
+    pub python: Arc<Python>,
 }
 
 impl World for Engine {
@@ -62,6 +76,16 @@ impl World for Engine {
             .read_to_end(&mut bytes)
             .map_err(failed)?;
         Ok(bytes)
+    }
+
+    fn describe(
+        &self,
+        env: &str,
+        file: &str,
+        source: &str,
+        name: Option<&str>,
+    ) -> Result<serde_json::Value, String> {
+        self.python.describe(env, file, source, name)
     }
 
     fn stored(&self, hash: &str) -> Option<Vec<u8>> {

@@ -16,7 +16,9 @@ fn schema(field: &str) -> Arc<Schema> {
 }
 
 fn engine() -> Engine {
-    Engine { limits: Limits::default(), files: "/nonexistent".into() }
+    let python = Config::load(None, &[]).unwrap().python;
+    let python = Arc::new(Python::new(python, "/nonexistent".as_ref(), "manager"));
+    Engine { limits: Limits::default(), files: "/nonexistent".into(), python }
 }
 
 fn look(nodes: &str, schemas: &[Arc<Schema>]) -> Verdict {

@@ -4,11 +4,15 @@
 //! override it. A key that the default does not have is an error with the nearest name.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use toml::{Table, Value};
 
 /// The default configuration, as text.
 pub const DEFAULTS: &str = include_str!("../../deploy/config/ami.toml");
+
+/// The table whose keys are names that people choose.
+const FREE_NAMES: &str = "python.envs.";
 
 /// Least memory that a daemon works with, bytes.
 const LEAST_MEMORY: u64 = 64 << 20;
@@ -71,7 +75,7 @@ sections! {
     Config {
         instance: Instance, endpoints: Endpoints, heartbeat: Heartbeat, ventilator: Ventilator,
         worker: Worker, collector: Collector, root: Root, manager: Manager, store: Store,
-        security: Security, metrics: Metrics,
+        python: Python, security: Security, metrics: Metrics,
     }
     /// `[instance]`
     Instance { name: String, run_dir: PathBuf, host: String, cpu_latency_us: i32 }
@@ -104,6 +108,11 @@ sections! {
     Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: u64, memory_max: u64 }
     /// `[store]`
     Store { history: usize, history_bytes: usize, client_queue: i32, client_bytes: usize, memory_max: u64 }
+    /// `[python]`
+    Python {
+        enabled: bool, envs: BTreeMap<String, PathBuf>, memory_max: u64, threads: u32,
+        outbox_max: usize,
+    }
     /// `[security]`
     Security { mode: String, key: PathBuf, server_key: PathBuf, allowed: PathBuf }
     /// `[metrics]`
@@ -162,6 +171,8 @@ impl Config {
             ("store.client_queue", self.store.client_queue.max(0) as u64),
             ("store.client_bytes", self.store.client_bytes as u64),
             ("manager.state_bytes", self.manager.state_bytes),
+            ("python.threads", u64::from(self.python.threads)),
+            ("python.outbox_max", self.python.outbox_max as u64),
         ];
         for (key, value) in positive {
             if value == 0 {
@@ -196,6 +207,7 @@ impl Config {
             ("root.memory_max", self.root.memory_max),
             ("manager.memory_max", self.manager.memory_max),
             ("store.memory_max", self.store.memory_max),
+            ("python.memory_max", self.python.memory_max),
         ];
         if let Some((key, value)) = all.into_iter().find(|(_, v)| *v < LEAST_MEMORY) {
             let reason = "must be at least 67108864 (64 MiB)";
@@ -263,18 +275,27 @@ fn assigned(assignment: &str, defaults: &Table) -> Result<Table, ConfigError> {
     };
     let (path, text) = assignment.split_once('=').ok_or_else(wrong)?;
     let (section, key) = path.trim().split_once('.').ok_or_else(wrong)?;
-    let is_text = defaults.get(section).and_then(|s| s.get(key)).is_some_and(Value::is_str);
+    let default = defaults.get(section).and_then(|s| s.get(key));
+    let is_text = default.is_some_and(Value::is_str) || key.starts_with("envs.");
     let parsed = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v"));
     let value = match parsed {
         Some(value) if !is_text || value.is_str() => value,
         _ => Value::String(text.to_string()),
     };
-    let inner = Table::from_iter([(key.trim().to_string(), value)]);
-    Ok(Table::from_iter([(section.to_string(), Value::Table(inner))]))
+    // A name of an environment is one key deeper.
+    let nested =
+        |value: Value, key: &str| Value::Table(Table::from_iter([(key.trim().to_string(), value)]));
+    let inner = key.rsplit('.').fold(value, nested);
+    Ok(Table::from_iter([(section.to_string(), inner)]))
 }
 
 fn overlay(base: &mut Table, over: Table, origin: &str, prefix: &str) -> Result<(), ConfigError> {
     for (key, value) in over {
+        // Names of environments are free.
+        if prefix == FREE_NAMES {
+            base.insert(key, value);
+            continue;
+        }
         let Some(slot) = base.get_mut(&key) else {
             let nearest = base
                 .keys()
@@ -296,6 +317,18 @@ fn overlay(base: &mut Table, over: Table, origin: &str, prefix: &str) -> Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn environments_of_user_code_have_any_name() {
+        let set =
+            ["python.envs.psana=/opt/psana/bin/python".to_owned(), "python.enabled=true".into()];
+        let python = Config::load(None, &set).unwrap().python;
+        assert!(python.enabled);
+        assert_eq!(python.envs["psana"], PathBuf::from("/opt/psana/bin/python"));
+        assert_eq!(python.envs["default"], PathBuf::from("python3"));
+        let error = Config::load(None, &["python.enabeld=true".to_owned()]).unwrap_err();
+        assert!(error.to_string().contains("enabled"), "{error}");
+    }
 
     #[test]
     fn defaults_load_and_set_overrides() {

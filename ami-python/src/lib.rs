@@ -40,7 +40,8 @@ mod results;
 mod settings;
 mod update;
 
+pub use ami_proto::config::Python as Settings;
 pub use counters::Counts;
 pub use health::Traceback;
 pub use python::{Context, Python};
-pub use settings::{DEFAULT_ENV, Settings};
+pub use settings::DEFAULT_ENV;

@@ -2,7 +2,7 @@
 
 use crate::counters::{Counters, add};
 use crate::log::Log;
-use crate::settings::Settings;
+use ami_proto::config::Python as Settings;
 use ami_shm::Arena;
 use command_fds::{CommandFdExt, FdMapping};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,8 +14,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Version of what is said between the two halves.
@@ -35,6 +35,24 @@ const BROKEN: i32 = 70;
 const NO_MEMORY: i32 = 71;
 
 /// What is needed to start a process.
+/// What is to be done again and again while a call lasts.
+#[derive(Default)]
+pub(crate) struct Waiting(pub Mutex<Option<Box<dyn Fn() + Send>>>);
+
+impl Waiting {
+    fn call(&self) {
+        if let Some(call) = &*crate::python::locked(&self.0) {
+            call();
+        }
+    }
+}
+
+impl std::fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Waiting")
+    }
+}
+
 #[derive(Debug)]
 pub(crate) struct Launch {
     pub env: String,
@@ -45,6 +63,7 @@ pub(crate) struct Launch {
     /// Name of the member.
     pub label: String,
     pub counters: Arc<Counters>,
+    pub waiting: Arc<Waiting>,
 }
 
 /// Which event user code was at.
@@ -288,6 +307,7 @@ impl Process {
 
     /// Waits for a packet, or the process's end.
     fn arrived(&mut self, wait: Duration) -> Result<Option<Json>, End> {
+        self.launch.waiting.call();
         let mut polled =
             [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
         let wait = rustix::time::Timespec {

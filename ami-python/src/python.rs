@@ -5,10 +5,11 @@ use crate::env::{Env, Target};
 use crate::health::{Health, Traceback};
 use crate::pack::Ring;
 use crate::package;
-use crate::process::Launch;
-use crate::settings::Settings;
+use crate::process::{Launch, Waiting};
+use crate::settings::interpreter;
 use crate::update::Updater;
 use ami_graph::op::foreign::UserCode;
+use ami_proto::config::Python as Settings;
 use serde_json::{Map, Value as Json};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -56,6 +57,7 @@ pub struct Python {
     ring: Mutex<Option<Arc<Ring>>>,
     /// As JSON.
     context: Mutex<Arc<str>>,
+    waiting: Arc<Waiting>,
     version: AtomicU64,
 }
 
@@ -77,6 +79,7 @@ impl Python {
             ids: AtomicU64::new(1),
             ring: Mutex::default(),
             context: Mutex::new("{}".into()),
+            waiting: Arc::default(),
             version: AtomicU64::new(0),
         }
     }
@@ -92,6 +95,11 @@ impl Python {
     /// Fields lie there no more; to be called before that memory is unmapped.
     pub fn clear_ring(&self) {
         *locked(&self.ring) = None;
+    }
+
+    /// What to do again and again, at least ten times a second, while a call lasts.
+    pub fn while_waiting(&self, call: impl Fn() + Send + 'static) {
+        *locked(&self.waiting.0) = Some(Box::new(call));
     }
 
     /// Says where in the run the events of the next calls are.
@@ -162,11 +170,12 @@ impl Python {
         }
         let launch = Arc::new(Launch {
             env: name.to_owned(),
-            interpreter: self.settings.interpreter(name)?,
+            interpreter: interpreter(&self.settings, name)?,
             settings: self.settings.clone(),
             dir: package::unpack(&self.run_dir)?,
             label: self.label.clone(),
             counters: Arc::clone(&self.counters),
+            waiting: Arc::clone(&self.waiting),
         });
         let env = Arc::new(Mutex::new(Env::new(Arc::clone(&launch))));
         let mut envs = locked(&self.envs);

@@ -104,7 +104,7 @@ impl Bench {
         writer.open_lane(0, 1);
         let reader = RingReader::open(&path).unwrap();
         let slot = reader.lane(0, 1).unwrap();
-        let mut plans = Plans::new(Limits::default(), "host");
+        let mut plans = Plans::new(Limits::default(), "host", None);
         let set = GraphSet::of(GraphSpec::parse(&graph).unwrap());
         let conditions = Conditions { version: set.version, run: 1, ..Conditions::default() };
         let plan = Plan::new(Arc::new(set.clone()), Arc::new(schema()), &Limits::default());

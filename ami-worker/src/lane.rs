@@ -7,6 +7,7 @@ use ami_shm::{LaneSlot, RingReader};
 use anyhow::Context;
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// The lane's stream, before and after the welcome.
 pub struct Intake {
@@ -65,7 +66,7 @@ pub struct Seat {
     /// The ring.
     pub ring: RingReader,
     /// The lane in the ring's table.
-    pub slot: LaneSlot,
+    pub slot: Arc<LaneSlot>,
     /// Whether the ring's pages are being entered.
     entered: Cell<bool>,
 }
@@ -83,7 +84,7 @@ impl Seat {
             ring.path().display(),
             ring.epoch()
         );
-        let slot = ring.lane(lane as usize, generation)?;
+        let slot = Arc::new(ring.lane(lane as usize, generation)?);
         Ok(Seat { epoch, lane, generation, ring, slot, entered: Cell::new(false) })
     }
 

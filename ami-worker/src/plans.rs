@@ -1,7 +1,9 @@
 //! What a lane was told: schemas, graphs, contexts; and the plans compiled from them.
 
 use ami_graph::data::schema::{Held, Schema};
+use ami_graph::data::value::Value;
 use ami_graph::graph::spec::GraphSet;
+use ami_graph::op::foreign::Foreign;
 use ami_graph::plan::Plan;
 use ami_graph::plan::limits::Limits;
 use ami_proto::data_path::ids::Conditions;
@@ -16,6 +18,7 @@ const KEEP: usize = 4096;
 #[derive(Default)]
 pub struct Plans {
     limits: Limits,
+    code: Option<Arc<dyn Foreign>>,
     host: Arc<str>,
     schemas: BTreeMap<u32, Arc<Schema>>,
     graphs: BTreeMap<u64, Arc<GraphSet>>,
@@ -35,15 +38,32 @@ pub struct Seen {
     pub host: Arc<str>,
 }
 
+impl Seen {
+    /// Run, step and held values, as user code is told of them.
+    pub fn for_code(&self) -> ami_python::Context {
+        let fields = &self.plan.schema().fields;
+        let held = self.held.iter().filter_map(|(field, value)| {
+            let value = match value {
+                Value::Scalar(scalar) => Some(serde_json::json!(scalar.as_f64())),
+                Value::Str(text) => Some(serde_json::json!(text)),
+                Value::Array(_) => None,
+            };
+            Some((fields.get(*field as usize)?.name.to_string(), value?))
+        });
+        let Conditions { run, step, .. } = self.conditions;
+        ami_python::Context { run, step, held: held.collect() }
+    }
+}
+
 impl Plans {
-    /// On the host of this name, with limits on what a plan may take.
-    pub fn new(limits: Limits, host: &str) -> Plans {
-        Plans { limits, host: host.into(), ..Plans::default() }
+    /// On the host of this name, with limits on what a plan may take, and what runs user code.
+    pub fn new(limits: Limits, host: &str, code: Option<Arc<dyn Foreign>>) -> Plans {
+        Plans { limits, host: host.into(), code, ..Plans::default() }
     }
 
     /// The same without anything told yet.
     pub fn emptied(&self) -> Plans {
-        Plans::new(self.limits.clone(), &self.host)
+        Plans::new(self.limits.clone(), &self.host, self.code.clone())
     }
 
     /// Fields under a number.
@@ -75,12 +95,16 @@ impl Plans {
         if self.compiled.contains_key(&(number, set.version)) {
             return Vec::new();
         }
-        let plan = Arc::new(Plan::new(set.clone(), schema.clone(), &self.limits));
+        let (fields, code) = (schema.clone(), self.code.clone());
+        let plan = Arc::new(Plan::with_code(set.clone(), fields, &self.limits, code));
         // A node that this host's fields cannot feed is switched off here, not a refusal: the
-        // manager has checked every host's fields together.
-        self.compiled.insert((number, set.version), plan);
-        self.graphs(set);
-        Vec::new()
+        // manager has checked every host's fields together. Code that cannot be loaded is one.
+        let refused = plan.code_errors();
+        if refused.is_empty() {
+            self.compiled.insert((number, set.version), plan);
+            self.graphs(set);
+        }
+        refused
     }
 
     /// What the events of a context are to be seen with; None when the lane was never told.
@@ -100,7 +124,7 @@ impl Plans {
             None if key.1 == 0 => Arc::new(GraphSet::default()),
             None => return None,
         };
-        let plan = Arc::new(Plan::new(set, schema, &self.limits));
+        let plan = Arc::new(Plan::with_code(set, schema, &self.limits, self.code.clone()));
         self.compiled.insert(key, plan.clone());
         Some(seen(plan))
     }

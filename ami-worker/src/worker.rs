@@ -11,12 +11,13 @@ use ami_proto::control::member_to_manager::Role;
 use ami_proto::control::reporter::Reporter;
 use ami_proto::data_path::to_collector::ToCollector;
 use ami_proto::data_path::to_ventilator::ToVentilator;
-use ami_proto::data_path::ventilator_to_worker::LaneMessage;
+use ami_proto::data_path::ventilator_to_worker::{Descriptor, LaneMessage};
 use ami_proto::health::ignored::Ignored;
 use ami_proto::process::daemon::{Daemon, now_ns, pin};
 use ami_proto::socket::delayed::Delayed;
 use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Queue, Socket};
+use ami_python::Python;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use zmq::Message;
@@ -60,7 +61,12 @@ struct Worker {
     /// When something came down the lane last.
     heard: Instant,
     plans: Plans,
+    python: Arc<Python>,
+    /// Says that the daemon is not stuck.
+    pulse: Arc<dyn Fn() + Send + Sync>,
     work: Work,
+    /// The context of the newest unit.
+    told: Option<u32>,
     credited: u64,
     flushed: u64,
     credited_flush: u64,
@@ -96,6 +102,7 @@ impl Worker {
         )?;
         let reporter = Reporter::new(&context, config, daemon, Role::Worker, &name)?;
         let intake = Intake::bind(&context, &run_dir, &name, daemon.life)?;
+        let python = Arc::new(Python::new(config.python.clone(), &run_dir, &name));
         Ok(Worker {
             name,
             run_dir,
@@ -107,8 +114,11 @@ impl Worker {
             seat: None,
             hello: None,
             heard: Instant::now(),
-            plans: Plans::new(config.limits(), &config.instance.host),
+            plans: Plans::new(config.limits(), &config.instance.host, Some(python.clone())),
+            python,
+            pulse: Arc::new(daemon.pulse()),
             work: Work::default(),
+            told: None,
             credited: 0,
             flushed: 0,
             credited_flush: 0,
@@ -195,6 +205,7 @@ impl Worker {
                 self.plans.context(context);
             }
             LaneMessage::Unit(unit) => {
+                self.tell_code(&unit);
                 if let Some(seat) = &self.seat {
                     seat.enter();
                     self.work.unit(&seat.ring, &seat.slot, &mut self.plans, unit)?;
@@ -210,6 +221,7 @@ impl Worker {
                 self.flushed = flush.saturating_add(1);
             }
             LaneMessage::Replay { unit, flush, .. } => {
+                self.tell_code(&unit);
                 if let Some(seat) = &self.seat {
                     seat.enter();
                     let done = self.work.replay(&seat.ring, &seat.slot, &mut self.plans, unit)?;
@@ -238,6 +250,13 @@ impl Worker {
         }
         match Seat::take(epoch, lane, generation, ring) {
             Ok(seat) => {
+                let (file, addresses) = seat.ring.mapped();
+                self.python.set_ring(file, addresses);
+                let (slot, pulse) = (seat.slot.clone(), self.pulse.clone());
+                self.python.while_waiting(move || {
+                    slot.beat();
+                    pulse();
+                });
                 self.seat = Some(seat);
                 tracing::info!(lane, generation, "seated");
                 Ok(())
@@ -246,6 +265,18 @@ impl Worker {
             Err(error) => {
                 self.bye(epoch, lane, generation)?;
                 self.reseat(&format!("{error:#}"))
+            }
+        }
+    }
+
+    /// Tells user code, if there is any, of the run and step that a unit is of.
+    fn tell_code(&mut self, unit: &Descriptor) {
+        if self.told != Some(unit.context)
+            && let Some(seen) = self.plans.seen(unit.context)
+        {
+            self.told = Some(unit.context);
+            if seen.plan.has_code() {
+                self.python.set_context(&seen.for_code());
             }
         }
     }
@@ -298,10 +329,13 @@ impl Worker {
     }
 
     fn forget(&mut self) {
+        self.python.clear_ring();
+        self.python.while_waiting(|| ());
         self.seat = None;
         self.hello = None;
         self.work = Work::default();
         self.plans = self.plans.emptied();
+        self.told = None;
         (self.credited, self.flushed, self.credited_flush) = (0, 0, 0);
     }
 

@@ -8,7 +8,6 @@ use crate::root::{Host, Root};
 use ami_graph::data::frame::{Frame, Truth};
 use ami_graph::data::schema::Schema;
 use ami_graph::graph::spec::GraphSet;
-use ami_graph::plan::Plan;
 use ami_graph::root::RootStage;
 use ami_graph::root::published::Published;
 use ami_graph::wire::partial::Partial;
@@ -294,7 +293,7 @@ impl Root {
         };
         let ready =
             self.prepared.take().filter(|p| p.version() == version && *p.schema() == schema);
-        let plan = ready.unwrap_or_else(|| Arc::new(Plan::new(set, schema, &self.config.limits())));
+        let plan = ready.unwrap_or_else(|| self.plan(set, schema));
         for error in plan.errors() {
             tracing::warn!(%error, "node switched off");
         }
@@ -310,6 +309,7 @@ impl Root {
         if !gone.is_empty() {
             self.results.send(retire_message(&gone))?;
         }
+        self.python.set_version(version);
         self.graphs.in_effect(version);
         Ok(())
     }

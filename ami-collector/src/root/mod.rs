@@ -25,6 +25,7 @@ use crate::root::state_file::{State, StateFile};
 use crate::root::store_outlet::Outlet;
 use ami_graph::data::schema::Schema;
 use ami_graph::graph::spec::GraphSet;
+use ami_graph::op::foreign::Foreign;
 use ami_graph::plan::Plan;
 use ami_graph::root::RootStage;
 use ami_proto::codec;
@@ -40,6 +41,7 @@ use ami_proto::process::daemon::{Daemon, now_ns};
 use ami_proto::socket::delayed::Delayed;
 use ami_proto::socket::endpoint::Endpoint;
 use ami_proto::socket::{self, Broadcast, Inlet, Queue};
+use ami_python::Python;
 use anyhow::Context as _;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -123,6 +125,8 @@ struct Root {
     owed: BTreeSet<(String, u64)>,
     later: Delayed,
     config: Config,
+    /// What runs user code.
+    python: Arc<Python>,
     intake: Inlet,
     decisions: Broadcast,
     results: Broadcast,
@@ -163,6 +167,8 @@ impl Root {
             Broadcast::bind(&context, queue, &endpoint.bind(config), what)
         };
         let intake = Endpoint::Root.bind(config);
+        let python = Arc::new(Python::new(config.python.clone(), &config.instance.run_dir, "root"));
+        python.while_waiting(daemon.pulse());
         let path = dir.join("root.checkpoint");
         let (every, most) = (config.root.checkpoint_s, config.root.checkpoint_bytes);
         let mut root = Root {
@@ -191,6 +197,7 @@ impl Root {
             results: broadcast(Queue::Protocol, Endpoint::Results, "results")?,
             reporter: Reporter::new(&context, config, daemon, Role::Root, "root")?,
             config: config.clone(),
+            python,
             parts: Vec::new(),
             repeated: None,
             outlet: Outlet::new(RESULT_BYTES),
@@ -356,6 +363,11 @@ impl Root {
         }
     }
 
+    fn plan(&self, set: Arc<GraphSet>, schema: Arc<Schema>) -> Arc<Plan> {
+        let (limits, code) = (self.config.limits(), Some(self.python.clone() as Arc<dyn Foreign>));
+        Arc::new(Plan::with_code(set, schema, &limits, code))
+    }
+
     fn compile_aside(&mut self, set: GraphSet, json: Vec<u8>) -> Vec<String> {
         if self.graphs.get(set.version).is_some() {
             return Vec::new();
@@ -363,9 +375,12 @@ impl Root {
         let set = Arc::new(set);
         self.graphs.insert(set.clone(), json);
         let schema = self.all_fields();
-        if !schema.fields.is_empty() {
-            self.prepared = Some(Arc::new(Plan::new(set, schema, &self.config.limits())));
+        if schema.fields.is_empty() {
+            return Vec::new();
         }
-        Vec::new()
+        let plan = self.plan(set, schema);
+        let refused = plan.code_errors();
+        self.prepared = Some(plan);
+        refused
     }
 }

@@ -5,7 +5,6 @@ use crate::root::known_graphs::KnownGraphs;
 use crate::root::{Host, Root};
 use ami_graph::error::DecodeError;
 use ami_graph::graph::spec::GraphSet;
-use ami_graph::plan::Plan;
 use ami_graph::root::RootStage;
 use ami_graph::wire::partial::Partial;
 use ami_proto::process::daemon::now_ns;
@@ -136,7 +135,7 @@ impl Root {
         }
         if let Some(set) = header.version.and_then(|v| graphs.get(v)) {
             let schema = self.all_fields();
-            let plan = Arc::new(Plan::new(set.clone(), schema, &self.config.limits()));
+            let plan = self.plan(set.clone(), schema);
             let stage = RootStage::restore(plan.clone(), &windows);
             let stage = stage.map_err(wrong).inspect_err(|_| {
                 self.hosts.clear();

@@ -125,10 +125,12 @@ impl Layout {
     pub fn new(
         config: Config,
         file: Option<PathBuf>,
-        mut set: Vec<String>,
+        set: Vec<String>,
         hosts: usize,
         workers: usize,
     ) -> Result<Layout, Failure> {
+        // Whoever starts a system of his own may run his own code in it; what he says goes before.
+        let mut set = [vec!["python.enabled=true".to_owned()], set].concat();
         if hosts > 1 {
             set.extend(common(&config, hosts));
         }

@@ -18,6 +18,9 @@ use crate::op::kind::OpKind;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+/// Name of the operation that is user code.
+pub const USER_CODE: &str = "python";
+
 /// Every operation.
 pub static OPS: &[&dyn OpKind] = &[
     &flow::constant::Const,

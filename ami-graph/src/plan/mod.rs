@@ -21,6 +21,7 @@ use crate::graph::wiring::Wiring;
 use crate::op::foreign::Foreign;
 use crate::op::kind::Body;
 use crate::op::reduction::Reduction;
+use crate::ops::USER_CODE;
 use crate::plan::described::{FeatureInfo, NodeInfo, OutputInfo, Stage};
 use crate::plan::identity::Identity;
 use crate::plan::limits::Limits;
@@ -192,6 +193,23 @@ impl Plan {
     /// off are not repeated here: see [`nodes`](Self::nodes).
     pub fn errors(&self) -> &[SpecError] {
         &self.errors
+    }
+
+    /// Why user code cannot run here.
+    pub fn code_errors(&self) -> Vec<String> {
+        let of_code = |e: &&SpecError| {
+            let (Some(node), Some("code")) = (&e.node, e.parameter.as_deref()) else {
+                return false;
+            };
+            let place = self.ordinal(&e.graph, node).map(|o| &self.planned[o as usize]);
+            place.is_some_and(|planned| planned.op == USER_CODE)
+        };
+        self.errors.iter().filter(of_code).map(ToString::to_string).collect()
+    }
+
+    /// True when any node is user code.
+    pub fn has_code(&self) -> bool {
+        self.planned.iter().any(|node| node.op == USER_CODE)
     }
 
     /// Bytes left for states that could not be charged, because shapes are known only when the

@@ -1,7 +1,7 @@
 //! What can be read: status, sources, graphs, history, differences, a validation.
 
-use super::State;
 use super::rollout::waited_for;
+use super::{Client, State};
 use crate::commands::{self, refusal};
 use crate::edit::{assemble, changes, line, parse};
 use crate::history::Entry;
@@ -16,13 +16,13 @@ use std::sync::Arc;
 
 impl State {
     /// The document of a command that is no edit.
-    pub(super) fn document(&self, now_ns: u64, command: &Command) -> Value {
+    pub(super) fn document(&self, now_ns: u64, client: &Client, command: &Command) -> Value {
         let found = match command {
             Command::Status => Ok(self.status(now_ns)),
             Command::Sources => Ok(self.sources(now_ns)),
             Command::List => Ok(self.list()),
             Command::Show { graph, version } => self.show(graph, *version),
-            Command::Validate { spec } => Ok(self.validate(now_ns, spec)),
+            Command::Validate { spec } => Ok(self.validate(now_ns, client, spec)),
             Command::History { graph } => self.history_of(graph),
             Command::Diff { graph, from, to } => self.diff(graph, *from, *to),
             _ => Err(refusal("this command is an edit", "")),
@@ -108,7 +108,7 @@ impl State {
         }))
     }
 
-    fn validate(&self, now_ns: u64, spec: &Value) -> Value {
+    fn validate(&self, now_ns: u64, client: &Client, spec: &Value) -> Value {
         let outcome = |graph: &str, errors: Vec<Value>, warnings: &[String]| {
             let mut document = json!({ "graph": graph, "errors": errors });
             if !warnings.is_empty() {
@@ -127,7 +127,9 @@ impl State {
             Ok(draft) => draft,
             Err(refusal) => return outcome(&graph, vec![commands::document(&refusal)], &[]),
         };
-        let set = match assemble(&self.active, self.next_version(), &mut draft, &*self.world) {
+        let (version, may_bring_code) = (self.next_version(), client.may_bring_code());
+        let set = assemble(&self.active, version, &mut draft, &*self.world, may_bring_code);
+        let set = match set {
             Ok(set) => Arc::new(set),
             Err(errors) => return outcome(&graph, listed(&errors), &[]),
         };

@@ -90,7 +90,8 @@ impl State {
         let edit = commands::edit(&command).map(|(_, edit)| edit.clone()).unwrap_or_default();
         let mut draft = self.against().draft(&command)?;
         let version = self.next_version();
-        let set = assemble(&self.active, version, &mut draft, &*self.world)
+        let may_bring_code = client.may_bring_code();
+        let set = assemble(&self.active, version, &mut draft, &*self.world, may_bring_code)
             .map_err(|errors| faulty(&draft.graph, errors))?;
         let set = Arc::new(set);
         let schemas = self.members.schemas(now_ns);

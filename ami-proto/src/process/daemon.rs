@@ -105,6 +105,18 @@ impl Daemon {
         self.beat();
     }
 
+    /// What keeps this daemon from being taken for stuck while its main loop waits for user code, which has
+    /// deadlines of its own.
+    pub fn pulse(&self) -> impl Fn() + Send + Sync + 'static {
+        let (metrics, watchdog) = (self.metrics.clone(), self.watchdog.is_some());
+        move || {
+            metrics.beat();
+            if watchdog {
+                let _ = sd_notify::notify(&[sd_notify::NotifyState::Watchdog]);
+            }
+        }
+    }
+
     /// The main loop came round. Call it each time; cheap.
     pub fn beat(&mut self) {
         let interval =
