@@ -18,7 +18,7 @@ demo: prerequisites
 test: prerequisites python
 	$(CARGO) build --locked --workspace --bins
 	$(CARGO) test --locked --workspace
-	AMI_BIN_DIR=$(CURDIR)/target/debug $(VENV)/bin/python -m pytest -q ami-store/python/tests tests/python
+	AMI_BIN_DIR=$(CURDIR)/target/debug $(VENV)/bin/python -m pytest -q ami-store/python/tests ami-worker/python/tests tests/python
 	deploy/systemd/verify.sh
 
 build: prerequisites
@@ -34,10 +34,10 @@ prerequisites:
 # A virtual environment inside the checkout: nothing is installed elsewhere.
 python: $(VENV)/.installed
 
-$(VENV)/.installed: ami-store/python/pyproject.toml tests/python/requirements.txt
+$(VENV)/.installed: ami-store/python/pyproject.toml ami-worker/python/pyproject.toml tests/python/requirements.txt
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -r tests/python/requirements.txt
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ./ami-store/python
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -e ./ami-store/python -e ./ami-worker/python
 	touch $@
 
 # Kills, freezes, restarts and insults a running system for long; a failure names its seed.

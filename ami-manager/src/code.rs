@@ -8,7 +8,7 @@ use crate::files::{MAX_FILES, hash};
 use crate::validate::World;
 use ami_graph::data::files::{Files, MARK, marked};
 use ami_graph::error::{Fault, nearest};
-use ami_graph::graph::spec::NodeSpec;
+use ami_graph::graph::spec::{GraphSpec, NodeSpec};
 use ami_graph::ops::USER_CODE;
 use serde_json::Value;
 
@@ -20,6 +20,21 @@ pub fn of(node: &NodeSpec) -> Option<&str> {
 /// The hash in a node's code.
 pub fn named(node: &NodeSpec) -> Option<String> {
     of(node).and_then(|text| marked(text).1).map(str::to_owned)
+}
+
+/// Nodes whose code says that its values depend on how events are shared among workers.
+pub fn warnings(spec: &GraphSpec, files: &Files) -> Vec<String> {
+    let depends = |node: &NodeSpec| {
+        let file = files.get(&named(node)?)?;
+        let line = file.split(|&byte| byte == b'\n').next()?;
+        serde_json::from_slice::<Value>(line).ok()?["split_dependent"].as_bool()
+    };
+    let told = |(name, node): (&String, &NodeSpec)| {
+        let text = "its code keeps state for each worker (split_dependent), so values depend on how events \
+                    are shared among workers";
+        (depends(node) == Some(true)).then(|| format!("node {name:?}: {text}"))
+    };
+    spec.nodes.iter().filter_map(told).collect()
 }
 
 /// Reads and describes a node's code into `files`, and marks the parameter with its hash. Code that is not

@@ -142,6 +142,9 @@ pub fn verdict(
     }
     let mut errors = after.graphs.get(graph).map_or(Vec::new(), |g| world.check(&g.spec));
     let mut warnings = after.graphs.get(graph).map_or(Vec::new(), |g| g.spec.outdated());
+    if let Some(edited) = after.graphs.get(graph) {
+        warnings.extend(crate::code::warnings(&edited.spec, &after.files));
+    }
     if schemas.is_empty() {
         warnings.push("no source is known yet: the names of fields and the memory for states were not checked".to_string());
         return Verdict { errors, warnings };

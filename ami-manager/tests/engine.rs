@@ -6,6 +6,8 @@ use ami_graph::data::schema::Schema;
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::limits::Limits;
 use ami_manager::validate::{Engine, Strictness, Verdict, World, verdict};
+use ami_proto::config::Config;
+use ami_python::Python;
 use std::sync::Arc;
 
 fn schema(field: &str) -> Arc<Schema> {

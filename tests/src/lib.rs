@@ -49,6 +49,23 @@ pub fn shared_data() -> Option<PathBuf> {
     dir.is_dir().then_some(dir)
 }
 
+/// An interpreter that has numpy: `AMI_TEST_PYTHON`, that of `make python`, or `python3`. Says so where there
+/// is none.
+pub fn python_with_numpy() -> Option<PathBuf> {
+    let of_make = Path::new(env!("CARGO_MANIFEST_DIR")).join("../.venv/bin/python");
+    let given = std::env::var_os("AMI_TEST_PYTHON").map(PathBuf::from);
+    let has_numpy = |python: &PathBuf| {
+        let import =
+            Command::new(python).args(["-c", "import numpy"]).stderr(Stdio::null()).status();
+        import.is_ok_and(|status| status.success())
+    };
+    let found = given.into_iter().chain([of_make, "python3".into()]).find(has_numpy);
+    if found.is_none() {
+        println!("skipped: no interpreter has numpy; run `make python`, or set AMI_TEST_PYTHON");
+    }
+    found
+}
+
 /// Polls until it yields something.
 pub fn until<T>(what: &str, poll: impl FnMut() -> Option<T>) -> T {
     until_within(DEADLINE, what, poll)

@@ -163,6 +163,9 @@ struct Feature<'a> {
     op: &'a str,
     arrays: Vec<Described<'a>>,
     values: Values<'a>,
+    /// Said only when false.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exact: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
@@ -275,6 +278,7 @@ impl<'a> Heartbeat<'a> {
             op: &feature.op,
             arrays: feature.arrays.iter().map(Described::of).collect(),
             values: Values(&feature.values),
+            exact: (!feature.exact).then_some(false),
             error: feature.error.as_deref(),
         };
         json(&header)
@@ -317,6 +321,7 @@ mod tests {
             window_truth: truth.clone(),
             arrays: vec![("edges".into(), Array::from_elements(&[2], &[0.0f64, 1.0]))],
             values: vec![("outside".into(), ScalarOrText::Scalar(Scalar::F64(f64::NAN)))],
+            exact: true,
             error: None,
         };
         let mut publisher = Publisher::default();

@@ -17,8 +17,6 @@ const MAX_DEPTH: usize = 16;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plain {
     bytes: Vec<u8>,
-    /// What a process that runs the code knows this very state by; 0 when none does.
-    token: u64,
 }
 
 /// A number or array of a state.
@@ -36,7 +34,7 @@ impl Plain {
     /// # Errors
     /// When it is not a state; says what of it.
     pub fn new(bytes: Vec<u8>) -> Result<Plain, DecodeError> {
-        let plain = Plain { bytes, token: 0 };
+        let plain = Plain { bytes };
         let (text, base) = plain.text()?;
         let mut end = base;
         let mut leaves = Vec::new();
@@ -55,23 +53,11 @@ impl Plain {
         &self.bytes
     }
 
-    /// The same state, known to a process by a token, so that it need not travel there again.
-    pub fn known_by(mut self, token: u64) -> Plain {
-        self.token = token;
-        self
-    }
-
-    /// What [`known_by`](Self::known_by) said, while the state is as it was; else 0.
-    pub fn token(&self) -> u64 {
-        self.token
-    }
-
     /// Adds another state: every number and element is added, a bool is or-ed, texts must be equal.
     ///
     /// # Errors
     /// Names what differs.
     pub fn add(&mut self, other: &Plain) -> Result<(), String> {
-        self.token = 0;
         let told = |e: DecodeError| e.to_string();
         let (mine, base) = self.text().map_err(told)?;
         let (theirs, their_base) = other.text().map_err(told)?;

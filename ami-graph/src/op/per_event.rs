@@ -38,6 +38,11 @@ pub trait PerEvent: Send + Sync + std::fmt::Debug {
         self.bind(inputs)
     }
 
+    /// True when values depend on which events a worker had before.
+    fn split_dependent(&self) -> bool {
+        false
+    }
+
     /// True for what works on published values alone, at the root, and is never waited for.
     fn after_merge(&self) -> bool {
         false

@@ -90,6 +90,8 @@ pub(crate) struct Planned {
     /// The reduction whose window its value is of; None: the heartbeat.
     pub carrier: Option<u32>,
     pub state_bytes: u64,
+    /// True when its values depend on how events were shared among workers.
+    pub split_dependent: bool,
     /// Bytes that its window is held to while running.
     pub budget: u64,
     pub off: Option<String>,

@@ -121,7 +121,13 @@ impl Builder<'_> {
         });
         let inputs: Vec<Type> = node.sources.iter().map(|s| self.type_of(base, *s)).collect();
         let input_labels = node.sources.iter().map(|s| self.labels_of(base, *s)).collect();
+        let depends = node.sources.iter().any(|source| match *source {
+            Source::Node(other, _) => self.plan.planned[base + other].split_dependent,
+            _ => false,
+        });
         let node = &mut self.plan.planned[at];
+        let own = matches!(&node.body, Some(Body::PerEvent(op)) if op.split_dependent());
+        node.split_dependent = depends || own;
         node.identity = identity;
         node.inputs = inputs;
         node.input_labels = input_labels;
@@ -321,6 +327,7 @@ fn planned(graph: &str, node: crate::graph::checked::Node<'_>, flow: Flow) -> Pl
         labels: Vec::new(),
         identity: Identity::default(),
         carrier: None,
+        split_dependent: false,
         state_bytes: 0,
         budget: 0,
         off,

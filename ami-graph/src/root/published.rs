@@ -36,6 +36,8 @@ pub struct Published {
     pub arrays: Vec<(String, Array)>,
     /// Scalar and text outputs in the op's order.
     pub values: Vec<(String, ScalarOrText)>,
+    /// False when the value depends on how events were shared among workers.
+    pub exact: bool,
     /// Why there is no value, such as a shape conflict.
     pub error: Option<String>,
 }
@@ -57,6 +59,7 @@ pub(crate) fn published(
         window_truth: truth,
         arrays: Vec::new(),
         values: Vec::new(),
+        exact: !node.split_dependent,
         error: None,
     };
     match finished {

@@ -26,6 +26,10 @@ impl EventCode {
 }
 
 impl PerEvent for EventCode {
+    fn split_dependent(&self) -> bool {
+        self.described.description.split_dependent
+    }
+
     fn bind(&self, _: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         let code = &self.described.code;
         if let Some(runner) = &self.runner {
