@@ -6,6 +6,8 @@ use std::collections::HashSet;
 
 /// So many deaths of one call are no accident, wherever they were.
 const MOST_DEATHS: usize = 16;
+/// Nor are so many before the first event or behind the last, where no event is to blame.
+const MOST_NOWHERE: usize = 3;
 
 /// One call, however often it is begun.
 #[derive(Debug, Default)]
@@ -14,7 +16,7 @@ pub(crate) struct Attempts {
     left_out: Vec<(usize, String)>,
     /// Events at which a process died once: that may have been somebody from outside.
     died_at: HashSet<usize>,
-    died_nowhere: bool,
+    died_nowhere: usize,
     deaths: usize,
     one_by_one: bool,
 }
@@ -81,9 +83,10 @@ impl Attempts {
                 Next::GiveUp(format!("took longer than {} ms", after.as_millis()))
             }
             (At::Nowhere, Why::Died(reason)) => {
-                match std::mem::replace(&mut self.died_nowhere, true) {
-                    false if self.deaths <= MOST_DEATHS => Next::Again,
-                    _ => Next::GiveUp(reason.clone()),
+                self.died_nowhere += 1;
+                match self.died_nowhere < MOST_NOWHERE && self.deaths <= MOST_DEATHS {
+                    true => Next::Again,
+                    false => Next::GiveUp(reason.clone()),
                 }
             }
         }
@@ -145,6 +148,7 @@ mod tests {
     fn a_number_that_is_no_events_blames_none() {
         let mut attempts = Attempts::default();
         assert_eq!(attempts.ended(&died(At::Event(9)), |event| event < 5), Next::Again);
+        assert_eq!(attempts.ended(&died(At::Nowhere), |_| true), Next::Again);
         assert_eq!(
             attempts.ended(&died(At::Nowhere), |_| true),
             Next::GiveUp("exited with code 3".into())

@@ -4,7 +4,7 @@ use crate::attempts::{Attempts, Next};
 use crate::counters::add;
 use crate::health::{Health, one_line};
 use crate::pack::{Packed, RING, Ring};
-use crate::process::{Answer, End, Launch, Patience, Process, Raised, Why};
+use crate::process::{Answer, End, Launch, Patience, Process, Raised, Unstarted, Why};
 use crate::results::Events;
 use ami_graph::op::foreign::UserCode;
 use ami_shm::Arena;
@@ -302,7 +302,11 @@ impl Env {
     /// A process, if there is none.
     fn start(&mut self) -> Result<(), Stop> {
         if self.process.is_none() {
-            self.process = Some(Process::start(&self.launch).map_err(Stop::Told)?);
+            match Process::start(&self.launch) {
+                Ok(process) => self.process = Some(process),
+                Err(Unstarted::Told(reason)) => return Err(Stop::Told(reason)),
+                Err(Unstarted::End(end)) => return Err(self.lost(end)),
+            }
         }
         Ok(())
     }

@@ -94,6 +94,15 @@ impl End {
     }
 }
 
+/// Why there is no process.
+#[derive(Debug)]
+pub(crate) enum Unstarted {
+    /// It ended; the next may not.
+    End(End),
+    /// It would not be otherwise with the next.
+    Told(String),
+}
+
 /// How long a call may take.
 #[derive(Debug, Clone)]
 pub(crate) struct Patience {
@@ -151,15 +160,17 @@ impl Process {
     /// Starts one and waits until it is ready.
     ///
     /// # Errors
-    /// Text for people: which environment, what happened, what it printed last.
-    pub(crate) fn start(launch: &Arc<Launch>) -> Result<Process, String> {
+    /// Which environment, what happened, what it printed last.
+    pub(crate) fn start(launch: &Arc<Launch>) -> Result<Process, Unstarted> {
         let (env, path) = (&launch.env, launch.interpreter.display());
         let about = |reason: String| format!("environment {env} ({path}): {reason}");
         let spawned = Process::spawn(launch);
-        let mut process = spawned.map_err(|e| about(format!("{e}: see python.envs")))?;
+        let mut process =
+            spawned.map_err(|e| Unstarted::Told(about(format!("{e}: see python.envs"))))?;
         add(&launch.counters.starts, 1);
         let patience = Patience { step: START, batch: START, total: START, stop: None };
-        let failed = match process.receive(&patience) {
+        let received = process.receive(&patience);
+        let failed = match &received {
             Ok(ready) if ready["ready"] == 1 && ready["protocol"] == PROTOCOL => {
                 let (python, numpy) = (&ready["python"], &ready["numpy"]);
                 let pid = process.child.id();
@@ -170,11 +181,15 @@ impl Process {
             }
             Ok(other) => format!("answered {other} instead of being ready"),
             Err(End { why: Why::Late(after), .. }) => format!("not ready after {after:?}"),
-            Err(End { why: Why::Died(reason), .. }) => reason,
+            Err(End { why: Why::Died(reason), .. }) => format!("{reason} while starting"),
         };
         let last = process.end();
         let hint = if last.is_empty() { String::new() } else { format!(": {last}") };
-        Err(about(format!("{failed} while starting{hint}")))
+        let reason = about(format!("{failed}{hint}"));
+        Err(match received {
+            Err(End { why: Why::Died(_), .. }) => Unstarted::End(End::died(At::Nowhere, reason)),
+            _ => Unstarted::Told(reason),
+        })
     }
 
     fn spawn(launch: &Arc<Launch>) -> std::io::Result<Process> {
