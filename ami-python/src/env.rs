@@ -102,6 +102,13 @@ impl Env {
         }
     }
 
+    /// Does without a process that runs nothing.
+    pub(crate) fn rest(&mut self) {
+        if self.loaded.is_empty() {
+            self.gone();
+        }
+    }
+
     /// The process has kept this state of that use under a token.
     pub(crate) fn keep(&mut self, id: u64, token: u64, state: &[u8]) {
         let (kept, bytes) = self.kept.entry(id).or_default();

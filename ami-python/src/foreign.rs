@@ -109,8 +109,7 @@ impl Python {
     ) -> Request<'a> {
         let (events, context) = (call.events, self.context());
         let body = format!(r#","events":{events},"columns":{columns},"context":{context}"#);
-        let part = Events { count: events, mask: call.mask }.taking_part();
-        let patience = Patience::of(code, part, None);
+        let patience = Patience::of(code, taking_part(call), None);
         Request { call: name, body, packed, state: None, events, mask: call.mask, patience }
     }
 
@@ -132,7 +131,9 @@ impl Python {
             "finish" => format!(r#","state":{}"#, places.join(",")),
             _ => format!(r#","states":[{}]"#, places.join(",")),
         };
-        let patience = Patience::of(code, states.len(), None);
+        // One after the other, without a word in between.
+        let all = Patience::of(code, states.len().saturating_sub(1), None);
+        let patience = Patience { step: all.batch, ..all };
         let mut request =
             Request { call: name, body, packed, state: None, events: 0, mask: None, patience };
         let mut env = locked(&entry.env);
@@ -158,13 +159,14 @@ impl Foreign for Python {
         outputs: &mut [OwnedColumn],
         errors: &mut EventErrors,
     ) {
+        if taking_part(call) == 0 {
+            return all_absent(code, call.events, outputs);
+        }
         let before = errors.count;
         match self.try_events(code, call, outputs) {
             Ok(done) => report(&done.left_out, &done.value, errors),
             Err(reason) => {
-                for (of, column) in code.outputs.iter().zip(outputs) {
-                    results::absent(of, call.events, column);
-                }
+                all_absent(code, call.events, outputs);
                 all_failed(call, &reason, errors);
             }
         }
@@ -178,6 +180,10 @@ impl Foreign for Python {
         call: Call<'_>,
         errors: &mut EventErrors,
     ) -> Result<Plain, String> {
+        let state = match state {
+            Some(state) if taking_part(call) == 0 => return Ok(state),
+            state => state,
+        };
         let before = errors.count;
         let result = match self.try_absorb(code, state.as_ref(), call) {
             Ok(done) => {
@@ -215,9 +221,7 @@ impl Foreign for Python {
                 .map_err(Unfit::Broken)
         });
         if finished.is_err() {
-            for (of, column) in code.outputs.iter().zip(outputs) {
-                results::absent(of, 1, column);
-            }
+            all_absent(code, 1, outputs);
         }
         finished
     }
@@ -252,6 +256,14 @@ impl Foreign for Python {
             _ => Ok(()),
         }
     }
+}
+
+fn taking_part(call: Call<'_>) -> usize {
+    Events { count: call.events, mask: call.mask }.taking_part()
+}
+
+fn all_absent(code: &UserCode, events: usize, outputs: &mut [OwnedColumn]) {
+    code.outputs.iter().zip(outputs).for_each(|(of, column)| results::absent(of, events, column));
 }
 
 /// For what takes many times as long as the events once.
@@ -293,8 +305,7 @@ fn report(left_out: &[(usize, String)], failed: &Failed, errors: &mut EventError
 }
 
 fn all_failed(call: Call<'_>, reason: &str, errors: &mut EventErrors) {
-    let part = Events { count: call.events, mask: call.mask }.taking_part() as u64;
-    record(errors, part, || reason.to_owned());
+    record(errors, taking_part(call) as u64, || reason.to_owned());
 }
 
 /// So many failures for one reason.

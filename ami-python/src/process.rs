@@ -22,11 +22,15 @@ use std::time::{Duration, Instant};
 const PROTOCOL: u64 = 1;
 /// A packet has at most so many bytes.
 const PACKET: usize = 64 << 10;
+/// Longest answer beside packets.
+const LONGEST: usize = 16 << 20;
 /// Longest time until an interpreter has imported numpy; from a network file system that takes some.
 const START: Duration = Duration::from_secs(60);
 /// What the shared memory begins with. Untouched pages take nothing.
 const INBOX: usize = 1 << 20;
 const OUTBOX: usize = 1 << 20;
+/// Most bytes that a process keeps for its next call.
+const MOST_KEPT: u64 = 128 << 20;
 /// In the outbox's first word instead of the number of an event.
 const NO_EVENT: u64 = u64::MAX;
 const IN_BATCH: u64 = u64::MAX - 1;
@@ -281,7 +285,7 @@ impl Process {
     }
 
     fn long(&self, at: usize, len: usize) -> Result<Packet, String> {
-        if len > self.outbox.size() {
+        if len > LONGEST {
             return Err(format!("{len} bytes"));
         }
         let mut bytes = vec![0; len];
@@ -428,6 +432,16 @@ fn command(launch: &Launch) -> Command {
     command.env("AMI_PYTHON_MEMORY", settings.memory_max.to_string());
     command.env("AMI_PYTHON_OUTBOX", settings.outbox_max.to_string());
     command.env("AMI_PYTHON_MEMBER", &launch.label);
+    // Arrays of a call are given back and taken again by the next one: memory that goes to the kernel in
+    // between costs a fault for each page, which is more than most of what is computed with it.
+    let kept = (settings.memory_max / 8).min(MOST_KEPT);
+    for (name, bytes) in
+        [("MALLOC_MMAP_THRESHOLD_", kept.min(32 << 20)), ("MALLOC_TRIM_THRESHOLD_", kept)]
+    {
+        if std::env::var_os(name).is_none() {
+            command.env(name, bytes.to_string());
+        }
+    }
     for library in ["OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM"] {
         command.env(format!("{library}_NUM_THREADS"), settings.threads.max(1).to_string());
     }

@@ -151,6 +151,19 @@ impl Python {
         Some(entry.updater.as_ref()?.newest()?.heartbeat)
     }
 
+    /// Lets go of code that nobody has any more, and of its processes. It happens when other code is
+    /// loaded, too; a daemon does it when graphs have changed.
+    pub fn tidy(&self) {
+        let dead: Vec<Arc<Entry>> = {
+            let mut codes = locked(&self.codes);
+            let dead = codes.extract_if(|_, entry| entry.code.strong_count() == 0);
+            dead.map(|(_, entry)| entry).collect()
+        };
+        for entry in dead {
+            locked(&entry.env).forget(entry.target.id);
+        }
+    }
+
     pub(crate) fn ring(&self) -> Option<Arc<Ring>> {
         locked(&self.ring).clone()
     }
@@ -189,7 +202,7 @@ impl Python {
             return Ok(Arc::clone(entry));
         }
         let entry = Arc::new(self.made_ready(code)?);
-        self.sweep();
+        self.tidy();
         locked(&self.codes).insert(key(code), Arc::clone(&entry));
         Ok(entry)
     }
@@ -208,6 +221,7 @@ impl Python {
             let described = env.describe(&code.file, &code.source, Some(&code.name))?;
             let node = &described["nodes"][&code.name];
             if node["kind"] == "root" {
+                env.rest();
                 drop(env);
                 let every =
                     node["every"].as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok());
@@ -218,18 +232,6 @@ impl Python {
             }
         };
         Ok(Entry { code: Arc::downgrade(code), copy: (**code).clone(), target, env, updater })
-    }
-
-    /// Lets go of code that nobody has any more.
-    fn sweep(&self) {
-        let dead: Vec<Arc<Entry>> = {
-            let mut codes = locked(&self.codes);
-            let dead = codes.extract_if(|_, entry| entry.code.strong_count() == 0);
-            dead.map(|(_, entry)| entry).collect()
-        };
-        for entry in dead {
-            locked(&entry.env).forget(entry.target.id);
-        }
     }
 }
 

@@ -137,8 +137,10 @@ impl Reading<'_> {
             self.read(at, present)?;
             truth(present);
         }
-        for (event, present) in present.iter_mut().enumerate() {
-            *present &= u8::from(self.events.has(event));
+        if self.events.mask.is_some() {
+            for (event, present) in present.iter_mut().enumerate() {
+                *present &= u8::from(self.events.has(event));
+            }
         }
         Ok(())
     }

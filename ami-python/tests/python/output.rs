@@ -3,6 +3,7 @@
 use crate::common::{Bench, code, counting, floats, some};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 use tracing_subscriber::fmt::MakeWriter;
 
 #[derive(Clone, Default)]
@@ -44,11 +45,20 @@ def talks(x):
     if x == 2: print('z' * 100_000)
     return x
 ";
-    let input = counting(3);
-    let given = bench.events(&code(source, "talks"), &[floats(&input)], 3);
-    assert_eq!((given.message(), given.numbers(0)), ("", some(&input)));
+    let (code, input) = (code(source, "talks"), counting(3));
+    let text = || String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    // Alone, so that it is told before the limit is reached.
+    let given = bench.events(&code, &[floats(&input[..1])], 1);
+    assert_eq!((given.message(), given.numbers(0)), ("", some(&[0.0])));
+    let begun = Instant::now();
+    while !(text().contains("printed here") && text().contains("logged 7")) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{}", text());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let given = bench.events(&code, &[floats(&input[1..])], 2);
+    assert_eq!((given.message(), given.numbers(0)), ("", some(&input[1..])));
     drop(bench);
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    let text = text();
     let of = |what: &str| {
         text.lines().find(|l| l.contains(what)).unwrap_or_else(|| panic!("{what} in {text}"))
     };
