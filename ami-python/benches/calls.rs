@@ -153,6 +153,10 @@ fn main() {
             show(what, n, given, (n > 1).then(|| alone(which, n)));
         }
     }
+    images(&python, dir.path());
+}
+
+fn images(python: &Python, dir: &Path) {
     let path = Path::new("/dev/shm").join(format!("ami-python-bench-{}", std::process::id()));
     let config = RingConfig { capacity: 64 << 20, ..RingConfig::default() };
     let mut ring = RingWriter::create(&path, 1, &config).unwrap();
@@ -166,18 +170,13 @@ fn main() {
     let items: Vec<_> = bytes.chunks(image).map(|data| Some(ArrayRef { dims, data })).collect();
     let column = [Column::Arrays { dtype: DType::U16, items }];
     let alone = alone("image", 16);
-    show(
-        "1024² u16, copied",
-        16,
-        measure(&python, dir.path(), &code("Image"), &column, 16),
-        Some(alone),
-    );
+    show("1024² u16, copied", 16, measure(python, dir, &code("Image"), &column, 16), Some(alone));
     let (file, addresses) = reader.mapped();
     python.set_ring(file, addresses);
     show(
         "1024² u16, in the ring",
         16,
-        measure(&python, dir.path(), &code("Image"), &column, 16),
+        measure(python, dir, &code("Image"), &column, 16),
         Some(alone),
     );
     ring.remove().unwrap();

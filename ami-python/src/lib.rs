@@ -20,7 +20,7 @@
 //! | `env` | calls that outlive a process |
 //! | `attempts` | what becomes of a call whose process has ended; pure |
 //! | `health` | code that ends processes is switched off |
-//! | `process` | start, one call, deadline, end |
+//! | `process`, `launch`, `vitals` | start, one call, deadline, end |
 //! | `pack`, `results` | columns on the way in and out |
 //! | `update` | code over published values, which takes its time |
 //! | `log` | what user code prints |
@@ -31,6 +31,7 @@ mod counters;
 mod env;
 mod foreign;
 mod health;
+mod launch;
 mod log;
 mod pack;
 mod package;
@@ -39,6 +40,7 @@ mod python;
 mod results;
 mod settings;
 mod update;
+mod vitals;
 
 pub use ami_proto::config::Python as Settings;
 pub use counters::Counts;

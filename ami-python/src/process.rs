@@ -1,21 +1,15 @@
 //! One process of Python: its start, one call after the other, its end.
 
-use crate::counters::{Counters, add};
-use crate::log::Log;
-use ami_proto::config::Python as Settings;
-use ami_shm::Arena;
-use command_fds::{CommandFdExt, FdMapping};
+use crate::counters::add;
+use crate::launch::{Launch, Running};
+use crate::vitals::{own_end, own_memory, too_much};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
+use rustix::net::{RecvFlags, SendFlags};
+use rustix::process::Signal;
 use serde::Deserialize;
 use serde_json::Value as Json;
-use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Version of what is said between the two halves.
@@ -26,49 +20,9 @@ const PACKET: usize = 64 << 10;
 const LONGEST: usize = 16 << 20;
 /// Longest time until an interpreter has imported numpy; from a network file system that takes some.
 const START: Duration = Duration::from_secs(60);
-/// What the shared memory begins with. Untouched pages take nothing.
-const INBOX: usize = 1 << 20;
-const OUTBOX: usize = 1 << 20;
-/// Most bytes that a process keeps for its next call.
-const MOST_KEPT: u64 = 128 << 20;
 /// In the outbox's first word instead of the number of an event.
 const NO_EVENT: u64 = u64::MAX;
 const IN_BATCH: u64 = u64::MAX - 1;
-/// The host's exit codes that are no user's.
-const BROKEN: i32 = 70;
-const NO_MEMORY: i32 = 71;
-
-/// What is needed to start a process.
-/// What is to be done again and again while a call lasts.
-#[derive(Default)]
-pub(crate) struct Waiting(pub Mutex<Option<Box<dyn Fn() + Send>>>);
-
-impl Waiting {
-    fn call(&self) {
-        if let Some(call) = &*crate::python::locked(&self.0) {
-            call();
-        }
-    }
-}
-
-impl std::fmt::Debug for Waiting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Waiting")
-    }
-}
-
-#[derive(Debug)]
-pub(crate) struct Launch {
-    pub env: String,
-    pub interpreter: PathBuf,
-    pub settings: Settings,
-    /// Where the host's files are.
-    pub dir: PathBuf,
-    /// Name of the member.
-    pub label: String,
-    pub counters: Arc<Counters>,
-    pub waiting: Arc<Waiting>,
-}
 
 /// Which event user code was at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,15 +99,7 @@ struct Packet {
 #[derive(Debug)]
 pub(crate) struct Process {
     launch: Arc<Launch>,
-    child: Child,
-    pid: Pid,
-    pidfd: OwnedFd,
-    control: OwnedFd,
-    pub inbox: Arena,
-    pub outbox: Arena,
-    /// While this is open, somebody cares for the process; its guard sees when nobody does.
-    _life: OwnedFd,
-    log: Log,
+    pub its: Running,
     packet: Vec<u8>,
     /// When its memory was looked at.
     looked: Instant,
@@ -168,16 +114,17 @@ impl Process {
     pub(crate) fn start(launch: &Arc<Launch>) -> Result<Process, Unstarted> {
         let (env, path) = (&launch.env, launch.interpreter.display());
         let about = |reason: String| format!("environment {env} ({path}): {reason}");
-        let spawned = Process::spawn(launch);
-        let mut process =
-            spawned.map_err(|e| Unstarted::Told(about(format!("{e}: see python.envs"))))?;
-        add(&launch.counters.starts, 1);
+        let told = |e: std::io::Error| Unstarted::Told(about(format!("{e}: see python.envs")));
+        let its = launch.spawn().map_err(told)?;
+        let (launch, packet) = (Arc::clone(launch), vec![0; PACKET]);
+        let mut process = Process { launch, its, packet, looked: Instant::now(), ended: false };
+        add(&process.launch.counters.starts, 1);
         let patience = Patience { step: START, batch: START, total: START, stop: None };
         let received = process.receive(&patience);
         let failed = match &received {
             Ok(ready) if ready["ready"] == 1 && ready["protocol"] == PROTOCOL => {
                 let (python, numpy) = (&ready["python"], &ready["numpy"]);
-                let pid = process.child.id();
+                let pid = process.its.child.id();
                 tracing::info!(
                     "python {env}: process {pid} of {path}, python {python}, numpy {numpy}"
                 );
@@ -196,57 +143,9 @@ impl Process {
         })
     }
 
-    fn spawn(launch: &Arc<Launch>) -> std::io::Result<Process> {
-        let (control, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
-        let inbox = Arena::create("ami-python-inbox", INBOX)?;
-        let outbox = Arena::create("ami-python-outbox", OUTBOX)?;
-        let (watched, life) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
-        let passed = [theirs, inbox.read_only()?, outbox.writable()?, watched];
-        let mut command = command(launch);
-        let mappings = passed.into_iter().zip(3..);
-        let mappings = mappings.map(|(parent_fd, child_fd)| FdMapping { parent_fd, child_fd });
-        command.fd_mappings(mappings.collect()).map_err(std::io::Error::other)?;
-        let mut child = command.spawn()?;
-        // Our copies of the child's ends go with it: only then its death ends them.
-        drop(command);
-        let pid = Pid::from_child(&child);
-        let made = (|| -> std::io::Result<(OwnedFd, Log)> {
-            let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-            let none = || std::io::Error::other("no pipe");
-            let (out, err) =
-                (child.stdout.take().ok_or_else(none)?, child.stderr.take().ok_or_else(none)?);
-            Ok((pidfd, Log::start(&launch.env, out.into(), err.into())?))
-        })();
-        let (pidfd, log) = made.inspect_err(|_| {
-            let _ = rustix::process::kill_process_group(pid, Signal::KILL);
-            let _ = child.wait();
-        })?;
-        let (looked, packet) = (Instant::now(), vec![0; PACKET]);
-        let launch = Arc::clone(launch);
-        Ok(Process {
-            launch,
-            child,
-            pid,
-            pidfd,
-            control,
-            inbox,
-            outbox,
-            _life: life,
-            log,
-            packet,
-            looked,
-            ended: false,
-        })
-    }
-
     /// Says which code runs now, for the log.
     pub(crate) fn about(&self, code: &str) {
-        self.log.about(code);
+        self.its.log.about(code);
     }
 
     /// One call and its answer.
@@ -262,14 +161,14 @@ impl Process {
             return Ok(Err(Raised { message, traceback: String::new() }));
         }
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        if let Err(error) = rustix::net::send(&self.control, message.as_bytes(), flags) {
+        if let Err(error) = rustix::net::send(&self.its.control, message.as_bytes(), flags) {
             return Err(self.died(&format!("cannot be reached ({error})")));
         }
         let json = self.receive(patience)?;
         let nonsense = |what: &dyn std::fmt::Display| format!("answered what is no answer: {what}");
         let packet = Packet::deserialize(json).map_err(|e| self.died(&nonsense(&e)))?;
-        if packet.outbox > self.outbox.size() {
-            let followed = self.outbox.follow(self.launch.settings.outbox_max);
+        if packet.outbox > self.its.outbox.size() {
+            let followed = self.its.outbox.follow(self.launch.settings.outbox_max);
             followed.map_err(|e| self.died(&format!("shared memory: {e}")))?;
         }
         let packet = match packet.long {
@@ -289,7 +188,7 @@ impl Process {
             return Err(format!("{len} bytes"));
         }
         let mut bytes = vec![0; len];
-        self.outbox.read(at, &mut bytes).map_err(|e| e.to_string())?;
+        self.its.outbox.read(at, &mut bytes).map_err(|e| e.to_string())?;
         serde_json::from_slice(&bytes).map_err(|e| e.to_string())
     }
 
@@ -327,8 +226,10 @@ impl Process {
     /// Waits for a packet, or the process's end.
     fn arrived(&mut self, wait: Duration) -> Result<Option<Json>, End> {
         self.launch.waiting.call();
-        let mut polled =
-            [PollFd::new(&self.control, PollFlags::IN), PollFd::new(&self.pidfd, PollFlags::IN)];
+        let mut polled = [
+            PollFd::new(&self.its.control, PollFlags::IN),
+            PollFd::new(&self.its.pidfd, PollFlags::IN),
+        ];
         let wait = rustix::time::Timespec {
             tv_sec: wait.as_secs() as _,
             tv_nsec: wait.subsec_nanos() as _,
@@ -340,7 +241,7 @@ impl Process {
         }
         let ended = !polled[1].revents().is_empty();
         // What it said before its end counts.
-        match rustix::net::recv(&self.control, &mut self.packet[..], RecvFlags::DONTWAIT) {
+        match rustix::net::recv(&self.its.control, &mut self.packet[..], RecvFlags::DONTWAIT) {
             Ok((0, _)) => Err(self.died("closed its connection")),
             Ok((n, _)) => match serde_json::from_slice(&self.packet[..n]) {
                 Ok(json) => Ok(Some(json)),
@@ -353,12 +254,12 @@ impl Process {
 
     /// Number of the event and how often one was written.
     fn progress(&self) -> (u64, u64) {
-        (self.outbox.word(0).unwrap_or(NO_EVENT), self.outbox.word(8).unwrap_or(0))
+        (self.its.outbox.word(0).unwrap_or(NO_EVENT), self.its.outbox.word(8).unwrap_or(0))
     }
 
     /// Ends it, if it has not ended by itself, and says how that was.
     pub(crate) fn died(&mut self, otherwise: &str) -> End {
-        let reason = self.own_end().unwrap_or_else(|| otherwise.to_owned());
+        let reason = own_end(&self.its.pidfd).unwrap_or_else(|| otherwise.to_owned());
         self.kill(&reason)
     }
 
@@ -368,32 +269,15 @@ impl Process {
         End::died(place(self.progress().0), reason)
     }
 
-    /// How it ended by itself. Its connection closes a moment before it has.
-    fn own_end(&self) -> Option<String> {
-        let mut polled = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        let closing = rustix::time::Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
-        let _ = poll(&mut polled, Some(&closing));
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
-        let status = rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), options).ok()??;
-        if let Some(signal) = status.terminating_signal() {
-            return Some(format!("killed by signal {signal}{}", signal_name(signal)));
-        }
-        Some(match status.exit_status()? as i32 {
-            BROKEN => "ended since user code closed a descriptor that is not its own".into(),
-            NO_MEMORY => "ended since there was no memory left even to say so".into(),
-            code => format!("exited with code {code}"),
-        })
-    }
-
     /// Kills it and all that it started, and reads what it has printed: the last line on stderr.
     fn end(&mut self) -> String {
         if !self.ended {
             // The number cannot be another group's: nobody has waited for the process yet.
-            let _ = rustix::process::kill_process_group(self.pid, Signal::KILL);
-            let _ = self.child.wait();
+            let _ = rustix::process::kill_process_group(self.its.pid, Signal::KILL);
+            let _ = self.its.child.wait();
             self.ended = true;
         }
-        self.log.finish()
+        self.its.log.finish()
     }
 
     /// What makes it a process to be replaced before the next call; looks once a second.
@@ -414,7 +298,7 @@ impl Process {
             return None;
         }
         self.looked = now;
-        own_memory(self.child.id())
+        own_memory(self.its.child.id())
     }
 }
 
@@ -424,61 +308,10 @@ impl Drop for Process {
     }
 }
 
-fn command(launch: &Launch) -> Command {
-    let settings = &launch.settings;
-    let mut command = Command::new(&launch.interpreter);
-    command.args(["-u", "-X", "utf8"]).arg(launch.dir.join("boot.py"));
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
-    command.env("AMI_PYTHON_MEMORY", settings.memory_max.to_string());
-    command.env("AMI_PYTHON_OUTBOX", settings.outbox_max.to_string());
-    command.env("AMI_PYTHON_MEMBER", &launch.label);
-    // Arrays of a call are given back and taken again by the next one: memory that goes to the kernel in
-    // between costs a fault for each page, which is more than most of what is computed with it.
-    let kept = (settings.memory_max / 8).min(MOST_KEPT);
-    for (name, bytes) in
-        [("MALLOC_MMAP_THRESHOLD_", kept.min(32 << 20)), ("MALLOC_TRIM_THRESHOLD_", kept)]
-    {
-        if std::env::var_os(name).is_none() {
-            command.env(name, bytes.to_string());
-        }
-    }
-    for library in ["OMP", "OPENBLAS", "MKL", "NUMEXPR", "BLIS", "VECLIB_MAXIMUM"] {
-        command.env(format!("{library}_NUM_THREADS"), settings.threads.max(1).to_string());
-    }
-    command
-}
-
 fn place(number: u64) -> At {
     match number {
         NO_EVENT => At::Nowhere,
         IN_BATCH => At::Batch,
         number => usize::try_from(number).map_or(At::Nowhere, At::Event),
     }
-}
-
-fn too_much(bytes: u64, most: u64) -> String {
-    let mib = |bytes: u64| bytes >> 20;
-    format!("took {} MiB of memory, python.memory_max is {} MiB", mib(bytes), mib(most))
-}
-
-/// Bytes in memory that are the process's alone: neither the ring nor files that others share.
-fn own_memory(pid: u32) -> Option<u64> {
-    let text = std::fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let mut pages = text.split(' ').skip(1).map_while(|n| n.parse::<u64>().ok());
-    let (resident, shared) = (pages.next()?, pages.next()?);
-    Some(resident.saturating_sub(shared) * rustix::param::page_size() as u64)
-}
-
-fn signal_name(signal: i32) -> String {
-    let names = [
-        (4, "SIGILL"),
-        (6, "SIGABRT"),
-        (7, "SIGBUS"),
-        (8, "SIGFPE"),
-        (9, "SIGKILL"),
-        (11, "SIGSEGV"),
-        (15, "SIGTERM"),
-    ];
-    let name = names.into_iter().find(|(number, _)| *number == signal);
-    name.map_or(String::new(), |(_, name)| format!(" ({name})"))
 }

@@ -3,9 +3,10 @@
 use crate::counters::{Counters, Counts};
 use crate::env::{Env, Target};
 use crate::health::{Health, Traceback};
+use crate::launch::Launch;
 use crate::pack::Ring;
 use crate::package;
-use crate::process::{Launch, Waiting};
+use crate::launch::Waiting;
 use crate::settings::interpreter;
 use crate::update::Updater;
 use ami_graph::op::foreign::UserCode;

@@ -3,8 +3,9 @@
 
 use crate::counters::add;
 use crate::env::{Env, Request, Target, Unfit};
+use crate::launch::Launch;
 use crate::pack::Packed;
-use crate::process::{Launch, Patience};
+use crate::process::Patience;
 use crate::results::{self, Events};
 use ami_graph::data::owned_column::OwnedColumn;
 use ami_graph::op::foreign::UserCode;

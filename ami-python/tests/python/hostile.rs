@@ -52,7 +52,7 @@ fn with_host(answer: &str, run: impl FnOnce(&Bench)) {
 
 fn refused(answer: &str, of: Type) {
     with_host(&format!("def answer(call):\n    {answer}"), |bench| {
-        let code = typed("", "f", &[of.clone()]);
+        let code = typed("", "f", std::slice::from_ref(&of));
         let input = counting(4);
         let given = bench.events(&code, &[floats(&input)], 4);
         let told = given.message();

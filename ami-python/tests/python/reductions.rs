@@ -173,6 +173,15 @@ pub fn hosts(dir: &Path) -> Vec<i32> {
     found
 }
 
+/// Said also where an assertion fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn kills_from_outside_change_no_number() {
     let Some(bench) = Bench::new() else { return };
@@ -199,13 +208,6 @@ class Slow(Reduction):
     };
     let quiet = run(&bench);
     let over = AtomicBool::new(false);
-    /// Also where an assertion fails.
-    struct Over<'a>(&'a AtomicBool);
-    impl Drop for Over<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
     let (disturbed, kills) = std::thread::scope(|scope| {
         let killer = scope.spawn(|| {
             let (mut kills, mut pause, mut calls) = (0, 7, 0);
