@@ -8,6 +8,7 @@ mod support;
 use ami_graph::data::column_views::value_at;
 use ami_graph::data::files::Files;
 use ami_graph::data::owned_column::{EventErrors, OwnedColumn};
+use ami_graph::data::types::Type;
 use ami_graph::data::value::{DType, Scalar, Value};
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::merge::plain::Plain;
@@ -49,7 +50,8 @@ fn sum_of(state: &Plain) -> f64 {
 }
 
 impl Foreign for StandIn {
-    fn load(&self, code: &Arc<UserCode>) -> Result<(), String> {
+    fn load(&self, code: &Arc<UserCode>, inputs: &[Type]) -> Result<(), String> {
+        assert_eq!(inputs.len(), 1);
         self.loaded.lock().unwrap().push(format!("{code:?} {}", Json::Object(code.params.clone())));
         if code.source.contains("import nothing") {
             Err("no module nothing".into())

@@ -124,11 +124,10 @@ impl Manager {
             world: Box::new(Engine {
                 limits: config.limits(),
                 files: journal.files(),
-                python: Arc::new(Python::new(
-                    config.python.clone(),
-                    &config.instance.run_dir,
-                    "manager",
-                )),
+                python: Arc::new(
+                    Python::new(config.python.clone(), &config.instance.run_dir, "manager")
+                        .proving(),
+                ),
             }),
             records: contents.records,
             journal: health,

@@ -3,6 +3,7 @@
 use ami_graph::data::schema::Schema;
 use ami_graph::error::SpecError;
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
+use ami_graph::op::foreign::Foreign;
 use ami_graph::plan::limits::Limits;
 use ami_graph::plan::{self, Plan};
 use ami_python::Python;
@@ -55,7 +56,10 @@ impl World for Engine {
     }
 
     fn plan(&self, set: &Arc<GraphSet>, schema: &Arc<Schema>) -> Vec<SpecError> {
-        guarded("", || Plan::new(set.clone(), schema.clone(), &self.limits).errors().to_vec())
+        guarded("", || {
+            let (set, code) = (set.clone(), Some(self.python.clone() as Arc<dyn Foreign>));
+            Plan::with_code(set, schema.clone(), &self.limits, code).errors().to_vec()
+        })
     }
 
     fn read(&self, path: &str) -> Result<Vec<u8>, String> {

@@ -119,6 +119,13 @@ sections! {
     Metrics { port: i32 }
 }
 
+impl Default for Python {
+    /// As `deploy/config/ami.toml` has it.
+    fn default() -> Python {
+        Config::load(None, &[]).expect("the defaults are a configuration").python
+    }
+}
+
 /// What a collector merges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -67,6 +67,7 @@ fn code(name: &str) -> Arc<UserCode> {
         params: serde_json::Map::new(),
         timeout_ms: 60_000,
         state_bytes: 1 << 20,
+        merges: false,
         outputs: vec![Type::scalar(DType::F64)],
     })
 }

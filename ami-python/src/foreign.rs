@@ -7,9 +7,10 @@ use crate::pack::{self, Packed};
 use crate::process::{Patience, Raised};
 use crate::python::{Entry, Python, locked};
 use crate::results::{self, Events, StateError};
-use crate::update::Input;
+use crate::update::{Input, Outcome};
 use ami_graph::data::frame::Frame;
 use ami_graph::data::owned_column::{EventErrors, OwnedColumn};
+use ami_graph::data::types::Type;
 use ami_graph::data::value::{Scalar, Value};
 use ami_graph::merge::plain::Plain;
 use ami_graph::op::foreign::{Call, Foreign, UserCode};
@@ -148,8 +149,9 @@ impl Python {
 }
 
 impl Foreign for Python {
-    fn load(&self, code: &Arc<UserCode>) -> Result<(), String> {
-        self.entry(code).map(|_| ())
+    fn load(&self, code: &Arc<UserCode>, inputs: &[Type]) -> Result<(), String> {
+        self.entry(code)?;
+        self.proven(code, inputs)
     }
 
     fn events(
@@ -235,6 +237,9 @@ impl Foreign for Python {
     ) -> Result<(), String> {
         let entry = self.entry(code)?;
         let updater = entry.updater.as_ref().ok_or("this code is not for published values")?;
+        if call.events == 0 {
+            return given(code, updater.newest().as_deref(), outputs);
+        }
         let mut packed = Packed::default();
         let columns = pack::columns(call.columns, call.events, None, &mut packed);
         let frame_json = frame_json(frame, self.version());
@@ -243,18 +248,26 @@ impl Foreign for Python {
             body: format!(r#","events":1,"mask":null,"columns":{columns},"frame":{frame_json}"#),
             packed: packed.into_owned(),
         };
-        let newest = updater.turn(input);
-        let made = newest.as_ref().map(|outcome| outcome.outputs.as_ref());
-        for (i, (of, column)) in code.outputs.iter().zip(outputs).enumerate() {
-            match made.as_ref().and_then(|made| made.as_ref().ok()?.get(i)) {
-                Some(made) => column.clone_from(made),
-                None => results::absent(of, 1, column),
-            }
+        given(code, updater.turn(input).as_deref(), outputs)
+    }
+}
+
+/// The values of the newest run of code over published values, if there was one.
+fn given(
+    code: &UserCode,
+    newest: Option<&Outcome>,
+    outputs: &mut [OwnedColumn],
+) -> Result<(), String> {
+    let made = newest.map(|outcome| outcome.outputs.as_ref());
+    for (i, (of, column)) in code.outputs.iter().zip(outputs).enumerate() {
+        match made.as_ref().and_then(|made| made.as_ref().ok()?.get(i)) {
+            Some(made) => column.clone_from(made),
+            None => results::absent(of, 1, column),
         }
-        match made {
-            Some(Err(reason)) => Err(reason.clone()),
-            _ => Ok(()),
-        }
+    }
+    match made {
+        Some(Err(reason)) => Err(reason.clone()),
+        _ => Ok(()),
     }
 }
 

@@ -28,6 +28,7 @@
 
 mod attempts;
 mod counters;
+mod dry_run;
 mod env;
 mod foreign;
 mod health;

@@ -1,21 +1,24 @@
 //! The daemon's object: which code it runs, in which environment, and what there is to tell of it.
 
 use crate::counters::{Counters, Counts};
+use crate::dry_run;
 use crate::env::{Env, Target};
 use crate::health::{Health, Traceback};
 use crate::launch::Launch;
+use crate::launch::Waiting;
 use crate::pack::Ring;
 use crate::package;
-use crate::launch::Waiting;
 use crate::settings::interpreter;
 use crate::update::Updater;
+use ami_graph::data::types::Type;
 use ami_graph::op::foreign::UserCode;
 use ami_proto::config::Python as Settings;
+use ami_proto::control::member_to_manager::NodeErrors;
 use serde_json::{Map, Value as Json};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -45,6 +48,9 @@ pub(crate) struct Entry {
 /// An environment, and how processes of it are started.
 type Kept = (Arc<Launch>, Arc<Mutex<Env>>);
 
+/// Reductions of which it is remembered that they were tried.
+const MOST_PROVEN: usize = 256;
+
 /// Runs user code for one daemon. Processes end with it, and if it is killed.
 #[derive(Debug)]
 pub struct Python {
@@ -59,6 +65,10 @@ pub struct Python {
     /// As JSON.
     context: Mutex<Arc<str>>,
     waiting: Arc<Waiting>,
+    /// Code over published values has ended since this was asked.
+    news: Arc<AtomicBool>,
+    /// Reductions that were tried; None where that is not done.
+    proven: Option<Mutex<VecDeque<(UserCode, Vec<Type>)>>>,
     version: AtomicU64,
 }
 
@@ -81,6 +91,8 @@ impl Python {
             ring: Mutex::default(),
             context: Mutex::new("{}".into()),
             waiting: Arc::default(),
+            news: Arc::default(),
+            proven: None,
             version: AtomicU64::new(0),
         }
     }
@@ -96,6 +108,61 @@ impl Python {
     /// Fields lie there no more; to be called before that memory is unmapped.
     pub fn clear_ring(&self) {
         *locked(&self.ring) = None;
+    }
+
+    /// Loads code only to see whether it can run: reductions are tried, code over published values is not
+    /// started.
+    pub fn proving(self) -> Python {
+        Python { proven: Some(Mutex::default()), ..self }
+    }
+
+    /// Whether code over published values has ended since this was asked last.
+    pub fn take_news(&self) -> bool {
+        self.news.swap(false, Ordering::Relaxed)
+    }
+
+    /// Numbers for a member's metrics; none before the first process.
+    pub fn metrics(&self) -> Vec<(&'static str, f64)> {
+        let counts = self.counts();
+        if counts.starts == 0 {
+            return Vec::new();
+        }
+        vec![
+            ("ami_python_starts_total", counts.starts as f64),
+            ("ami_python_deaths_total", counts.deaths as f64),
+            ("ami_python_timeouts_total", counts.timeouts as f64),
+            ("ami_python_failures_total", counts.failures as f64),
+            ("ami_python_busy_seconds_total", counts.busy_ns as f64 / 1e9),
+        ]
+    }
+
+    /// What a member reports of code that failed: by its file and name, with the newest traceback.
+    pub fn failures(&self) -> Vec<NodeErrors> {
+        let told = |failed: Traceback| {
+            let Traceback { file, name, message, traceback, off } = failed;
+            let errors = if off.is_some() { 0 } else { 1 };
+            let parts = [off.unwrap_or(message), traceback];
+            let parts = parts.into_iter().filter(|part| !part.is_empty());
+            let message = parts.collect::<Vec<_>>().join("\n");
+            NodeErrors { node: format!("{file}:{name}"), errors, message }
+        };
+        self.tracebacks().into_iter().map(told).collect()
+    }
+
+    /// Tries a reduction whose merge is its own, once.
+    pub(crate) fn proven(&self, code: &Arc<UserCode>, inputs: &[Type]) -> Result<(), String> {
+        let Some(proven) = &self.proven else { return Ok(()) };
+        let known = |(other, types): &(UserCode, Vec<Type>)| *other == **code && types == inputs;
+        if !code.merges || locked(proven).iter().any(known) {
+            return Ok(());
+        }
+        dry_run::prove(self, code, inputs)?;
+        let mut proven = locked(proven);
+        proven.push_back(((**code).clone(), inputs.to_vec()));
+        while proven.len() > MOST_PROVEN {
+            proven.pop_front();
+        }
+        Ok(())
     }
 
     /// What to do again and again, at least ten times a second, while a call lasts.
@@ -221,12 +288,14 @@ impl Python {
             let mut env = locked(&env);
             let described = env.describe(&code.file, &code.source, Some(&code.name))?;
             let node = &described["nodes"][&code.name];
-            if node["kind"] == "root" {
+            if node["kind"] == "root" && self.proven.is_some() {
+                None
+            } else if node["kind"] == "root" {
                 env.rest();
                 drop(env);
                 let every =
                     node["every"].as_f64().and_then(|s| Duration::try_from_secs_f64(s).ok());
-                Some(Updater::start(&launch, &target, code, every)?)
+                Some(Updater::start(&launch, &target, code, every, &self.news)?)
             } else {
                 env.load(&target, code)?;
                 None

@@ -88,6 +88,7 @@ impl Updater {
         target: &Arc<Target>,
         code: &UserCode,
         every: Option<Duration>,
+        ended: &Arc<AtomicBool>,
     ) -> Result<Updater, String> {
         let mut env = Env::new(Arc::clone(launch));
         env.load(target, code)?;
@@ -97,6 +98,7 @@ impl Updater {
             shared: Arc::clone(&shared),
             target: Arc::clone(target),
             code: code.clone(),
+            ended: Arc::clone(ended),
             every: every.unwrap_or_default(),
             env,
         };
@@ -137,6 +139,8 @@ struct Work {
     shared: Arc<Shared>,
     target: Arc<Target>,
     code: UserCode,
+    /// Set with each outcome.
+    ended: Arc<AtomicBool>,
     every: Duration,
     env: Env,
 }
@@ -153,6 +157,7 @@ impl Work {
             }
             if !self.shared.stopped() {
                 self.shared.desk().newest = Some(Arc::new(Outcome { heartbeat, outputs }));
+                self.ended.store(true, Ordering::Relaxed);
             }
         }
     }

@@ -393,6 +393,8 @@ impl Worker {
             daemon.metrics.set("ami_busy_fraction", self.busy.as_secs_f64() / elapsed);
             (self.busy, self.since) = (Duration::ZERO, Instant::now());
         }
+        self.python.metrics().into_iter().for_each(|(name, n)| daemon.metrics.set(name, n));
+        self.reporter.nodes(self.python.failures());
         if self.seat.is_none() {
             self.reporter.state("waiting for the ventilator");
         } else if self.work.done > 0 {

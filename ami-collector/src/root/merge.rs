@@ -224,6 +224,8 @@ impl Root {
             self.newest = Some(ready);
             self.changed = false;
         }
+        // Code over published values has something new to say.
+        self.changed |= self.newest.is_some() && self.python.take_news();
         if self.changed && self.said.elapsed() >= AGAIN {
             self.publish_again()?;
         }

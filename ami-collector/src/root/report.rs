@@ -34,7 +34,9 @@ impl Root {
             let name = format!("ami_node_seconds_total{{node=\"{node}\"}}");
             metrics.set(&name, report.cost_ns as f64 / 1e9);
         }
-        let nodes = self.node_errors();
+        self.python.metrics().into_iter().for_each(|(name, n)| metrics.set(name, n));
+        let mut nodes = self.node_errors();
+        nodes.extend(self.python.failures());
         self.reporter.nodes(nodes);
         self.report_checkpoint(metrics);
         let state = if counts.heartbeats > 0 { "running" } else { "waiting for data" };

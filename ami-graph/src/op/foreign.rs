@@ -28,6 +28,8 @@ pub struct UserCode {
     pub timeout_ms: u64,
     /// Most bytes of a state.
     pub state_bytes: u64,
+    /// True for a reduction whose states are merged by code of its own.
+    pub merges: bool,
     /// Types of the outputs as declared, in order.
     pub outputs: Vec<Type>,
 }
@@ -52,11 +54,11 @@ pub struct Call<'a> {
 /// What runs user code. Calls wait for the answer, at most about as long as the code's deadline
 /// says; only [`Foreign::update`] does not wait.
 pub trait Foreign: Send + Sync + fmt::Debug {
-    /// Makes ready to run this code.
+    /// Makes ready to run this code, on inputs of these types.
     ///
     /// # Errors
     /// Text for people: the reason, and the last line of a traceback.
-    fn load(&self, code: &Arc<UserCode>) -> Result<(), String>;
+    fn load(&self, code: &Arc<UserCode>, inputs: &[Type]) -> Result<(), String>;
 
     /// Per-event code: one entry in each output for every event, absent where it does not take part
     /// or fails.
@@ -99,7 +101,7 @@ pub trait Foreign: Send + Sync + fmt::Debug {
     ) -> Result<(), String>;
 
     /// Code over published values: gives it this heartbeat's, or the newest when it is free again,
-    /// and returns at once. The outputs become those of the newest run that has ended, if any.
+    /// and returns at once. A call of no events gives it nothing. The outputs become those of the newest run that has ended, if any.
     ///
     /// # Errors
     /// What the newest run raised.

@@ -127,6 +127,7 @@ pub fn plain(source: &str, name: &str, outputs: &[Type]) -> UserCode {
         params: serde_json::Map::new(),
         timeout_ms: 60_000,
         state_bytes: 64 << 20,
+        merges: false,
         outputs: outputs.to_vec(),
     }
 }

@@ -243,11 +243,11 @@ class Kept(PerEvent):
 #[test]
 fn code_that_cannot_run_is_refused_when_it_is_loaded() {
     let Some(bench) = Bench::new() else { return };
-    let error = bench.python.load(&code("raise KeyError('no key')", "f")).unwrap_err();
+    let error = bench.python.load(&code("raise KeyError('no key')", "f"), &[]).unwrap_err();
     assert!(error.starts_with("KeyError: 'no key' (hits.py:4)"), "{error}");
-    let error = bench.python.load(&code("os._exit(9)", "f")).unwrap_err();
+    let error = bench.python.load(&code("os._exit(9)", "f"), &[]).unwrap_err();
     assert_eq!(error, "exited with code 9");
-    let error = bench.python.load(&code("", "f")).unwrap_err();
+    let error = bench.python.load(&code("", "f"), &[]).unwrap_err();
     assert!(error.contains("'f'"), "{error}");
     let settings = ami_python::Settings {
         enabled: true,
@@ -259,7 +259,7 @@ fn code_that_cannot_run_is_refused_when_it_is_loaded() {
         ..Default::default()
     };
     let python = ami_python::Python::new(settings, bench.dir.path(), "w");
-    let error = python.load(&code("", "f")).unwrap_err();
+    let error = python.load(&code("", "f"), &[]).unwrap_err();
     assert!(
         error.contains("environment default (false): exited with code 1 while starting"),
         "{error}"

@@ -31,13 +31,16 @@ impl PerEvent for AfterMerge {
         true
     }
 
-    fn bind(&self, _: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+    fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         let code = &self.described.code;
         if let Some(runner) = &self.runner {
-            runner.load(code).map_err(|reason| refused(&reason))?;
+            runner
+                .load(code, &self.described.ordered(inputs))
+                .map_err(|reason| refused(&reason))?;
         }
         let (order, runner) = (self.described.order.clone(), self.runner.clone());
-        let kernel = Beside { code: code.clone(), order, runner, frame: Frame::default() };
+        let (frame, given) = (Frame::default(), None);
+        let kernel = Beside { code: code.clone(), order, runner, frame, given };
         Ok((code.outputs.clone(), Box::new(kernel)))
     }
 }
@@ -47,6 +50,8 @@ struct Beside {
     order: Vec<usize>,
     runner: Option<Arc<dyn Foreign>>,
     frame: Frame,
+    /// The newest heartbeat that the code was given.
+    given: Option<(u64, u64, u64)>,
 }
 
 impl Kernel for Beside {
@@ -69,6 +74,10 @@ impl Kernel for Beside {
             inputs.iter().zip(&mut memory).map(|(c, m)| expand(c, events, m)).collect();
         let column = |&k: &usize| full[k].as_ref().unwrap_or(inputs[k]);
         let columns: Few<&Column<'_>> = self.order.iter().map(column).collect();
+        // A heartbeat that is published again, since the code has ended or data came late, is not given again.
+        let heartbeat = (self.frame.generation, self.frame.segment, self.frame.heartbeat);
+        let is_new = self.given.replace(heartbeat) != Some(heartbeat);
+        let events = if is_new { events } else { 0 };
         let call = Call { events, mask: None, columns: &columns };
         if let Err(reason) = runner.update(&self.code, &self.frame, call, outputs) {
             errors.record(|| reason);

@@ -1,7 +1,8 @@
 //! The parameters of a node of user code, read with what the code says of itself.
 
-use super::description::Description;
+use super::description::{Description, Kind};
 use crate::data::files::marked;
+use crate::data::types::Type;
 use crate::error::{Fault, nearest};
 use crate::op::foreign::UserCode;
 use crate::op::parameters::Args;
@@ -15,6 +16,13 @@ pub struct Described {
     pub description: Description,
     /// Which of the node's inputs each of the code's is.
     pub order: Vec<usize>,
+}
+
+impl Described {
+    /// The types of a node's inputs in the order in which the code takes them.
+    pub fn ordered(&self, inputs: &[Type]) -> Vec<Type> {
+        self.order.iter().filter_map(|&k| inputs.get(k).cloned()).collect()
+    }
 }
 
 /// Largest limits that can be set.
@@ -49,6 +57,7 @@ pub fn read(args: &Args<'_>) -> Result<Described, Fault> {
         params,
         timeout_ms,
         state_bytes,
+        merges: description.kind == Kind::Reduction && !description.adds(),
         outputs: description.types()?,
     };
     Ok(Described { code: Arc::new(code), description, order })

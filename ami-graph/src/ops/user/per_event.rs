@@ -30,10 +30,12 @@ impl PerEvent for EventCode {
         self.described.description.split_dependent
     }
 
-    fn bind(&self, _: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
+    fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         let code = &self.described.code;
         if let Some(runner) = &self.runner {
-            runner.load(code).map_err(|reason| refused(&reason))?;
+            runner
+                .load(code, &self.described.ordered(inputs))
+                .map_err(|reason| refused(&reason))?;
         }
         let kernel = Handing {
             code: code.clone(),

@@ -77,10 +77,12 @@ impl Reduction for MergingCode {
         self.described.code.state_bytes
     }
 
-    fn bind(&self, _: &[Type]) -> Result<Vec<Type>, Fault> {
+    fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
         let code = &self.described.code;
         if let Some(runner) = &self.runner {
-            runner.load(code).map_err(|reason| refused(&reason))?;
+            runner
+                .load(code, &self.described.ordered(inputs))
+                .map_err(|reason| refused(&reason))?;
         }
         Ok(code.outputs.clone())
     }
