@@ -176,6 +176,28 @@ def f(x):
 }
 
 #[test]
+fn an_event_that_takes_far_too_much_is_killed() {
+    let settings = Settings { memory_max: 96 << 20, ..Settings::default() };
+    let Some(bench) = Bench::with(settings) else { return };
+    // Past the limit that Python sets itself.
+    let source = "
+import resource
+@per_event(outputs={'y': 'f8'})
+def f(x):
+    if x == 1:
+        resource.setrlimit(resource.RLIMIT_DATA, resource.getrlimit(resource.RLIMIT_DATA)[1:] * 2)
+        kept = bytearray(b'x') * (108 << 20)
+        time.sleep(1000)
+    return x
+";
+    let input = counting(3);
+    let given = bench.events(&code(source, "f"), &[floats(&input)], 3);
+    assert_eq!(given.numbers(0), without(3, &[1]), "{}", given.message());
+    let told = given.message();
+    assert!(told.starts_with("took ") && told.ends_with("is 96 MiB; event 1"), "{told}");
+}
+
+#[test]
 fn results_beyond_the_limit_are_failures() {
     let Some(bench) = Bench::with(Settings { outbox_max: 8 << 20, ..Settings::default() }) else {
         return;
