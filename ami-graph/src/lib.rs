@@ -58,7 +58,7 @@ pub mod data;
 pub mod error;
 pub mod expr;
 pub mod graph;
-pub mod merge;
+mod merge;
 pub mod op;
 pub mod ops;
 pub mod plan;

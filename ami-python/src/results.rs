@@ -6,7 +6,7 @@ use ami_graph::data::batch::Dims;
 use ami_graph::data::owned_column::OwnedColumn;
 use ami_graph::data::types::Type;
 use ami_graph::data::value::DType;
-use ami_graph::merge::plain::Plain;
+use ami_graph::op::plain::Plain;
 use ami_shm::Arena;
 use serde::Deserialize;
 use serde_json::Value as Json;

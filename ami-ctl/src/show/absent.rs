@@ -73,18 +73,21 @@ pub fn reason(client: &Client, topic: &str) -> Option<(String, String)> {
 
 /// Why nothing came of these nodes and fields of a graph.
 fn from_status(status: &Value, graph: &str, upstream: &BTreeSet<String>) -> (String, String) {
-    let off = members(status).flat_map(|member| {
-        let nodes = member.0["nodes"].as_array().into_iter().flatten();
-        nodes.filter(|n| n["errors"].as_u64() == Some(0)).collect::<Vec<_>>()
-    });
+    let faults = || members(status).flat_map(|m| m.0["nodes"].as_array().into_iter().flatten());
     let name = |n: &Value| n["node"].as_str().unwrap_or_default().to_owned();
     let here = |n: &&Value| {
         name(n).split_once('/').is_some_and(|(g, n)| g == graph && upstream.contains(n))
     };
-    if let Some(fault) = off.into_iter().find(here) {
-        let message = fault["message"].as_str().unwrap_or_default();
-        let text = format!("{} is switched off: {message}", name(fault));
+    let message = |fault: &Value| fault["message"].as_str().unwrap_or_default().to_owned();
+    let times = |fault: &Value| fault["errors"].as_u64().unwrap_or(0);
+    if let Some(off) = faults().filter(|n| times(n) == 0).find(here) {
+        let text = format!("{} is switched off: {}", name(off), message(off));
         return (text, "correct the graph (`ami-ctl graph edit`)".into());
+    }
+    if let Some(failed) = faults().find(here) {
+        let (name, times) = (name(failed), times(failed));
+        let text = format!("{name} failed {times} times, last with: {}", message(failed));
+        return (text, "`ami-ctl status` lists nodes with errors".into());
     }
     let ventilators: Vec<Member<'_>> =
         members(status).filter(|m| m.text("role") == "ventilator").collect();
@@ -170,6 +173,11 @@ mod tests {
         assert_eq!(waits, "never present in 9 events: segment 2 of lpd (lpd.2:raw:raw)");
         let off = json!([{"node": "g/sum", "errors": 0, "message": "no such field"}]);
         assert_eq!(of(&status(9.0, &[], off)), "g/sum is switched off: no such field");
+        let failed = json!([{"node": "g/sum", "errors": 3, "message": "ValueError: bad"}]);
+        assert_eq!(
+            of(&status(9.0, &[], failed)),
+            "g/sum failed 3 times, last with: ValueError: bad"
+        );
         assert!(of(&status(9.0, &[], json!([]))).contains("all its inputs"));
     }
 }

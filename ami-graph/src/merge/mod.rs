@@ -12,7 +12,6 @@ pub(crate) mod grid;
 pub(crate) mod keyed;
 pub(crate) mod moments;
 pub(crate) mod newest_rows;
-pub mod plain;
 pub(crate) mod quantile_buckets;
 pub(crate) mod row_values;
 pub(crate) mod tally;

@@ -6,7 +6,7 @@ use crate::data::column_views::Mask;
 use crate::data::frame::Frame;
 use crate::data::owned_column::{EventErrors, OwnedColumn};
 use crate::data::types::Type;
-use crate::merge::plain::Plain;
+use crate::op::plain::Plain;
 use serde_json::{Map, Value as Json};
 use std::fmt;
 use std::sync::Arc;

@@ -12,5 +12,6 @@ pub mod kind;
 pub(crate) mod nan;
 pub mod parameters;
 pub mod per_event;
+pub mod plain;
 pub mod reduction;
 pub mod signature;

@@ -6,6 +6,7 @@ from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import numpy as np
 
+from .frame import Frame
 from .arena import NO_EVENT, Inbox, Outbox
 from .check import check_columns
 from .columns import Maps, read
@@ -160,7 +161,7 @@ class Calls:
         failures = Failures(loaded.module)
         loaded.enter(call.get("context"), failures)
         inputs = [column.values(None)[0] for column in read(call["columns"], 1, self._maps)]
-        return {**self._outputs(loaded, loaded.call(call["frame"], *inputs)), **_failed(failures)}
+        return {**self._outputs(loaded, loaded.call(Frame(call["frame"]), *inputs)), **_failed(failures)}
 
     def _outputs(self, loaded: Loaded, returned: Any) -> Answer:
         results = Results(loaded.declared.outputs, self._outbox, 1)

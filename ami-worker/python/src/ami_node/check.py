@@ -11,6 +11,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 
 import numpy as np
 
+from .frame import Frame
 from .columns import Column
 from .declared import Output
 from .errors import NodeError, did_you_mean
@@ -152,7 +153,7 @@ def _update_by_update(subject: _Subject, loaded: Loaded, events: List[int], fail
     for event in events:
         inputs = [column.values(np.array([event]))[0] for column in subject.columns]
         try:
-            made.append(fitted(loaded.declared.outputs, loaded.call({**FRAME, "heartbeat": event}, *inputs)))
+            made.append(fitted(loaded.declared.outputs, loaded.call(Frame({**FRAME, "heartbeat": event}), *inputs)))
         except BaseException as error:
             failures.add(event, error)
             made.append(None)

@@ -192,7 +192,7 @@ class Reduction(Node):
 class Root(Node):
     """A node that works on what is published, beside the root's loop.
 
-    Write `update(self, frame, *inputs)`. `frame` is a dict: run, step, heartbeat, version, complete,
+    Write `update(self, frame, *inputs)`. `frame` is a dict with attributes: run, step, heartbeat, version, complete,
     events, expected and more; an input is None where it has no value. It may be slow, write files and
     call services; it returns outputs as `PerEvent.event` does, or None.
     """

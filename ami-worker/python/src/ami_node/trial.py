@@ -6,6 +6,7 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from .frame import Frame
 from .columns import Column, Pieces, Stacked
 from .declared import Output, split
 from .errors import NodeError
@@ -196,7 +197,7 @@ def try_root(node: Any, inputs: Sequence[Any], frame: Optional[Dict[str, Any]]) 
             f"{loaded.declared.name} takes {_inputs(loaded.declared)}, got {len(inputs)}", "None stands for an absent one"
         )
     loaded.begin()
-    returned = loaded.call({**FRAME, **(frame or {})}, *(_piece(value) for value in inputs))
+    returned = loaded.call(Frame({**FRAME, **(frame or {})}), *(_piece(value) for value in inputs))
     values = fitted(loaded.declared.outputs, returned)
     return {output.name: value for output, value in zip(loaded.declared.outputs, values)}
 
