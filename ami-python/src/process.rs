@@ -20,6 +20,8 @@ const PACKET: usize = 64 << 10;
 const LONGEST: usize = 16 << 20;
 /// Longest time until an interpreter has imported numpy; from a network file system that takes some.
 const START: Duration = Duration::from_secs(60);
+/// Longest time between two looks at a process that is waited for.
+const LOOK: Duration = Duration::from_millis(100);
 /// In the outbox's first word instead of the number of an event.
 const NO_EVENT: u64 = u64::MAX;
 const IN_BATCH: u64 = u64::MAX - 1;
@@ -194,17 +196,20 @@ impl Process {
 
     /// The next packet.
     fn receive(&mut self, patience: &Patience) -> Result<Json, End> {
-        let begun = Instant::now();
-        let (mut seen, mut since) = (self.progress(), begun);
+        let (mut seen, mut looked) = (self.progress(), Instant::now());
+        let (mut total, mut at_this) = (Duration::ZERO, Duration::ZERO);
         loop {
             let now = Instant::now();
+            // A daemon that was itself stopped meanwhile has not waited: it does not hold that against the code.
+            let passed = (now - looked).min(2 * LOOK);
+            looked = now;
             let progress = self.progress();
             if progress != seen {
-                (seen, since) = (progress, now);
+                (seen, at_this) = (progress, Duration::ZERO);
             }
+            (total, at_this) = (total + passed, at_this + passed);
             let allowed = if seen.0 == IN_BATCH { patience.batch } else { patience.step };
-            let left =
-                allowed.saturating_sub(now - since).min(patience.total.saturating_sub(now - begun));
+            let left = allowed.saturating_sub(at_this).min(patience.total.saturating_sub(total));
             if left.is_zero() {
                 let end = End { at: place(seen.0), why: Why::Late(allowed) };
                 self.end();
@@ -216,7 +221,7 @@ impl Process {
             if let Some(reason) = self.far_too_large(now) {
                 return Err(self.kill(&reason));
             }
-            let look = (allowed / 8).clamp(Duration::from_millis(2), Duration::from_millis(100));
+            let look = (allowed / 8).clamp(Duration::from_millis(2), LOOK);
             if let Some(json) = self.arrived(left.min(look))? {
                 return Ok(json);
             }

@@ -12,6 +12,7 @@ use ami_graph::data::types::Type;
 use ami_graph::data::value::DType;
 use ami_graph::expr::Expr;
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
+use ami_graph::op::plain::Plain;
 use ami_graph::plan::Plan;
 use ami_graph::plan::limits::Limits;
 use ami_graph::root::RootStage;
@@ -49,7 +50,7 @@ pub struct Decoder {
 }
 
 /// All of them.
-pub const DECODERS: [Decoder; 24] = [
+pub const DECODERS: [Decoder; 25] = [
     Decoder {
         name: "to_ventilator",
         samples: || headers(garbage::to_ventilator()),
@@ -89,6 +90,7 @@ pub const DECODERS: [Decoder; 24] = [
     Decoder { name: "command", samples: || bodies(garbage::commands()), decode: command },
     Decoder { name: "checkpoint", samples: samples::checkpoints, decode: checkpoint },
     Decoder { name: "windows", samples: samples::windows, decode: windows },
+    Decoder { name: "code_state", samples: samples::code_states, decode: code_state },
     Decoder { name: "state_file", samples: samples::state_files, decode: state_file },
     Decoder { name: "inheritance", samples: samples::inheritances, decode: inheritance },
     Decoder { name: "simulation", samples: samples::simulations, decode: simulation },
@@ -125,6 +127,14 @@ fn partial(bytes: &[u8], _dir: &Path) -> bool {
         root.close(&Frame { heartbeat: 1, ..Frame::default() }, good);
     }
     true
+}
+
+/// A state of user code is added to itself, and goes on as bytes.
+fn code_state(bytes: &[u8], _dir: &Path) -> bool {
+    let Ok(state) = Plain::new(bytes.to_vec()) else { return false };
+    let mut sum = state.clone();
+    let _ = sum.add(&state);
+    Plain::new(sum.bytes().to_vec()).is_ok()
 }
 
 struct Memory<'a>(&'a [u8]);

@@ -238,6 +238,27 @@ impl System {
         }
     }
 
+    /// Processes that run user code for this system's daemons, and their keepers.
+    pub fn code_processes(&self) -> Vec<Pid> {
+        let dir = self.dir().display().to_string();
+        let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+            let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+            let command = String::from_utf8_lossy(&command).into_owned();
+            let ours = command.contains("boot.py") && command.contains(&dir);
+            ours.then(|| Pid::from_raw(pid)).flatten()
+        });
+        all.collect()
+    }
+
+    /// `kill -9` of one of them, if there is one.
+    pub fn kill_code(&self, which: usize) {
+        let all = self.code_processes();
+        if let Some(pid) = all.get(which % all.len().max(1)) {
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+    }
+
     /// Starts one more worker.
     pub fn spawn_worker(&mut self) -> String {
         let name = format!("worker-{}", self.next_worker);

@@ -3,7 +3,6 @@
 
 use ami_tests::client::{self, Feature};
 use ami_tests::{Builder, System, python_with_numpy, until};
-use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
@@ -191,18 +190,6 @@ fn assert_same(system: &System) {
     assert_eq!((newest("g/now"), newest("g/sliding")), (EVENTS - 1.0, EVENTS - 1.0));
 }
 
-/// Processes of user code of this system.
-fn processes(system: &System) -> Vec<i32> {
-    let dir = system.dir().display().to_string();
-    let all = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
-        let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
-        let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        let command = String::from_utf8_lossy(&command).into_owned();
-        (command.contains("boot.py") && command.contains(&dir)).then_some(pid)
-    });
-    all.collect()
-}
-
 #[test]
 fn numbers_of_user_code_are_the_same_for_any_split() {
     let Some(bench) = Bench::new() else { return };
@@ -228,12 +215,7 @@ fn whatever_dies_no_number_changes() {
     while start.elapsed() < Duration::from_secs(7) {
         std::thread::sleep(Duration::from_millis(350));
         match turn % 3 {
-            0 => {
-                let victims = processes(&system);
-                if let Some(pid) = victims.get(turn % victims.len().max(1)) {
-                    let _ = kill_process(Pid::from_raw(*pid).unwrap(), Signal::KILL);
-                }
-            }
+            0 => system.kill_code(turn),
             1 => {
                 system.kill(&format!("worker-{}", turn / 3 % 3));
                 system.spawn(&format!("worker-{}", turn / 3 % 3));
@@ -283,11 +265,11 @@ fn no_process_is_left_when_a_daemon_is_killed() {
     let mut system = bench.system("?pace=200", 1).start();
     system.apply(&bench.graph());
     system.get_when("g/added", |f| f.value("count") > 0.0);
-    assert!(processes(&system).len() >= 4, "a process and its keeper each");
+    assert!(system.code_processes().len() >= 4, "a process and its keeper each");
     for member in ["worker-0", "root", "manager"] {
         system.kill(member);
     }
-    until("the end of all processes", || processes(&system).is_empty().then_some(()));
+    until("the end of all processes", || system.code_processes().is_empty().then_some(()));
 }
 
 #[test]

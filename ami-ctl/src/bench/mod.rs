@@ -16,6 +16,7 @@ mod goals;
 mod limits;
 mod measured;
 mod observer;
+mod python;
 mod report;
 mod system;
 mod tree;
@@ -42,7 +43,7 @@ use ami_proto::config::Config;
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// P1, P1b, P2, P3, P3b, P4, P5, P6, P8 or P9, all of these without it; or `tree`: what merging
-    /// costs with 1 to 1000 hosts
+    /// costs with 1 to 1000 hosts; or `PY`: what user code costs beside the code itself
     #[arg(value_name = "CASE")]
     case: Option<String>,
     /// Writes the table, as Markdown, to this file, too
@@ -68,6 +69,9 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
     if args.case.as_deref() == Some("tree") {
         return tree_only(args, json);
+    }
+    if args.case.as_deref().is_some_and(|case| case.eq_ignore_ascii_case("PY")) {
+        return python_only(args, globals);
     }
     let names: Vec<&str> = match &args.case {
         None => cases::NAMES.into(),
@@ -111,6 +115,21 @@ fn tree_only(args: &Args, json: bool) -> anyhow::Result<ExitCode> {
         std::fs::write(file, &table)?;
     }
     if json {
+        print::json(&document)?;
+    } else {
+        print::line(&table)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn python_only(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let config = Config::load(globals.config.as_deref(), &globals.set)?;
+    let document = python::run(&config.python)?;
+    let table = python::table(&document);
+    if let Some(file) = &args.table {
+        std::fs::write(file, &table)?;
+    }
+    if globals.json {
         print::json(&document)?;
     } else {
         print::line(&table)?;

@@ -50,11 +50,16 @@ impl crate::validate::World for World {
     fn describe(
         &self,
         _: &str,
-        _: &str,
-        _: &str,
-        _: Option<&str>,
+        file: &str,
+        source: &str,
+        name: Option<&str>,
     ) -> Result<serde_json::Value, String> {
-        Err("user code is switched off here".into())
+        if source.contains("broken") {
+            return Err(format!("SyntaxError: invalid syntax ({file}:1)"));
+        }
+        let name = name.unwrap_or("only");
+        let node = json!({"kind": "per_event", "name": name, "outputs": []});
+        Ok(json!({"nodes": {name: node}}))
     }
 
     fn stored(&self, _: &str) -> Option<Vec<u8>> {

@@ -23,7 +23,8 @@ pub struct Options {
     pub rate: u64,
     /// Mean time between two disturbances.
     pub every_ms: u64,
-    /// Daemons that are disturbed: `worker`, `collector`, `root`, `store`, `manager`, `ventilator`.
+    /// Daemons that are disturbed: `worker`, `collector`, `root`, `store`, `manager`,
+    /// `ventilator`, and `python`: processes of user code.
     pub victims: Vec<String>,
     /// What is done to them.
     pub kinds: Vec<Kind>,
@@ -37,7 +38,9 @@ impl Default for Options {
             workers: 4,
             rate: 10_000,
             every_ms: 1000,
-            victims: ["worker", "collector", "store", "manager"].map(String::from).to_vec(),
+            victims: ["worker", "collector", "store", "manager", "python"]
+                .map(String::from)
+                .to_vec(),
             kinds: Kind::ALL.to_vec(),
         }
     }

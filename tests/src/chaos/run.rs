@@ -2,7 +2,7 @@
 
 use super::garbage::Garbage;
 use super::laws::Laws;
-use super::schedule::{Action, Schedule};
+use super::schedule::{Action, PYTHON, Schedule};
 use super::stream::{self, Reference};
 use super::{Options, laws};
 use crate::System;
@@ -40,8 +40,9 @@ pub fn run(options: &Options, reference: &Arc<Reference>) -> Outcome {
     let file = stream::describe(options, dir.path());
     let system = stream::system(options, &file, "realtime").start();
     let watcher = Watcher::start(&system, options, reference);
-    system.apply(&stream::graph());
-    let mut driver = Driver { system, watcher, garbage: None, leaving: BTreeSet::new(), options };
+    system.apply(&stream::graph(dir.path()));
+    let mut driver =
+        Driver { system, watcher, garbage: None, leaving: BTreeSet::new(), options, turns: 0 };
     driver.follow(&schedule);
     let last = driver.last(reference);
     driver.finish(schedule, reference, last)
@@ -54,6 +55,7 @@ struct Driver<'a> {
     /// Members that were asked to stop.
     leaving: BTreeSet<String>,
     options: &'a Options,
+    turns: usize,
 }
 
 impl Driver<'_> {
@@ -68,8 +70,19 @@ impl Driver<'_> {
         }
     }
 
+    /// Another number each time.
+    fn turn(&mut self) -> usize {
+        self.turns += 1;
+        self.turns
+    }
+
     fn act(&mut self, action: &Action) {
         match action {
+            Action::Kill(member) if member == PYTHON => {
+                let turn = self.turn();
+                self.system.kill_code(turn);
+            }
+            Action::Start(member) if member == PYTHON => {}
             Action::Kill(member) => self.system.kill(member),
             Action::Stop(member) => self.system.signal(member, Signal::STOP),
             Action::Continue(member) => self.system.signal(member, Signal::CONT),

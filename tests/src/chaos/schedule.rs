@@ -5,6 +5,9 @@ use crate::random::Random;
 use std::collections::BTreeMap;
 use std::fmt;
 
+/// The victim that is no daemon: any process of user code.
+pub const PYTHON: &str = "python";
+
 /// Kinds of disturbance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -126,6 +129,8 @@ fn pause(kind: Kind, random: &mut Random) -> u64 {
 
 fn pair(kind: Kind, member: &str) -> (Action, Action) {
     let member = member.to_string();
+    // User code that stands still for a second has failed; one that is killed is run again.
+    let kind = if member == PYTHON { Kind::Kill } else { kind };
     match kind {
         Kind::Freeze => (Action::Stop(member.clone()), Action::Continue(member)),
         Kind::Restart => (Action::Term(member.clone()), Action::Start(member)),

@@ -2,7 +2,7 @@
 
 use super::Options;
 use crate::client::{self, Feature};
-use crate::{Builder, System, until};
+use crate::{Builder, System, python_with_numpy, until};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -78,8 +78,67 @@ every = 50
     file
 }
 
-/// Reductions and windows of every kind of state.
-pub fn graph() -> Value {
+/// User code in the stream's graph: per event, and reductions whose states are added or merged by code.
+const CODE: &str = r#"
+import numpy as np
+from ami_node import Reduction, per_event
+
+
+@per_event(outputs={"value": "i8"})
+def twice(x):
+    return 2 * int(x)
+
+
+class Total(Reduction):
+    outputs = {"sum": "i8", "image": "i8[8, 8]"}
+
+    def start(self):
+        return {"sum": 0, "image": np.zeros((8, 8), np.int64)}
+
+    def absorb(self, state, frame):
+        state["sum"] += int(frame.sum())
+        state["image"] += frame
+
+    def finish(self, state):
+        return state["sum"], state["image"]
+
+
+class Range(Reduction):
+    outputs = {"low": "i8", "high": "i8"}
+
+    def start(self):
+        return {"low": 10**9, "high": -(10**9)}
+
+    def absorb_batch(self, state, x):
+        state["low"] = min(state["low"], int(x.min()))
+        state["high"] = max(state["high"], int(x.max()))
+
+    def merge(self, state, other):
+        return {"low": min(state["low"], other["low"]), "high": max(state["high"], other["high"])}
+
+    def finish(self, state):
+        return state["low"], state["high"]
+"#;
+
+/// Reductions and windows of every kind of state; with user code where an interpreter has numpy.
+pub fn graph(dir: &Path) -> Value {
+    let mut graph = builtin();
+    if python_with_numpy().is_some() {
+        let file = dir.join("code.py");
+        std::fs::write(&file, CODE).unwrap();
+        let code = |name: &str, input: &str| json!({"op": "python", "in": input, "code": format!("{}:{name}", file.display())});
+        graph["nodes"]["user_twice"] = code("twice", "seldom_whole");
+        graph["nodes"]["seldom_whole"] =
+            json!({"op": "expr", "in": {"x": "seldom"}, "expr": "floor(x * 10)"});
+        graph["nodes"]["user_event"] = json!({"op": "sum", "in": "user_twice"});
+        graph["nodes"]["user_total"] = code("Total", "frame");
+        graph["nodes"]["user_range"] = code("Range", "spread");
+        graph["nodes"]["user_range"]["window"] = json!({"heartbeats": 4});
+    }
+    graph
+}
+
+fn builtin() -> Value {
     json!({"name": "g", "nodes": {
         "n": {"op": "count", "in": "number"},
         "sum": {"op": "sum", "in": "number"},
@@ -105,8 +164,11 @@ pub fn edited(variant: u64) -> Value {
 
 /// A system over the stream, not yet started.
 pub fn system(options: &Options, file: &Path, pace: &str) -> Builder {
+    let python = python_with_numpy().map_or(String::new(), |path| path.display().to_string());
     System::of(&format!("sim:{}?pace={pace}&overload=block", file.display()))
         .workers(options.workers)
+        .set("python.enabled=true")
+        .set(&format!("python.envs.default={python}"))
         .set("ventilator.chunk_events=256")
         .set("ventilator.lane_deadline_ms=700")
         .set("collector.ask_after_ms=200")
@@ -121,7 +183,7 @@ pub fn reference(options: &Options, dir: &Path) -> Reference {
     let file = describe(options, dir);
     let alone = Options { workers: 1, ..options.clone() };
     let system = system(&alone, &file, "max").start();
-    system.apply(&graph());
+    system.apply(&graph(dir));
     system.drained();
     let query = system.address("store.query");
     let taken = system.metric("ventilator", "ami_events_total");

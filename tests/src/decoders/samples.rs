@@ -300,3 +300,20 @@ pub fn simulations() -> Vec<Vec<u8>> {
     );
     all
 }
+
+/// States of user code, as its processes write them.
+pub fn code_states() -> Vec<Vec<u8>> {
+    let texts = [
+        r#"{"sum": {"$": [0, "f8", null]}}"#,
+        r#"{"n": {"$": [0, "i8", null]}, "of": {"image": {"$": [16, "u2", [2, 3]]}}, "unit": "mm"}"#,
+        r#"{"seen": {"$": [0, "?", [5]]}, "mean": {"$": [16, "f4", []]}}"#,
+    ];
+    let block = |text: &str| {
+        let mut bytes = (text.len() as u32).to_le_bytes().to_vec();
+        bytes.extend(text.as_bytes());
+        bytes.resize(bytes.len().next_multiple_of(16), 0);
+        bytes.extend([1; 48]);
+        bytes
+    };
+    texts.map(block).to_vec()
+}

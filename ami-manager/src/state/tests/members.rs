@@ -85,3 +85,38 @@ fn a_key_edits_as_far_as_its_role_goes_and_under_its_name() {
         assert!(b.reply(client).is_none_or(|a| !a.to_string().contains("role")));
     }
 }
+
+/// A graph with code.
+fn with_code(code: &str, params: Value) -> Value {
+    apply(json!({"n": {"op": "python", "in": "a:b:c", "code": code, "params": params}}))
+}
+
+#[test]
+fn only_an_operator_brings_code_and_an_editor_goes_on_with_it() {
+    use ami_proto::security::keys::Role;
+    let mut b = Bench::with_members();
+    let answer = |b: &mut Bench, role, command: Value| {
+        b.peer = Some(Peer { role, name: Some("bob".into()) });
+        b.accept(command)
+    };
+    let code = "/home/me/hits.py:spectrum";
+    for bring in [with_code(code, json!({})), with_code("def f(x):\n    return x\n", json!({}))] {
+        let refusal = answer(&mut b, Role::Edit, bring);
+        assert!(refusal["error"].as_str().unwrap().contains("may not bring"), "{refusal}");
+    }
+    let validate = json!({"cmd": "graph.validate", "spec": with_code(code, json!({}))["spec"]});
+    let found = answer(&mut b, Role::View, validate);
+    let error = found["errors"][0].to_string();
+    assert!(error.contains("may not bring"), "a viewer runs no code: {found}");
+    let broken = answer(&mut b, Role::Operate, with_code("/home/me/broken.py:f", json!({})));
+    assert!(broken["error"].as_str().unwrap().contains("SyntaxError"), "{broken}");
+    let brought = answer(&mut b, Role::Operate, with_code(code, json!({})));
+    assert!(brought.get("error").is_none(), "{brought}");
+    let marked = b.state.set().graphs["g"].spec.nodes["n"].params["code"].clone();
+    let marked = marked.as_str().unwrap().to_owned();
+    assert!(marked.starts_with("/home/me/hits.py:spectrum#sha256="), "{marked}");
+    let edited = answer(&mut b, Role::Edit, with_code(&marked, json!({"threshold": 3})));
+    assert!(edited.get("error").is_none(), "{edited}");
+    let other = answer(&mut b, Role::Edit, with_code(&marked.replace('a', "b"), json!({})));
+    assert!(other["error"].as_str().unwrap().contains("may not bring"), "{other}");
+}

@@ -1,0 +1,249 @@
+//! `ami-ctl bench PY`: what user code costs beside the code itself. Each case is compared with the same code on
+//! the same data in one process of Python, without ami, in the same run.
+
+use crate::bench::goal::number;
+use ami_graph::data::batch::{ArrayRef, Column, Dims};
+use ami_graph::data::owned_column::{EventErrors, OwnedColumn};
+use ami_graph::data::types::Type;
+use ami_graph::data::value::DType;
+use ami_graph::op::foreign::{Call, Foreign, UserCode};
+use ami_proto::config::Python as Settings;
+use ami_python::{DEFAULT_ENV, Python};
+use ami_shm::{RingConfig, RingReader, RingWriter};
+use anyhow::{Context, ensure};
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+use std::path::Path;
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const SOURCE: &str = include_str!("python/code.py");
+const ALONE: &str = include_str!("python/alone.py");
+
+/// How long each is measured.
+const LONG: Duration = Duration::from_secs(2);
+/// Images of a call, and their side.
+const IMAGES: usize = 16;
+const SIDE: usize = 1024;
+
+/// What is measured: in words, the code, and what it is without ami.
+struct Case {
+    what: &'static str,
+    name: &'static str,
+    alone: &'static str,
+    events: usize,
+    /// Least ratio.
+    goal: f64,
+}
+
+const fn scalars(
+    what: &'static str,
+    name: &'static str,
+    alone: &'static str,
+    events: usize,
+    goal: f64,
+) -> Case {
+    Case { what, name, alone, events, goal }
+}
+
+const CASES: [Case; 4] = [
+    scalars("scalars, `event`", "one", "one", 1000, 0.5),
+    scalars("scalars, `event`", "one", "one", 10_000, 0.5),
+    scalars("scalars, `batch`", "Many", "many", 10_000, 0.8),
+    scalars("scalars, `batch`", "Many", "many", 100_000, 0.8),
+];
+
+/// Most processor time of a hand-over.
+const HAND_OVER_US: f64 = 40.0;
+
+/// A call as measured.
+struct Measured {
+    best: Duration,
+    /// Processor time of an average one, here and there.
+    busy: Duration,
+}
+
+/// Measures with the configuration's `default` environment.
+///
+/// # Errors
+/// When it has no interpreter with numpy, or an event fails.
+pub fn run(settings: &Settings) -> anyhow::Result<Map<String, Value>> {
+    let dir = std::env::temp_dir().join(format!("ami-bench-py-{}", std::process::id()));
+    std::fs::create_dir(&dir).with_context(|| dir.display().to_string())?;
+    let settings = Settings { enabled: true, ..settings.clone() };
+    let measured = all(&settings, &dir);
+    std::fs::remove_dir_all(&dir)?;
+    let cases = measured?;
+    let met = cases.iter().all(|case| case["met"] == true);
+    Ok(Map::from_iter([
+        ("case".to_owned(), json!("PY")),
+        ("cases".to_owned(), json!(cases)),
+        ("met".to_owned(), json!(met)),
+    ]))
+}
+
+fn all(settings: &Settings, dir: &Path) -> anyhow::Result<Vec<Value>> {
+    let interpreter = settings.envs.get(DEFAULT_ENV).context("python.envs has no `default`")?;
+    let python = Python::new(settings.clone(), dir, "bench");
+    let mut cases = vec![hand_over(&python, dir)?];
+    for case in &CASES {
+        let (x, y) = numbers(case.events);
+        let columns = [column(&x), column(&y)];
+        let here = measure(&python, dir, case.name, &columns, case.events)?;
+        let there = alone(interpreter, case.alone, case.events)?;
+        cases.push(compared(case.what, case.events, &here, there, case.goal));
+    }
+    cases.push(images(&python, dir, interpreter)?);
+    Ok(cases)
+}
+
+/// One event: what is left is the hand-over.
+fn hand_over(python: &Python, dir: &Path) -> anyhow::Result<Value> {
+    let (x, y) = numbers(1);
+    let here = measure(python, dir, "Nothing", &[column(&x), column(&y)], 1)?;
+    let busy = here.busy.as_secs_f64() * 1e6;
+    Ok(json!({"what": "hand-over of one event", "events": 1, "call_us": us(here.best),
+              "processors_us": number(busy), "goal": format!("≤ {HAND_OVER_US} µs of processors"),
+              "met": busy <= HAND_OVER_US}))
+}
+
+fn us(time: Duration) -> Value {
+    number(time.as_secs_f64() * 1e6)
+}
+
+fn compared(what: &str, events: usize, here: &Measured, there: Duration, goal: f64) -> Value {
+    let ratio = there.as_secs_f64() / here.best.as_secs_f64();
+    json!({"what": what, "events": events, "call_us": us(here.best), "processors_us": us(here.busy),
+           "alone_us": us(there), "ratio": number(ratio), "goal": format!("≥ {goal}"),
+           "met": ratio >= goal})
+}
+
+fn numbers(n: usize) -> (Vec<f64>, Vec<f64>) {
+    ((0..n).map(|i| i as f64 / n as f64).collect(), vec![1.0; n])
+}
+
+fn column(numbers: &[f64]) -> Column<'_> {
+    Column::Scalars { dtype: DType::F64, data: bytemuck::cast_slice(numbers), present: None }
+}
+
+fn code(name: &str) -> Arc<UserCode> {
+    Arc::new(UserCode {
+        file: "bench.py".into(),
+        name: name.into(),
+        source: SOURCE.into(),
+        env: DEFAULT_ENV.into(),
+        params: Map::new(),
+        timeout_ms: 60_000,
+        state_bytes: 1 << 20,
+        merges: false,
+        outputs: vec![Type::scalar(DType::F64)],
+    })
+}
+
+fn measure(
+    python: &Python,
+    dir: &Path,
+    name: &str,
+    columns: &[Column<'_>],
+    events: usize,
+) -> anyhow::Result<Measured> {
+    let (code, columns): (_, Vec<&Column<'_>>) = (code(name), columns.iter().collect());
+    python.load(&code, &[]).map_err(anyhow::Error::msg)?;
+    let mut outputs = [OwnedColumn::new()];
+    let mut call = || {
+        let mut errors = EventErrors::default();
+        let call = Call { events, mask: None, columns: &columns };
+        python.events(&code, call, &mut outputs, &mut errors);
+        ensure!(errors.count == 0, "{name} failed: {}", errors.last.unwrap_or_default());
+        Ok(())
+    };
+    call()?;
+    let (begun, busy) = (Instant::now(), processor_time(dir));
+    let (mut best, mut calls) = (Duration::MAX, 0);
+    while begun.elapsed() < LONG {
+        let one = Instant::now();
+        call()?;
+        best = best.min(one.elapsed());
+        calls += 1;
+    }
+    Ok(Measured { best, busy: (processor_time(dir) - busy) / calls })
+}
+
+/// Of this process, and of that which was started from this directory.
+fn processor_time(dir: &Path) -> Duration {
+    let of = |pid: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+        let ns = text.split(' ').next().and_then(|ns| ns.parse().ok());
+        Duration::from_nanos(ns.unwrap_or(0))
+    };
+    let theirs = |entry: std::fs::DirEntry| {
+        let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        let ours = String::from_utf8_lossy(&command).contains(&dir.display().to_string());
+        if ours { of(&entry.file_name().to_string_lossy()) } else { Duration::ZERO }
+    };
+    let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    of("self") + all.map(theirs).sum::<Duration>()
+}
+
+/// The quickest of the same without ami.
+fn alone(interpreter: &Path, which: &str, events: usize) -> anyhow::Result<Duration> {
+    let seconds = LONG.as_secs().to_string();
+    let arguments = ["-c", ALONE, which, &events.to_string(), &seconds];
+    let output = Command::new(interpreter)
+        .args(arguments)
+        .env("OMP_NUM_THREADS", "1")
+        .output()
+        .with_context(|| interpreter.display().to_string())?;
+    let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let told = || String::from_utf8_lossy(&output.stderr).into_owned();
+    Ok(Duration::from_secs_f64(text.parse().with_context(told)?))
+}
+
+/// Images that lie in a ring, as a worker has them.
+fn images(python: &Python, dir: &Path, interpreter: &Path) -> anyhow::Result<Value> {
+    let config = RingConfig { capacity: 64 << 20, ..RingConfig::default() };
+    let mut ring = RingWriter::create(&dir.join("ring"), 1, &config)?;
+    let one = 2 * SIDE * SIDE;
+    let position = ring.reserve(IMAGES * one).context("a ring of 64 MiB has room for 32")?;
+    ring.bytes_mut(position, IMAGES * one).fill(1);
+    ring.publish();
+    let reader = RingReader::open(&dir.join("ring"))?;
+    let (file, addresses) = reader.mapped();
+    python.set_ring(file, addresses);
+    let dims = Dims::new(&[SIDE, SIDE]).context("two axes are possible")?;
+    let bytes = reader.bytes(position, IMAGES * one)?;
+    let items = bytes.chunks(one).map(|data| Some(ArrayRef { dims, data })).collect();
+    let column = [Column::Arrays { dtype: DType::U16, items }];
+    let here = measure(python, dir, "Image", &column, IMAGES);
+    python.clear_ring();
+    let there = alone(interpreter, "image", IMAGES)?;
+    Ok(compared("1024×1024 u16, sum by `batch`", IMAGES, &here?, there, 0.9))
+}
+
+/// As a table for people.
+pub fn table(document: &Map<String, Value>) -> String {
+    let mut text = String::from(
+        "| user code | events of a call | a call | processors | alone | ratio | goal | met |\n\
+         |---|---|---|---|---|---|---|---|\n",
+    );
+    for case in document["cases"].as_array().into_iter().flatten() {
+        let shown = |key: &str, unit: &str| match &case[key] {
+            Value::Null => String::new(),
+            value => format!("{value}{unit}"),
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} |",
+            case["what"].as_str().unwrap_or_default(),
+            case["events"],
+            shown("call_us", " µs"),
+            shown("processors_us", " µs"),
+            shown("alone_us", " µs"),
+            shown("ratio", ""),
+            case["goal"].as_str().unwrap_or_default(),
+            if case["met"] == true { "yes" } else { "no" },
+        );
+    }
+    text.trim_end().to_string()
+}
