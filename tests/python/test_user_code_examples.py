@@ -1,0 +1,29 @@
+"""The examples of user code, each in a real system, against what they say comes out."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+
+import pytest
+from live import BIN, REPO, missing
+
+FOLDER = REPO / "examples" / "user-code"
+EXAMPLES = sorted(path.parent.name for path in FOLDER.glob("*/expected.json"))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_user_code_example(name):
+    if missing():
+        pytest.skip(missing())
+    if importlib.util.find_spec("numpy") is None:
+        pytest.skip(f"skipped: {sys.executable} has no numpy")
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    command = [sys.executable, str(FOLDER / "check.py"), "--python", sys.executable, name]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_example_is_checked():
+    assert EXAMPLES == sorted(path.name for path in FOLDER.iterdir() if (path / "graph.json").exists())
+    assert EXAMPLES
