@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 
@@ -27,3 +28,13 @@ def test_user_code_example(name):
 def test_every_example_is_checked():
     assert EXAMPLES == sorted(path.name for path in FOLDER.iterdir() if (path / "graph.json").exists())
     assert EXAMPLES
+
+
+def test_code_in_the_documentation_is_accepted():
+    text = (REPO / "docs" / "user-code.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    ask = "import sys, ami_node; print(*ami_node.describe(sys.stdin.read(), file='user-code.md'))"
+    environment = {**os.environ, "PYTHONPATH": str(REPO / "ami-worker" / "python" / "src")}
+    command = [sys.executable, "-c", ask]
+    done = subprocess.run(command, input=code, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["spectrum", "Background", "Radial", "Report"], done.stderr
