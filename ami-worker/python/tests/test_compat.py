@@ -8,7 +8,7 @@ import pytest
 from driver import Driver
 
 from ami_node import NodeError, check
-from ami_node.compat import from_livereduce, post_livereduce
+from ami_node.compat import collect_om, from_livereduce, post_livereduce
 from ami_node.compat.livereduce import script
 from ami_node.compat.pvapy import NtNdArray
 from ami_node.source import import_source
@@ -174,6 +174,19 @@ def test_om_of_the_older_positional_form():
     assert collect_om(theirs.Old, {"y": "f8"}, data=["y"])().try_on(np.array([1.0, 2.0])) == {"y": 2.0}
 
 
+def test_om_collects_each_event_once_also_where_two_hosts_have_the_same_time():
+    class Counter:
+        def __init__(self, parameters):
+            self.seen = 0
+
+        def collect_data(self, rank, pool, processed):
+            self.seen += 1
+
+    node = collect_om(Counter, {"seen": "i8"}, data=["timestamp"])()
+    for rows, seen in (([1, 1], 2), ([1, 1, 2], 3), ([1, 1, 2, 2, 3, 3], 6), ([3, 3, 4], 7), ([5], 8)):
+        assert node.update({}, np.array(rows)) == (seen,)
+
+
 # PvaPy
 
 PVAPY = """
@@ -284,6 +297,16 @@ def test_livereduce_replaces_and_appends_in_event_order():
     assert every().try_on(order, data, lanes=3)["every"].tolist() == [1, -1, 2, -2, 4, -4, 7, -7, 9, -9]
     for node in (newest, every):
         assert check(node, {"order": order, "input": data})["ok"]
+
+
+def test_livereduce_is_the_same_where_two_hosts_see_the_same_pulse():
+    order = np.array([5, 0, 13, 5, 0, 0, 13, 4])
+    newest = from_livereduce(lambda input: input, {"newest": "f8"}, method="Replace")
+    every = from_livereduce(lambda input: [input, -input], {"every": "f8[:]"}, method="Append")
+    for node in (newest, every):
+        assert check(node, {"order": order, "input": np.arange(8.0)})["ok"]
+    rows = every().try_on(order, np.arange(8.0), lanes=3)["every"]
+    assert (rows[::2] == -rows[1::2]).all(), "what one event gave stays together"
 
 
 def test_livereduce_runs_scripts_and_post_processes():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, Callable, Dict, Mapping, Sequence
 
 import numpy as np
@@ -85,7 +86,10 @@ def _replace(proc: Callable[..., Any], dtype: str, inputs: Sequence[str]) -> Dic
         return {"order": _OLDEST, "value": np.zeros(0, dtype)}
 
     def merge(self: Any, state: Any, other: Any) -> Any:
-        return other if other["order"] > state["order"] else state
+        if other["order"] != state["order"]:
+            return other if other["order"] > state["order"] else state
+        # Two hosts may see the same pulse: which of them is kept must not depend on who was first.
+        return other if other["value"].tobytes() > state["value"].tobytes() else state
 
     def absorb(self: Any, state: Any, order: Any, *values: Any) -> Any:
         made = proc(*values)
@@ -100,7 +104,8 @@ def _replace(proc: Callable[..., Any], dtype: str, inputs: Sequence[str]) -> Dic
 
 def _append(proc: Callable[..., Any], dtype: str, inputs: Sequence[str]) -> Dict[str, Any]:
     def start(self: Any) -> Any:
-        return {"order": np.zeros(0, "i8"), "value": np.zeros(0, dtype)}
+        # Two hosts may see the same pulse: among events of one `order`, `tie` decides, made of what they are.
+        return {"order": np.zeros(0, "i8"), "tie": np.zeros(0, "u8"), "value": np.zeros(0, dtype)}
 
     def merge(self: Any, state: Any, other: Any) -> Any:
         if not len(state["order"]) or not len(other["order"]):
@@ -112,10 +117,11 @@ def _append(proc: Callable[..., Any], dtype: str, inputs: Sequence[str]) -> Dict
         if made is None:
             return state
         rows = np.atleast_1d(np.array(made, dtype))
-        return merge(self, state, {"order": np.full(len(rows), int(order)), "value": rows})
+        tie = np.frombuffer(blake2b(rows.tobytes(), digest_size=8).digest(), "u8")
+        return merge(self, state, {"order": np.full(len(rows), int(order)), "tie": np.repeat(tie, len(rows)), "value": rows})
 
     def finish(self: Any, state: Any) -> Any:
-        return state["value"][np.argsort(state["order"], kind="stable")] if len(state["order"]) else None
+        return state["value"][np.lexsort((state["tie"], state["order"]))] if len(state["order"]) else None
 
     taken = with_inputs(absorb, ["self", "state"], ("order", *inputs))
     return {"start": start, "merge": merge, "absorb": taken, "finish": finish}

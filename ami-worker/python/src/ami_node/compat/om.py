@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from typing import Any, Callable, Dict, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, Mapping, Optional, Sequence
 
 import numpy as np
 
@@ -100,8 +100,8 @@ def collect_om(
             the object with this name, with or without a leading underscore.
         data: keys of the dict it expects, in the order of the inputs. Each input is an array with
             the events on the first axis, as the operation `buffer` makes it.
-        order: the key that grows from event to event, by which an event is known to be new;
-            without, the first.
+        order: the key that grows from event to event, or is that of another host's event, by which an
+            event is known to be new; without, the first.
         publish: makes a dict of outputs from the processing object.
         parameters: OM's configuration, by group.
     """
@@ -110,10 +110,8 @@ def collect_om(
     def update(self: Any, frame: Mapping[str, Any], *values: Any) -> Any:
         if not any(value is None for value in values):
             keys = np.asarray(values[at])
-            for i in np.argsort(keys, kind="stable"):
-                if self._last is None or keys[i] > self._last:
-                    self._last = keys[i]
-                    _collect(self, {name: own(value[i]) for name, value in zip(data, values)})
+            for i in _new(self, keys):
+                _collect(self, {name: own(value[i]) for name, value in zip(data, values)})
         published = {} if publish is None else publish(self._theirs)
         return tuple([_published(self, published, name) for name in outputs])
 
@@ -125,9 +123,26 @@ def collect_om(
         "update": with_inputs(update, ["self", "frame"], data),
         "end_run": end_run,
         "_last": None,
+        "_at_last": 0,
         "_feedback": None,
     }
     return make(Root, processing, outputs, members)
+
+
+def _new(node: Any, keys: np.ndarray) -> Iterator[int]:
+    """Rows that are new, by their keys; events of two hosts may have the same."""
+    at_last = 0
+    for i in np.argsort(keys, kind="stable"):
+        if node._last is not None and keys[i] < node._last:
+            continue
+        if keys[i] == node._last:
+            at_last += 1
+            if at_last <= node._at_last:
+                continue
+        else:
+            node._last, at_last = keys[i], 1
+        node._at_last = at_last
+        yield i
 
 
 def _collect(node: Any, made: Dict[str, Any]) -> None:
