@@ -32,6 +32,9 @@ enum Command {
     /// Show, check and edit graphs
     #[command(subcommand)]
     Graph(commands::graph::Graph),
+    /// Code of your own: write, look at and try it
+    #[command(subcommand)]
+    Node(commands::node::Node),
     /// Published features
     Features(commands::features::Args),
     /// Latest value of a feature with its truth label
@@ -79,6 +82,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Sources(args) => commands::sources::run(&args, &system()?),
         Command::Ops(args) => commands::ops::run(&args, globals.json),
         Command::Graph(args) => commands::graph::run(&args, &system()?),
+        Command::Node(node) => commands::node::run(&node, &globals),
         Command::Features(args) => commands::features::run(&args, &system()?),
         Command::Get(args) => commands::get::run(&args, &system()?),
         Command::Watch(args) => commands::watch::run(&args, &system()?),
@@ -130,6 +134,10 @@ mod tests {
             "graph history g",
             "graph rollback g 3",
             "graph reset g a b",
+            "node new hits --kind reduction",
+            "node describe hits.py:Radial --env psana --json",
+            "node check hits.py --source sim:mixed --in image=a:b:c --in d --events 50 --set threshold=13",
+            "graph apply a.json --watch",
             "features",
             "get g/n --npy x.npy",
             "watch g/n g/m --duration 2",
@@ -152,7 +160,17 @@ mod tests {
 
     #[test]
     fn bad_usage_is_refused() {
-        for line in ["", "graph", "get", "local --workers 0", "nonsense", "graph set g n"] {
+        for line in [
+            "",
+            "graph",
+            "get",
+            "local --workers 0",
+            "nonsense",
+            "graph set g n",
+            "node new a-b",
+            "node new a --kind b",
+            "graph apply --watch a b",
+        ] {
             let words = std::iter::once("ami-ctl").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).expect_err(line);
             assert_eq!(error.exit_code(), 2, "{line}");

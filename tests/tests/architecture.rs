@@ -18,7 +18,7 @@ const MAY: [(&str, &[&str]); 11] = [
     ("ami-collector", &["ami-graph", "ami-proto", "ami-python"]),
     ("ami-manager", &["ami-graph", "ami-proto", "ami-python"]),
     ("ami-store", &["ami-proto"]),
-    ("ami-ctl", &["ami-graph", "ami-proto", "ami-python", "ami-shm"]),
+    ("ami-ctl", &["ami-graph", "ami-proto", "ami-python", "ami-shm", "ami-source"]),
 ];
 
 #[test]

@@ -6,6 +6,7 @@ pub mod features;
 pub mod get;
 pub mod graph;
 pub mod keys;
+pub mod node;
 pub mod ops;
 pub mod pedestal;
 pub mod record;

@@ -28,6 +28,13 @@ pub struct Args {
     events: Option<u64>,
 }
 
+impl Args {
+    /// To this file, until so much time has passed or so many events have come.
+    pub(super) fn new(file: PathBuf, time: Duration, events: u64) -> Args {
+        Args { file, seconds: Some(time), events: Some(events) }
+    }
+}
+
 /// Records until the end.
 ///
 /// # Errors
@@ -56,7 +63,8 @@ pub fn run(args: &Args, system: &System) -> anyhow::Result<ExitCode> {
     }
 }
 
-fn command(program: &Path, args: &Args, system: &System) -> Command {
+/// The recorder, to be started.
+pub(super) fn command(program: &Path, args: &Args, system: &System) -> Command {
     let mut command = Command::new(program);
     command.arg("record");
     if let Some(file) = &system.file {

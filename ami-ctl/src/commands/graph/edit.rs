@@ -12,7 +12,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// `key=value`: the value as JSON, or as text where it is not JSON.
-pub(super) fn parameter(text: &str) -> Result<(String, Value), String> {
+///
+/// # Errors
+/// Says what is accepted.
+pub fn parameter(text: &str) -> Result<(String, Value), String> {
     match text.split_once('=') {
         Some((key, value)) if !key.trim().is_empty() => {
             let json = serde_json::from_str(value).ok();

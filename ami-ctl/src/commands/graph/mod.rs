@@ -8,7 +8,7 @@ use crate::client::system::System;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-pub use edit::outcome;
+pub use edit::{outcome, parameter};
 
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
