@@ -1,6 +1,7 @@
 //! Graph files: read, and told where they are wrong, with the line itself.
 
 use crate::failure::Failure;
+use crate::named_files;
 use ami_graph::error::SpecError;
 use ami_graph::graph::spec::{GraphSpec, MAX_TEXT};
 use ami_graph::graph::text;
@@ -13,7 +14,7 @@ use std::path::Path;
 pub struct GraphFile {
     /// Where it came from, for people.
     pub origin: String,
-    /// As written: what the manager gets, so that nothing is lost on the way.
+    /// As written, with whole paths: what the manager gets, so that nothing is lost on the way.
     pub json: Value,
     /// As understood.
     pub spec: GraphSpec,
@@ -42,7 +43,19 @@ impl GraphFile {
             let file = std::fs::File::open(path).map_err(unreadable)?;
             file.take(limit).read_to_end(&mut bytes).map_err(unreadable)?;
         }
-        GraphFile::parse_bytes(&origin, &bytes)
+        let dir = if stdin { None } else { path.parent() };
+        GraphFile::parse_bytes(&origin, &bytes)?.located_in(dir.unwrap_or(Path::new("")))
+    }
+
+    /// The same with whole paths of the files that it names, which were relative to this directory.
+    ///
+    /// # Errors
+    /// When it is no graph any more, which cannot be.
+    pub fn located_in(mut self, dir: &Path) -> Result<GraphFile, Failure> {
+        named_files::make_absolute(&mut self.json, dir);
+        self.spec = serde_json::from_value(self.json.clone())
+            .map_err(|e| Failure::usage(format!("{}: {e}", self.origin), ""))?;
+        Ok(self)
     }
 
     /// From the bytes of a file.

@@ -33,5 +33,6 @@ pub mod environment;
 pub mod failure;
 pub mod graph_file;
 pub mod local;
+pub mod named_files;
 pub mod print;
 pub mod show;

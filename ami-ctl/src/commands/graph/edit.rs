@@ -1,7 +1,7 @@
 //! `graph apply`, `set`, `rm`, `rollback`, `reset`: edits, and how far they came.
 
 use crate::client::system::System;
-use crate::commands::graph::{Graph, Manner};
+use crate::commands::graph::{Graph, Manner, watch};
 use crate::failure::{FAILED, Failure};
 use crate::graph_file::GraphFile;
 use crate::print;
@@ -31,6 +31,9 @@ pub fn parameter(text: &str) -> Result<(String, Value), String> {
 }
 
 pub(super) fn run(system: &System, edit: &Graph) -> anyhow::Result<ExitCode> {
+    if let Graph::Apply { files, watch: true, base, manner } = edit {
+        return watch::run(system, files, base.base, how(system, manner));
+    }
     let commands = commands(system, edit)?;
     let client = system.manager();
     let mut documents = Vec::new();
@@ -63,14 +66,14 @@ fn no_wait(command: &Command) -> bool {
     }
 }
 
+fn how(system: &System, manner: &Manner) -> Edit {
+    Edit { who: system.who(), no_wait: manner.no_wait, timeout_s: manner.timeout }
+}
+
 fn commands(system: &System, edit: &Graph) -> anyhow::Result<Vec<Command>> {
-    let how = |manner: &Manner| Edit {
-        who: system.who(),
-        no_wait: manner.no_wait,
-        timeout_s: manner.timeout,
-    };
+    let how = |manner: &Manner| how(system, manner);
     let one = match edit {
-        Graph::Apply { files, base, manner } => return apply(files, base.base, &how(manner)),
+        Graph::Apply { files, base, manner, .. } => return apply(files, base.base, &how(manner)),
         Graph::Set { graph, node, parameters, base, manner } => Command::Set {
             graph: graph.clone(),
             node: node.clone(),

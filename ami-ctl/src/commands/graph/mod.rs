@@ -1,8 +1,10 @@
 //! `ami-ctl graph …`: show, check and edit graphs through the manager.
 
 mod edit;
+mod follow;
 mod show;
 mod validate;
+mod watch;
 
 use crate::client::system::System;
 use std::path::PathBuf;
@@ -36,6 +38,9 @@ pub enum Graph {
         /// Graph files; - is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Follow the file and the code that it names: apply each change that is good, until Ctrl-C
+        #[arg(long)]
+        watch: bool,
         /// Against which version
         #[command(flatten)]
         base: Base,

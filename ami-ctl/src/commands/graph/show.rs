@@ -75,7 +75,8 @@ fn history_text(document: &Value) -> String {
     )
 }
 
-fn diff_text(document: &Value) -> String {
+/// A difference for people.
+pub(super) fn diff_text(document: &Value) -> String {
     let mut lines = vec![format!("version {} → {}", document["from"], document["to"])];
     for change in rows(document, "changes") {
         let what: Vec<String> = ["node", "parameter"]

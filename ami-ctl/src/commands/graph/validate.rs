@@ -50,7 +50,7 @@ fn judge(system: &System, path: &Path) -> Result<Value, anyhow::Error> {
 }
 
 /// None when there is no manager.
-fn by_manager(system: &System, file: &GraphFile) -> Result<Option<Value>, Failure> {
+pub(super) fn by_manager(system: &System, file: &GraphFile) -> Result<Option<Value>, Failure> {
     let command = Command::Validate { spec: file.json.clone() };
     match system.manager().ask(&command, PATIENCE) {
         Ok(document) => Ok(Some(document)),

@@ -12,7 +12,7 @@ mod source;
 mod workshop;
 
 pub use code::Code;
-pub use workshop::Workshop;
+pub use workshop::{INTERRUPTED, Workshop};
 
 use crate::client::system::{Globals, System};
 use ami_python::DEFAULT_ENV;

@@ -3,8 +3,8 @@
 
 use crate::commands::node::Code;
 use crate::failure::Failure;
-use ami_proto::config::Config;
-use ami_python::{Python, Settings};
+use ami_proto::config::{Config, Python as Settings};
+use ami_python::Python;
 use serde_json::Value;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -15,11 +15,10 @@ use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// Exit code of a shell's command that Ctrl-C has ended.
-const INTERRUPTED: i32 = 130;
+pub const INTERRUPTED: i32 = 130;
 
 /// What to do where no interpreter starts.
-const INTERPRETER: &str =
-    "name a Python with numpy: --set python.envs={default=\"/path/to/python\"}";
+const INTERPRETER: &str = "name a Python with numpy: --set python.envs.default=/path/to/python";
 
 /// Python, and the directory in which its host's files and recordings are.
 #[derive(Debug)]
@@ -39,14 +38,7 @@ impl Workshop {
         let dir = tempfile::Builder::new().prefix("ami-node-").tempdir().map_err(|e| {
             Failure::failed(format!("temporary directory: {e}"), "set TMPDIR to one with room")
         })?;
-        let of = &config.python;
-        let settings = Settings {
-            enabled: true,
-            envs: of.envs.clone(),
-            memory_max: of.memory_max,
-            threads: of.threads,
-            outbox_max: of.outbox_max,
-        };
+        let settings = Settings { enabled: true, ..config.python.clone() };
         tell_prints();
         let python = Python::new(settings, dir.path(), "ami-ctl");
         Ok(Workshop { python, dir })
