@@ -87,10 +87,8 @@ fn look(file: &Path) -> (Contents, Result<GraphFile, Failure>) {
     contents.insert(file.into(), std::fs::read(file).ok().and_then(|bytes| content(&bytes)));
     let graph = GraphFile::read(file);
     if let Ok(graph) = &graph {
-        // Paths of what is not there have stayed as they are written.
-        let dir = file.parent().unwrap_or(Path::new(""));
         for path in code_files(&graph.json) {
-            let code = std::fs::read(dir.join(&path)).ok();
+            let code = std::fs::read(&path).ok();
             contents.insert(path, code.and_then(|bytes| content(&bytes)));
         }
     }
@@ -199,7 +197,7 @@ impl Watch<'_> {
         let newest = diff.as_ref().and_then(|diff| diff["to"].as_u64());
         let mut refusal = refusal;
         if let Some(diff) = &diff {
-            refusal.errors.push(show::diff_text(diff).into());
+            refusal.errors.push(show::diff_text(diff).replace('\n', "\n  ").into());
         }
         refusal.hint =
             "take over what you want to keep; your next change of the file replaces it".into();
@@ -246,10 +244,10 @@ mod tests {
             r#"{"name": "g", "nodes": {"n": {"op": "python", "in": "x", "code": "hits.py:f"}}}"#,
         );
         let (contents, read) = look(&graph);
-        assert_eq!((contents.len(), contents[Path::new("hits.py")]), (2, None));
+        let whole = dir.path().join("hits.py");
+        assert_eq!((contents.len(), contents[&whole]), (2, None));
         assert!(read.is_ok());
         write("hits.py", "one");
-        let whole = dir.path().join("hits.py");
         let (one, _) = look(&graph);
         assert!(one[&whole].is_some());
         write("next.py", "two");

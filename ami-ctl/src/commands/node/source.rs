@@ -54,7 +54,6 @@ pub fn choose(
         let told = String::from_utf8_lossy(&output.stderr);
         return Err(failed(told.lines().last().unwrap_or("no reason given").to_string()));
     }
-    let told =
-        format!("the newest events of the system in {}", system.config.instance.run_dir.display());
+    let told = format!("the system that runs in {}", system.config.instance.run_dir.display());
     Ok(Chosen { url: format!("xtc2:{}", file.display()), told })
 }
