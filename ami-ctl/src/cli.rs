@@ -169,7 +169,6 @@ mod tests {
             "graph set g n",
             "node new a-b",
             "node new a --kind b",
-            "graph apply --watch a b",
         ] {
             let words = std::iter::once("ami-ctl").chain(line.split_whitespace());
             let error = Cli::try_parse_from(words).expect_err(line);

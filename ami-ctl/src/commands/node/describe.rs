@@ -139,7 +139,7 @@ mod tests {
             "Radial (reduction)",
             "Rings.",
             "f8[:, 512]",
-            "label      text  \"\"       of it",
+            "label    text  \"\"       of it",
             "merge: its own",
             r#"{"op":"python","in":{"image":"FIELD"},"code":"rings.py:Radial","params":{"label":""}}"#,
         ] {

@@ -19,6 +19,10 @@ use ami_python::DEFAULT_ENV;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+/// What `--set` does there beside what it does everywhere.
+const SET: &str = "--set PARAM=VALUE (no dot in the name) sets a parameter of the node. \
+                   Give every --set behind `check`: they replace those before it.";
+
 /// What to do.
 #[derive(Debug, clap::Subcommand)]
 pub enum Node {
@@ -27,9 +31,7 @@ pub enum Node {
     /// Inputs, outputs and parameters of the nodes in a file
     Describe(Which),
     /// Run a node on events: values, cost, failures, and whether it may be split over workers
-    #[command(
-        after_help = "--set PARAM=VALUE, without a dot in the name, sets a parameter of the node."
-    )]
+    #[command(after_help = SET)]
     Check(check::Args),
 }
 
