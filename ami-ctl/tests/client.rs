@@ -3,67 +3,18 @@
 // A helper that cannot go on fails the test there.
 #![allow(clippy::unwrap_used)]
 
+mod common;
+
 use ami_ctl::client::error::ClientError;
 use ami_ctl::client::manager::Client;
 use ami_ctl::client::store::Store;
-use ami_proto::config::Config;
 use ami_proto::control::ctl_to_manager::{Command, Edit};
 use ami_proto::socket::endpoint::Endpoint;
+use common::{Fake, config, one};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::process::Output;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
 use std::time::Duration;
-
-fn config(dir: &Path) -> Config {
-    Config::load(None, &[format!("instance.run_dir={}", dir.display())]).unwrap()
-}
-
-/// Answers questions on a ROUTER until it is dropped.
-struct Fake {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Fake {
-    fn start(
-        dir: &Path,
-        endpoint: Endpoint,
-        answer: impl Fn(Value) -> Vec<Vec<u8>> + Send + 'static,
-    ) -> Fake {
-        let stop = Arc::new(AtomicBool::new(false));
-        let flag = stop.clone();
-        let context = zmq::Context::new();
-        let socket = context.socket(zmq::ROUTER).unwrap();
-        socket.set_linger(200).unwrap();
-        socket.bind(&endpoint.bind(&config(dir))).unwrap();
-        let thread = std::thread::spawn(move || {
-            while !flag.load(Ordering::Relaxed) {
-                if socket.poll(zmq::POLLIN, 20).unwrap() == 0 {
-                    continue;
-                }
-                let mut frames = socket.recv_multipart(0).unwrap();
-                let question = serde_json::from_slice(&frames.pop().unwrap()).unwrap();
-                frames.extend(answer(question));
-                socket.send_multipart(frames, 0).unwrap();
-            }
-        });
-        Fake { stop, thread: Some(thread) }
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.take().unwrap().join().unwrap();
-    }
-}
-
-fn one(document: Value) -> Vec<Vec<u8>> {
-    vec![document.to_string().into_bytes()]
-}
 
 fn ami_ctl(dir: &Path, arguments: &[&str]) -> Output {
     std::process::Command::new(env!("CARGO_BIN_EXE_ami-ctl"))

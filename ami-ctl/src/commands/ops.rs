@@ -96,6 +96,13 @@ fn in_full(op: &Value) -> String {
         let example = serde_json::to_string_pretty(&op["example"]).unwrap_or_default();
         parts.push(format!("Example of a node:\n{example}"));
     }
+    if text(op, "kind") == "user-code" {
+        parts.push(
+            "`ami-ctl node new NAME` writes a file to begin with, `node describe FILE` shows what is in one, \
+             `node check FILE` tries it on events; `graph apply --watch GRAPH` follows both while you edit."
+                .into(),
+        );
+    }
     parts.join("\n\n")
 }
 
@@ -134,6 +141,14 @@ mod tests {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert!(overview(table.as_array().unwrap()).contains("Mean over events"));
+    }
+
+    #[test]
+    fn user_code_says_how_to_begin() {
+        let op =
+            json!({"name": "python", "kind": "user-code", "summary": "a function of your own"});
+        assert!(in_full(&op).contains("`ami-ctl node new NAME`"));
+        assert!(!in_full(&table()[0]).contains("node new"));
     }
 
     #[test]

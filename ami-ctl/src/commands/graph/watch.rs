@@ -83,9 +83,17 @@ fn stopped_by_signals() -> std::io::Result<Arc<AtomicBool>> {
 
 /// What the graph file and the code that it names hold now.
 fn look(file: &Path) -> (Contents, Result<GraphFile, Failure>) {
+    let bytes = std::fs::read(file).ok();
     let mut contents = Contents::new();
-    contents.insert(file.into(), std::fs::read(file).ok().and_then(|bytes| content(&bytes)));
-    let graph = GraphFile::read(file);
+    contents.insert(file.into(), bytes.as_ref().and_then(|bytes| content(bytes)));
+    let graph = match bytes {
+        // Of the very bytes that count.
+        Some(bytes) => {
+            let graph = GraphFile::parse_bytes(&file.display().to_string(), &bytes);
+            graph.and_then(|graph| graph.located_in(file.parent().unwrap_or(Path::new(""))))
+        }
+        None => GraphFile::read(file),
+    };
     if let Ok(graph) = &graph {
         for path in code_files(&graph.json) {
             let code = std::fs::read(&path).ok();
