@@ -149,6 +149,9 @@ fn read(path: &str, world: &dyn World) -> Result<String, Fault> {
     let bytes = world.read(path).map_err(|reason| {
         Fault::of("code", reason, "name a file that the manager can read, with its whole path")
     })?;
-    String::from_utf8(bytes)
-        .map_err(|e| Fault::of("code", format!("{path:?} is not text: {e}"), "save it as UTF-8"))
+    let text = String::from_utf8(bytes);
+    let text = text
+        .map_err(|e| Fault::of("code", format!("{path:?} is not text: {e}"), "save it as UTF-8"))?;
+    // Python takes a byte order mark, too.
+    Ok(text.strip_prefix('\u{feff}').map_or_else(|| text.clone(), str::to_owned))
 }

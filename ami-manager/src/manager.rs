@@ -113,6 +113,10 @@ impl Manager {
         let address = Endpoint::Graphs.bind(config);
         let graphs = Broadcast::bind(&context, Queue::Bounded(4), &address, "manager")?;
         let reports = bind(zmq::PULL, Queue::Bounded(256), Endpoint::Reports, "manager")?;
+        let python = Python::new(config.python.clone(), &config.instance.run_dir, "manager");
+        let python = Arc::new(python.proving());
+        // Nobody is answered while code is read; that ends by a deadline of its own.
+        python.while_waiting(daemon.pulse());
         let (journal, contents) = Journal::open(&journal_path(config))?;
         tell(&journal, &contents.notes);
         let health = JournalHealth {
@@ -121,14 +125,7 @@ impl Manager {
             notes: contents.notes,
         };
         let start = Start {
-            world: Box::new(Engine {
-                limits: config.limits(),
-                files: journal.files(),
-                python: Arc::new(
-                    Python::new(config.python.clone(), &config.instance.run_dir, "manager")
-                        .proving(),
-                ),
-            }),
+            world: Box::new(Engine { limits: config.limits(), files: journal.files(), python }),
             records: contents.records,
             journal: health,
             life: daemon.life,

@@ -234,7 +234,7 @@ impl Foreign for Python {
         frame: &Frame,
         call: Call<'_>,
         outputs: &mut [OwnedColumn],
-    ) -> Result<(), String> {
+    ) -> Result<Option<u64>, String> {
         let entry = self.entry(code)?;
         let updater = entry.updater.as_ref().ok_or("this code is not for published values")?;
         if call.events == 0 {
@@ -243,9 +243,13 @@ impl Foreign for Python {
         let mut packed = Packed::default();
         let columns = pack::columns(call.columns, call.events, None, &mut packed);
         let frame_json = frame_json(frame, self.version());
+        let (run, step, held) = (&frame_json["run"], &frame_json["step"], &frame_json["held"]);
+        let context = json!({"run": run, "step": step, "held": held});
         let input = Input {
             heartbeat: frame.heartbeat,
-            body: format!(r#","events":1,"mask":null,"columns":{columns},"frame":{frame_json}"#),
+            body: format!(
+                r#","events":1,"mask":null,"columns":{columns},"frame":{frame_json},"context":{context}"#
+            ),
             packed: packed.into_owned(),
         };
         given(code, updater.turn(input).as_deref(), outputs)
@@ -257,7 +261,7 @@ fn given(
     code: &UserCode,
     newest: Option<&Outcome>,
     outputs: &mut [OwnedColumn],
-) -> Result<(), String> {
+) -> Result<Option<u64>, String> {
     let made = newest.map(|outcome| outcome.outputs.as_ref());
     for (i, (of, column)) in code.outputs.iter().zip(outputs).enumerate() {
         match made.as_ref().and_then(|made| made.as_ref().ok()?.get(i)) {
@@ -267,7 +271,7 @@ fn given(
     }
     match made {
         Some(Err(reason)) => Err(reason.clone()),
-        _ => Ok(()),
+        _ => Ok(newest.map(|outcome| outcome.heartbeat)),
     }
 }
 
@@ -302,7 +306,7 @@ fn failed(entry: &Entry, ok: &Json, events: Events<'_>) -> Result<Failed, String
         if *event < 0 {
             tracing::warn!("python {}: {}", entry.target.label, raised.message);
         }
-        entry.target.health.note(raised);
+        entry.target.health.note(&entry.target.label, raised);
     }
     Ok(failed)
 }

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 const STRIKES: usize = 3;
 /// ... within this time switch code off.
 const WITHIN: Duration = Duration::from_secs(60);
+/// Of one piece of code, exceptions are logged at most so often.
+const BETWEEN_LINES: Duration = Duration::from_secs(10);
 /// Longest message that is told.
 const LONGEST_MESSAGE: usize = 1000;
 
@@ -36,6 +38,7 @@ struct Inner {
     strikes: VecDeque<Instant>,
     off: Option<String>,
     last: Option<Raised>,
+    logged: Option<Instant>,
 }
 
 impl Health {
@@ -44,9 +47,14 @@ impl Health {
         self.lock().off.clone()
     }
 
-    /// Keeps what was raised.
-    pub(crate) fn note(&self, raised: Raised) {
-        self.lock().last = Some(raised);
+    /// Keeps what was raised, and logs it unless that was done a moment ago.
+    pub(crate) fn note(&self, label: &str, raised: Raised) {
+        let mut inner = self.lock();
+        if inner.logged.is_none_or(|at| at.elapsed() >= BETWEEN_LINES) {
+            inner.logged = Some(Instant::now());
+            tracing::warn!(code = label, "{}\n{}", raised.message, raised.traceback);
+        }
+        inner.last = Some(raised);
     }
 
     /// Code has ended a process: the reason if that switches it off.

@@ -48,6 +48,20 @@ pub(crate) struct End {
     pub why: Why,
 }
 
+impl std::fmt::Display for End {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.why {
+            Why::Late(after) => write!(f, "took longer than {after:?}")?,
+            Why::Died(reason) => f.write_str(reason)?,
+        }
+        match self.at {
+            At::Nowhere => Ok(()),
+            At::Event(event) => write!(f, ", at event {event} of the call"),
+            At::Batch => f.write_str(", in a batch"),
+        }
+    }
+}
+
 impl End {
     pub(crate) fn died(at: At, reason: impl Into<String>) -> End {
         End { at, why: Why::Died(reason.into()) }

@@ -48,6 +48,9 @@ pub(crate) struct Entry {
 /// An environment, and how processes of it are started.
 type Kept = (Arc<Launch>, Arc<Mutex<Env>>);
 
+/// Longest time for reading and loading a file of code; shorter where others wait for it meanwhile.
+const LOADING: Duration = Duration::from_secs(60);
+const PROVING: Duration = Duration::from_secs(10);
 /// Reductions of which it is remembered that they were tried.
 const MOST_PROVEN: usize = 256;
 
@@ -257,6 +260,7 @@ impl Python {
             label: self.label.clone(),
             counters: Arc::clone(&self.counters),
             waiting: Arc::clone(&self.waiting),
+            load: if self.proven.is_some() { PROVING } else { LOADING },
         });
         let env = Arc::new(Mutex::new(Env::new(Arc::clone(&launch))));
         let mut envs = locked(&self.envs);

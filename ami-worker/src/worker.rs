@@ -394,6 +394,7 @@ impl Worker {
             (self.busy, self.since) = (Duration::ZERO, Instant::now());
         }
         self.python.metrics().into_iter().for_each(|(name, n)| daemon.metrics.set(name, n));
+        self.python.tidy();
         self.reporter.nodes(self.python.failures());
         if self.seat.is_none() {
             self.reporter.state("waiting for the ventilator");

@@ -35,6 +35,7 @@ impl Root {
             metrics.set(&name, report.cost_ns as f64 / 1e9);
         }
         self.python.metrics().into_iter().for_each(|(name, n)| metrics.set(name, n));
+        self.python.tidy();
         let mut nodes = self.node_errors();
         nodes.extend(self.python.failures());
         self.reporter.nodes(nodes);

@@ -163,6 +163,9 @@ struct Feature<'a> {
     op: &'a str,
     arrays: Vec<Described<'a>>,
     values: Values<'a>,
+    /// Said only of a value that speaks of an earlier heartbeat.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    speaks_of: Option<u64>,
     /// Said only when false.
     #[serde(skip_serializing_if = "Option::is_none")]
     exact: Option<bool>,
@@ -278,6 +281,7 @@ impl<'a> Heartbeat<'a> {
             op: &feature.op,
             arrays: feature.arrays.iter().map(Described::of).collect(),
             values: Values(&feature.values),
+            speaks_of: feature.speaks_of,
             exact: (!feature.exact).then_some(false),
             error: feature.error.as_deref(),
         };
@@ -321,6 +325,7 @@ mod tests {
             window_truth: truth.clone(),
             arrays: vec![("edges".into(), Array::from_elements(&[2], &[0.0f64, 1.0]))],
             values: vec![("outside".into(), ScalarOrText::Scalar(Scalar::F64(f64::NAN)))],
+            speaks_of: None,
             exact: true,
             error: None,
         };

@@ -101,7 +101,8 @@ pub trait Foreign: Send + Sync + fmt::Debug {
     ) -> Result<(), String>;
 
     /// Code over published values: gives it this heartbeat's, or the newest when it is free again,
-    /// and returns at once. A call of no events gives it nothing. The outputs become those of the newest run that has ended, if any.
+    /// and returns at once. A call of no events gives it nothing. The outputs become those of the newest run
+    /// that has ended, if any; told is the heartbeat of which it spoke.
     ///
     /// # Errors
     /// What the newest run raised.
@@ -111,5 +112,5 @@ pub trait Foreign: Send + Sync + fmt::Debug {
         frame: &Frame,
         call: Call<'_>,
         outputs: &mut [OwnedColumn],
-    ) -> Result<(), String>;
+    ) -> Result<Option<u64>, String>;
 }

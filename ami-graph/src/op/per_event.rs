@@ -70,6 +70,10 @@ pub trait Kernel: Send {
     fn heartbeat(&mut self, frame: &Frame) {
         let _ = frame;
     }
+    /// At the root, after [`run`](Self::run): the heartbeat of which the outputs speak, if that is another.
+    fn speaks_of(&self) -> Option<u64> {
+        None
+    }
     /// The kernel as what takes frames of this type and shape, its only input, in bands, if it can.
     fn banded(&mut self, dtype: DType, axes: &[u32]) -> Option<&mut dyn Banded> {
         let _ = (dtype, axes);

@@ -25,7 +25,7 @@ pub use crate::root::published::{Published, ScalarOrText};
 use crate::root::windowed::Windowed;
 use crate::wire::partial::{NodeReport, Partial};
 use crate::wire::slot::{Slot, Work};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 mod checkpoint;
@@ -36,6 +36,9 @@ mod windowed;
 
 /// A node's outputs in this heartbeat, or why there are none.
 type Finished = Result<Outputs, String>;
+
+/// Heartbeats whose truth is kept for code that takes its time: ten minutes of them.
+const REMEMBERED: usize = 6000;
 
 /// Runs the part of a plan that works on merged results.
 pub struct RootStage {
@@ -55,6 +58,8 @@ pub struct RootStage {
     values: Partial,
     /// Which heartbeat that was.
     newest_frame: Option<Place>,
+    /// By ordinal, of nodes whose values may be of an earlier heartbeat: the truth of the newest ones.
+    spoken: BTreeMap<u32, VecDeque<(u64, Truth)>>,
     /// Why nodes had no value in it.
     failures: Vec<(u32, String)>,
 }
@@ -87,6 +92,7 @@ impl RootStage {
             newest: Box::new(last::newest_value()),
             values: Partial::empty(),
             newest_frame: None,
+            spoken: BTreeMap::new(),
             failures: Vec::new(),
             before: None,
             plan,
@@ -120,7 +126,10 @@ impl RootStage {
         }
         for report in &self.reports {
             let Some(old) = self.plan.planned.get(report.ordinal as usize) else { continue };
-            if let Some(ordinal) = next.plan.ordinal(&old.graph, &old.name) {
+            // What went wrong in another definition of the node says nothing of this one.
+            if let Some(ordinal) = next.plan.ordinal(&old.graph, &old.name)
+                && next.plan.planned[ordinal as usize].identity == old.identity
+            {
                 next.reports.push(NodeReport { ordinal, ..report.clone() });
             }
         }
@@ -184,6 +193,9 @@ impl RootStage {
             Some((ordinal as u32, value.as_ref().err()?.clone()))
         };
         self.failures = values.iter().enumerate().filter_map(failed).collect();
+        if plan.has_code() {
+            self.remember_truth(frame);
+        }
         plan.features.iter().filter_map(|f| self.publish(f, frame, &values)).collect()
     }
 
@@ -324,11 +336,41 @@ impl RootStage {
         columns
     }
 
-    fn publish(&self, feature: &Feature, frame: &Frame, values: &[Finished]) -> Option<Published> {
+    fn publish(
+        &mut self,
+        feature: &Feature,
+        frame: &Frame,
+        values: &[Finished],
+    ) -> Option<Published> {
         let node = &self.plan.planned[feature.ordinal as usize];
         let carrier = node.carrier.and_then(|c| self.windows[c as usize].as_ref());
         let truth = carrier.map_or_else(|| frame.truth.clone(), Windowed::truth);
-        published(node, feature, truth, &values[feature.ordinal as usize])
+        let value = &values[feature.ordinal as usize];
+        let kernel = self.kernels[feature.ordinal as usize].as_ref();
+        let Some(heartbeat) = kernel.and_then(|kernel| kernel.speaks_of()) else {
+            return published(node, feature, truth, None, value);
+        };
+        let spoken = self.spoken.entry(feature.ordinal).or_default();
+        let then = spoken.iter().find(|(of, _)| *of == heartbeat).map(|(_, truth)| truth.clone());
+        let speaks_of = (heartbeat != frame.heartbeat).then_some(heartbeat);
+        published(node, feature, then.unwrap_or(truth), speaks_of, value)
+    }
+
+    /// Keeps the truth of this heartbeat for values that will speak of it later.
+    fn remember_truth(&mut self, frame: &Frame) {
+        let plan = self.plan.clone();
+        for (ordinal, node) in plan.planned.iter().enumerate() {
+            if !matches!(&node.body, Some(Body::PerEvent(op)) if op.after_merge()) {
+                continue;
+            }
+            let carrier = node.carrier.and_then(|c| self.windows[c as usize].as_ref());
+            let truth = carrier.map_or_else(|| frame.truth.clone(), Windowed::truth);
+            let spoken = self.spoken.entry(ordinal as u32).or_default();
+            spoken.push_back((frame.heartbeat, truth));
+            while spoken.len() > REMEMBERED {
+                spoken.pop_front();
+            }
+        }
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Published {
     pub arrays: Vec<(String, Array)>,
     /// Scalar and text outputs in the op's order.
     pub values: Vec<(String, ScalarOrText)>,
+    /// The heartbeat of which the value speaks, where that is an earlier one: `window_truth` is of then.
+    pub speaks_of: Option<u64>,
     /// False when the value depends on how events were shared among workers.
     pub exact: bool,
     /// Why there is no value, such as a shape conflict.
@@ -47,6 +49,7 @@ pub(crate) fn published(
     node: &Planned,
     feature: &Feature,
     truth: Truth,
+    speaks_of: Option<u64>,
     finished: &Result<Outputs, String>,
 ) -> Option<Published> {
     let mut published = Published {
@@ -59,6 +62,7 @@ pub(crate) fn published(
         window_truth: truth,
         arrays: Vec::new(),
         values: Vec::new(),
+        speaks_of,
         exact: !node.split_dependent,
         error: None,
     };

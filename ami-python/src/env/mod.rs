@@ -14,10 +14,7 @@ use ami_graph::op::foreign::UserCode;
 use serde_json::{Value as Json, json};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
-
-/// Longest time for what is imported or constructed.
-const LOAD: Duration = Duration::from_secs(60);
+use std::time::Instant;
 
 /// One use of user code, and what is known of it.
 #[derive(Debug)]
@@ -232,7 +229,7 @@ impl Env {
             }
             Err(raised) => {
                 let message = told(&raised);
-                target.health.note(raised);
+                target.health.note(&target.label, raised);
                 Err(Stop::Told(message))
             }
         }
@@ -242,7 +239,8 @@ impl Env {
     fn ask(&mut self, call: &str, about: &Json, packed: &Packed<'_>) -> Result<Answer, Stop> {
         let text = about.to_string();
         let body = format!(",{}", &text[1..text.len() - 1]);
-        let patience = Patience { step: LOAD, batch: LOAD, total: LOAD, stop: None };
+        let load = self.launch.load;
+        let patience = Patience { step: load, batch: load, total: load, stop: None };
         self.send(call, None, &body, packed, &patience)
     }
 

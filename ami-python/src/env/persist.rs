@@ -85,13 +85,7 @@ impl Env {
                 }
                 Err(Stop::End(end)) => end,
             };
-            tracing::warn!(
-                "python {} {}: {:?} {:?}",
-                self.launch.env,
-                target.label,
-                end.at,
-                end.why
-            );
+            tracing::warn!("python {}, {}: {end}", self.launch.env, target.label);
             match attempts.ended(&end, |event| event < events.count && events.has(event)) {
                 Next::Again => {}
                 Next::Without(reason) => {
@@ -108,7 +102,7 @@ impl Env {
 
     fn raised(&self, target: &Target, raised: Raised) -> String {
         let message = told(&raised);
-        target.health.note(raised);
+        target.health.note(&target.label, raised);
         message
     }
 

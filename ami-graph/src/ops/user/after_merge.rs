@@ -40,7 +40,7 @@ impl PerEvent for AfterMerge {
         }
         let (order, runner) = (self.described.order.clone(), self.runner.clone());
         let (frame, given) = (Frame::default(), None);
-        let kernel = Beside { code: code.clone(), order, runner, frame, given };
+        let kernel = Beside { code: code.clone(), order, runner, frame, given, speaks_of: None };
         Ok((code.outputs.clone(), Box::new(kernel)))
     }
 }
@@ -52,9 +52,14 @@ struct Beside {
     frame: Frame,
     /// The newest heartbeat that the code was given.
     given: Option<(u64, u64, u64)>,
+    speaks_of: Option<u64>,
 }
 
 impl Kernel for Beside {
+    fn speaks_of(&self) -> Option<u64> {
+        self.speaks_of
+    }
+
     fn heartbeat(&mut self, frame: &Frame) {
         self.frame = frame.clone();
     }
@@ -79,8 +84,9 @@ impl Kernel for Beside {
         let is_new = self.given.replace(heartbeat) != Some(heartbeat);
         let events = if is_new { events } else { 0 };
         let call = Call { events, mask: None, columns: &columns };
-        if let Err(reason) = runner.update(&self.code, &self.frame, call, outputs) {
-            errors.record(|| reason);
+        match runner.update(&self.code, &self.frame, call, outputs) {
+            Ok(heartbeat) => self.speaks_of = heartbeat,
+            Err(reason) => errors.record(|| reason),
         }
     }
 }

@@ -27,6 +27,8 @@ impl Described {
 
 /// Largest limits that can be set.
 const MAX_TIMEOUT_MS: u64 = 600_000;
+/// What an event may take unless the node says otherwise.
+const TIMEOUT_MS: u64 = 1000;
 const MAX_STATE_MIB: u64 = 16_384;
 
 /// Reads a node's code.
@@ -37,7 +39,6 @@ pub fn read(args: &Args<'_>) -> Result<Described, Fault> {
     let text = args.text("code", "FILE.py:NAME, or the source itself")?;
     let env = args.get("env").map_or(Some("default"), Json::as_str);
     let env = env.ok_or_else(|| Fault::of("env", "is not text", "give a name of [python.envs]"))?;
-    let timeout_ms = args.whole("timeout_ms", Some(1000), 1..=MAX_TIMEOUT_MS)?;
     let state_bytes = args.whole("state_mib", Some(16), 1..=MAX_STATE_MIB)? << 20;
     let (place, hash) = marked(text);
     let file = hash.and_then(|hash| args.files?.get(hash)).ok_or_else(|| {
@@ -47,6 +48,9 @@ pub fn read(args: &Args<'_>) -> Result<Described, Fault> {
     let file = std::str::from_utf8(file)
         .map_err(|e| Fault::of("code", format!("the code is not text: {e}"), "save it as UTF-8"))?;
     let (description, source) = Description::of(file)?;
+    // Code beside the root may sleep.
+    let default = if description.kind == Kind::Root { MAX_TIMEOUT_MS } else { TIMEOUT_MS };
+    let timeout_ms = args.whole("timeout_ms", Some(default), 1..=MAX_TIMEOUT_MS)?;
     let params = parameters(args, &description)?;
     let order = inputs(args, &description)?;
     let code = UserCode {

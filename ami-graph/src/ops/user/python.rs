@@ -36,7 +36,7 @@ static DOC: OpDoc = OpDoc {
             "1000",
             "ms",
             "1 to 600000",
-            "longest time for one event, a merge or a finish",
+            "longest time for one event, a merge or a finish; 600000 for an update of a `Root`",
         ),
         param("state_mib", "integer", "16", "MiB", "1 to 16384", "largest state of a reduction"),
     ],
