@@ -170,8 +170,10 @@ fn check(plan: &Arc<Plan>, mut beats: Vec<Beat>) {
             if earlier + after != current {
                 continue;
             }
-            let expected = beat.frame.truth.expected.unwrap_or(beat.events.len() as u64);
-            let frame = Frame { truth: late_truth(&values, Some(expected)), ..beat.frame.clone() };
+            // What was known to be missing comes; or what was unknown is known now.
+            let all = beat.events.len() as u64;
+            let (expected, more) = beat.frame.truth.expected.map_or((all, all), |known| (known, 0));
+            let frame = Frame { truth: late_truth(&values, Some(more)), ..beat.frame.clone() };
             let first = earlier as u64 * 100 + 50;
             root.late(1, &frame, partial(plan, 0, first, &events(&values, frame.timestamp_ns)));
             beat.frame.truth.events += values.len() as u64;

@@ -98,6 +98,17 @@ pub struct Saved {
     published: Option<FrameKey>,
     /// Open frames; their states go beside.
     pub open: Vec<(FrameKey, Pending)>,
+    /// Frames that were published without some hosts.
+    incomplete: Vec<(FrameKey, Incomplete)>,
+}
+
+/// What is known of a frame that was published without some hosts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Incomplete {
+    /// Counts of all that has come, without states.
+    pending: Pending,
+    /// Hosts that were waited for in vain.
+    missing: BTreeSet<String>,
 }
 
 /// A heartbeat that is due.
@@ -139,7 +150,13 @@ pub struct Frames {
     host_timeout_ns: u64,
     open: BTreeMap<FrameKey, Pending>,
     published: Option<FrameKey>,
+    incomplete: BTreeMap<FrameKey, Incomplete>,
+    /// Something came of a host that is missing in one of these.
+    news: bool,
 }
+
+/// Frames that are remembered because hosts are missing in them; of older ones the share stays unknown.
+const INCOMPLETE: usize = 10_000;
 
 impl Frames {
     /// For configured hosts, or those heard of within the timeout.
@@ -151,6 +168,8 @@ impl Frames {
             host_timeout_ns,
             open: BTreeMap::new(),
             published: None,
+            incomplete: BTreeMap::new(),
+            news: false,
         }
     }
 
@@ -164,6 +183,7 @@ impl Frames {
                 .collect(),
             published: self.published,
             open: self.open.iter().map(|(key, pending)| (*key, pending.clone())).collect(),
+            incomplete: self.incomplete.clone().into_iter().collect(),
         }
     }
 
@@ -175,6 +195,8 @@ impl Frames {
             self.hosts.insert(name, host);
         }
         self.published = saved.published;
+        self.incomplete = saved.incomplete.into_iter().collect();
+        self.news = true;
         for (key, pending) in saved.open {
             self.open.insert(key, Pending { since_ns: now_ns, ..pending });
         }
@@ -256,12 +278,56 @@ impl Frames {
             entry.ended = end;
         }
         if last {
-            if let Some(pending) = self.open.get_mut(&key) {
+            let pending = self.open.get_mut(&key);
+            let past = self.incomplete.get_mut(&key).map(|past| &mut past.pending);
+            if let Some(pending) = pending.or(past) {
                 pending.done.insert(host.to_string());
             }
             if newest {
                 entry.position = Some(key);
             }
+            self.news = true;
+        }
+    }
+
+    /// Counts of a frame that was published without some hosts are added to it. Its segment; None when nobody
+    /// was missing in it, or it is too long ago.
+    pub fn late(&mut self, key: FrameKey, late: Pending) -> Option<u64> {
+        let past = self.incomplete.get_mut(&key)?;
+        let segment = past.pending.segment;
+        past.pending.add(late);
+        past.pending.segment = segment;
+        Some(segment)
+    }
+
+    /// Frames of which all shares are known now that were not when they were published, with all their
+    /// counts.
+    pub fn settled(&mut self) -> Vec<(FrameKey, Pending)> {
+        if self.incomplete.is_empty() || !std::mem::take(&mut self.news) {
+            return Vec::new();
+        }
+        let known = |(key, past): (&FrameKey, &Incomplete)| {
+            past.missing.iter().all(|host| self.knows(*key, &past.pending, host)).then_some(*key)
+        };
+        let keys: Vec<FrameKey> = self.incomplete.iter().filter_map(known).collect();
+        let take = |key| Some((key, self.incomplete.remove(&key)?.pending));
+        keys.into_iter().filter_map(take).collect()
+    }
+
+    /// Remembers a frame that is published without these hosts.
+    fn remember(&mut self, key: FrameKey, pending: &Pending, missing: BTreeSet<String>) {
+        let Pending { events, dropped, segment, timestamp_ns, done, .. } = pending;
+        let pending = Pending {
+            events: *events,
+            dropped: dropped.clone(),
+            segment: *segment,
+            timestamp_ns: *timestamp_ns,
+            done: done.clone(),
+            ..Pending::default()
+        };
+        self.incomplete.insert(key, Incomplete { pending, missing });
+        while self.incomplete.len() > INCOMPLETE {
+            self.incomplete.pop_first();
         }
     }
 
@@ -284,8 +350,13 @@ impl Frames {
                 break;
             }
             let hosts = (count as u32, all.len() as u32);
+            let unknown = all.iter().filter(|h| !self.knows(key, pending, h));
+            let missing: BTreeSet<String> = unknown.map(|h| (*h).clone()).collect();
             if let Some(pending) = self.open.remove(&key) {
                 self.published = Some(key);
+                if !missing.is_empty() && !pending.is_empty() {
+                    self.remember(key, &pending, missing);
+                }
                 ready.push(Ready { key, pending, hosts });
             }
         }

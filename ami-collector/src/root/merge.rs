@@ -191,8 +191,11 @@ impl Root {
     /// was published last is said again.
     fn merge_late(&mut self, key: FrameKey, mut late: Pending) {
         let partial = std::mem::take(&mut late.partial);
+        // Of a heartbeat in which a host is missing, how many are expected is known when all have come.
+        let incomplete = self.frames.late(key, late.clone());
+        late.segment = incomplete.unwrap_or(late.segment);
         let ready = Ready { key, pending: late, hosts: (0, 0) };
-        let frame = self.frame(&ready, true);
+        let frame = self.frame(&ready, incomplete.is_none());
         let stage = self.stage.as_mut().map(|(_, stage)| stage);
         if !stage.is_some_and(|stage| stage.late(key.version, &frame, partial)) {
             let events = ready.pending.events;
@@ -204,7 +207,26 @@ impl Root {
         self.changed = true;
     }
 
+    /// Heartbeats of unknown share whose share is known now.
+    fn settle(&mut self) {
+        for (key, pending) in self.frames.settled() {
+            let expected = pending.truth(true).expected;
+            let counts = Pending {
+                segment: pending.segment,
+                timestamp_ns: pending.timestamp_ns,
+                ..Pending::default()
+            };
+            let mut frame = self.frame(&Ready { key, pending: counts, hosts: (0, 0) }, false);
+            frame.truth.expected = expected;
+            if let Some((_, stage)) = &mut self.stage {
+                stage.late(key.version, &frame, Partial::default());
+                self.changed = true;
+            }
+        }
+    }
+
     pub(super) fn publish_due(&mut self) -> anyhow::Result<()> {
+        self.settle();
         for mut ready in self.frames.due(now_ns()) {
             if ready.pending.is_empty() {
                 continue;

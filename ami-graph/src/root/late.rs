@@ -10,7 +10,8 @@ use crate::wire::partial::{NodeReport, Partial};
 impl RootStage {
     /// Data of a heartbeat that was published already: they join the accumulations in which it
     /// still is. The frame says which heartbeat; of its truth, `events` and `dropped` are what
-    /// came late, and `expected` is the heartbeat's total, where it is known by now.
+    /// came late, and `expected` is by how much the heartbeat's expected events are more: of one that was of
+    /// unknown share nothing until it is known, and then all.
     ///
     /// `version` is that of the partial's graphs. False when it is neither the present one nor the one
     /// before, which a checkpoint does not hold: the events are counted, their states are not merged.

@@ -62,13 +62,12 @@ impl Ledger {
         }
     }
 
-    /// Adds what came late for a heartbeat: its counts, and its expected events if that was
-    /// unknown before.
+    /// Adds what came late for a heartbeat: its counts, and what is expected more by them; of a heartbeat
+    /// of unknown share all that it had, once that is known.
     pub fn late(&mut self, place: Place, truth: &Truth) {
         self.add_counts(truth);
-        if let Some(expected) = truth.expected
-            && self.unknown.remove(&place)
-        {
+        if let Some(expected) = truth.expected {
+            self.unknown.remove(&place);
             self.expected = self.expected.saturating_add(expected);
         }
     }

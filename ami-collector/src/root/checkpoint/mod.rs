@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 const MAGIC: [u8; 8] = *b"amiroot\n";
 
 /// Raised with every change of the file's bytes.
-const LAYOUT: u32 = 3;
+const LAYOUT: u32 = 4;
 
 /// Bytes before the header.
 const PREFIX: usize = 40;

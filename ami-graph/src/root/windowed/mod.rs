@@ -253,11 +253,7 @@ impl Windowed {
             self.ledger.late(at, &frame.truth);
             return;
         }
-        let mut truth = frame.truth.clone();
-        if matches!(self.window, Window::Steps(_)) {
-            // What a heartbeat was expected to have is counted in its step already, or stays unknown.
-            truth.expected = Some(0);
-        }
+        let truth = frame.truth.clone();
         let entry = Entry { place: at, timestamp: frame.timestamp_ns, truth, slot };
         if matches!(self.window, Window::Events(_)) || self.inside(&entry) {
             self.join(entry);
@@ -328,10 +324,14 @@ impl Windowed {
 fn settle(ledger: &mut Ledger, window: Window, entry: &mut Entry, late: &Truth) {
     ledger.remove(entry.place, &entry.truth);
     entry.truth.events = entry.truth.events.saturating_add(late.events);
-    let (before, now) = (entry.truth.expected, late.expected);
-    entry.truth.expected = match window {
-        Window::Steps(_) => before.zip(now).map(|(before, now)| before.saturating_add(now)),
-        _ => before.or(now),
+    let sum = |before: u64, more: u64| before.saturating_add(more);
+    entry.truth.expected = match (window, entry.truth.expected, late.expected) {
+        // Which of a step's heartbeats was unknown is not remembered: the step stays so.
+        (Window::Steps(_), before, more) => {
+            before.zip(more).map(|(before, more)| sum(before, more))
+        }
+        (_, Some(before), more) => Some(sum(before, more.unwrap_or(0))),
+        (_, None, all) => all,
     };
     for (reason, count) in &late.dropped {
         let sum = entry.truth.dropped.entry(reason.clone()).or_default();
