@@ -78,6 +78,14 @@ fn tell(journal: &Journal, notes: &[String]) {
     }
 }
 
+/// What reads user code.
+fn python(config: &Config, daemon: &Daemon) -> Arc<Python> {
+    let python = Python::new(config.python.clone(), &config.instance.run_dir, "manager");
+    // Nobody is answered while code is read; that ends by a deadline of its own.
+    python.while_waiting(daemon.pulse());
+    Arc::new(python.proving())
+}
+
 struct Manager {
     context: Context,
     commands: Inlet,
@@ -113,10 +121,6 @@ impl Manager {
         let address = Endpoint::Graphs.bind(config);
         let graphs = Broadcast::bind(&context, Queue::Bounded(4), &address, "manager")?;
         let reports = bind(zmq::PULL, Queue::Bounded(256), Endpoint::Reports, "manager")?;
-        let python = Python::new(config.python.clone(), &config.instance.run_dir, "manager");
-        let python = Arc::new(python.proving());
-        // Nobody is answered while code is read; that ends by a deadline of its own.
-        python.while_waiting(daemon.pulse());
         let (journal, contents) = Journal::open(&journal_path(config))?;
         tell(&journal, &contents.notes);
         let health = JournalHealth {
@@ -124,8 +128,9 @@ impl Manager {
             error: None,
             notes: contents.notes,
         };
+        let (limits, files, python) = (config.limits(), journal.files(), python(config, daemon));
         let start = Start {
-            world: Box::new(Engine { limits: config.limits(), files: journal.files(), python }),
+            world: Box::new(Engine { limits, files, python }),
             records: contents.records,
             journal: health,
             life: daemon.life,

@@ -48,6 +48,9 @@ pub(crate) struct Entry {
 /// An environment, and how processes of it are started.
 type Kept = (Arc<Launch>, Arc<Mutex<Env>>);
 
+/// A reduction that was tried, on inputs of these types.
+type Proven = (UserCode, Vec<Type>);
+
 /// Longest time for reading and loading a file of code; shorter where others wait for it meanwhile.
 const LOADING: Duration = Duration::from_secs(60);
 const PROVING: Duration = Duration::from_secs(10);
@@ -71,7 +74,7 @@ pub struct Python {
     /// Code over published values has ended since this was asked.
     news: Arc<AtomicBool>,
     /// Reductions that were tried; None where that is not done.
-    proven: Option<Mutex<VecDeque<(UserCode, Vec<Type>)>>>,
+    proven: Option<Mutex<VecDeque<Proven>>>,
     version: AtomicU64,
 }
 
@@ -155,7 +158,7 @@ impl Python {
     /// Tries a reduction whose merge is its own, once.
     pub(crate) fn proven(&self, code: &Arc<UserCode>, inputs: &[Type]) -> Result<(), String> {
         let Some(proven) = &self.proven else { return Ok(()) };
-        let known = |(other, types): &(UserCode, Vec<Type>)| *other == **code && types == inputs;
+        let known = |(other, types): &Proven| *other == **code && types == inputs;
         if !code.merges || locked(proven).iter().any(known) {
             return Ok(());
         }

@@ -19,7 +19,7 @@ fn start() -> (System, tempfile::TempDir) {
     let options = Options { seconds: 3600, rate: 2000, workers: 2, ..Options::default() };
     let file = stream::describe(&options, dir.path());
     let system = stream::system(&options, &file, "realtime").start();
-    system.apply(&stream::graph());
+    system.apply(&stream::builtin());
     system.get_when("g/n", |f| f.int("seq") > 5);
     (system, dir)
 }

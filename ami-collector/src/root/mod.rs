@@ -93,6 +93,13 @@ fn keep<T>(all: &mut BTreeMap<(u64, u32), T>, number: (u64, u32), one: T) {
 }
 
 /// The heartbeats that are open.
+/// What runs user code.
+fn python(config: &Config, daemon: &Daemon) -> Arc<Python> {
+    let python = Python::new(config.python.clone(), &config.instance.run_dir, "root");
+    python.while_waiting(daemon.pulse());
+    Arc::new(python)
+}
+
 fn frames(config: &Config) -> Frames {
     let late_after = config.root.late_after_ms * 1_000_000;
     let timeout = config.root.host_timeout_s * 1_000_000_000;
@@ -166,10 +173,7 @@ impl Root {
         let broadcast = |queue, endpoint: Endpoint, what| {
             Broadcast::bind(&context, queue, &endpoint.bind(config), what)
         };
-        let intake = Endpoint::Root.bind(config);
-        let python = Arc::new(Python::new(config.python.clone(), &config.instance.run_dir, "root"));
-        python.while_waiting(daemon.pulse());
-        let path = dir.join("root.checkpoint");
+        let (intake, path) = (Endpoint::Root.bind(config), dir.join("root.checkpoint"));
         let (every, most) = (config.root.checkpoint_s, config.root.checkpoint_bytes);
         let mut root = Root {
             life: kept.life,
@@ -197,7 +201,7 @@ impl Root {
             results: broadcast(Queue::Protocol, Endpoint::Results, "results")?,
             reporter: Reporter::new(&context, config, daemon, Role::Root, "root")?,
             config: config.clone(),
-            python,
+            python: python(config, daemon),
             parts: Vec::new(),
             repeated: None,
             outlet: Outlet::new(RESULT_BYTES),

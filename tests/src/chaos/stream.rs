@@ -138,7 +138,8 @@ pub fn graph(dir: &Path) -> Value {
     graph
 }
 
-fn builtin() -> Value {
+/// The same without user code.
+pub fn builtin() -> Value {
     json!({"name": "g", "nodes": {
         "n": {"op": "count", "in": "number"},
         "sum": {"op": "sum", "in": "number"},

@@ -49,7 +49,7 @@ fn schema() -> Schema {
 /// The plan of the chaos stream's graph.
 pub fn plan() -> Arc<Plan> {
     static PLAN: LazyLock<Arc<Plan>> = LazyLock::new(|| {
-        let spec = GraphSpec::parse(&stream::graph().to_string()).unwrap();
+        let spec = GraphSpec::parse(&stream::builtin().to_string()).unwrap();
         let set = Arc::new(GraphSet::of(spec));
         Arc::new(Plan::new(set, Arc::new(schema()), &Limits::default()))
     });
@@ -181,7 +181,7 @@ pub fn journals() -> Vec<Vec<u8>> {
     let path = dir.path().join("graphs.journal");
     drop(ami_manager::journal::Journal::open(&path));
     let empty = std::fs::read(&path).unwrap_or_default();
-    let spec = stream::graph();
+    let spec = stream::builtin();
     let edit = format!(r#"{{"time_ns":1,"who":"me","version":1,"graph":"g","spec":{spec}}}"#);
     vec![[&empty[..], edit.as_bytes(), b"\n"].concat(), edit.into_bytes()]
 }
@@ -193,7 +193,7 @@ pub fn graphs() -> Vec<Vec<u8>> {
         "g": {"op": "gate", "in": "gauss", "with": {"b": "number"}, "when": "b > 1"},
         "h": {"op": "hist", "in": "g", "bins": 10, "range": "auto"}}}"#;
     vec![
-        stream::graph().to_string().into_bytes(),
+        stream::builtin().to_string().into_bytes(),
         stream::edited(3).to_string().into_bytes(),
         expr.as_bytes().to_vec(),
     ]
@@ -201,7 +201,7 @@ pub fn graphs() -> Vec<Vec<u8>> {
 
 /// Sets of graphs as they travel.
 pub fn graph_sets() -> Vec<Vec<u8>> {
-    let spec = GraphSpec::parse(&stream::graph().to_string()).unwrap();
+    let spec = GraphSpec::parse(&stream::builtin().to_string()).unwrap();
     vec![GraphSet::of(spec).to_json_bytes()]
 }
 

@@ -284,7 +284,7 @@ impl State for Paired {
             let number = |x: f64| Some(Value::Scalar(Scalar::F64(x)));
             let (frame, one) = (self.frames.at(*newest), &sums[sums.len() - 1]);
             let count = Some(count_value(one.1));
-            let time = number(times.last().unwrap_or(f64::NAN));
+            let time = number(self.frames.key(*newest).0 as f64 / 1e9);
             return Ok(vec![
                 Some(frame),
                 number(one.0),
