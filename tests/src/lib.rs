@@ -401,10 +401,18 @@ impl System {
         values.filter_map(|m| m["metrics"][name].as_f64()).reduce(|a, b| a + b)
     }
 
-    /// Waits until the source has ended and everything of it is decided and published.
+    /// How many members of a role live.
+    pub fn living(&self, role: &str) -> usize {
+        let status = self.status();
+        let members = status["members"].as_array().into_iter().flatten();
+        members.filter(|m| m["role"] == role && m["alive"] == true).count()
+    }
+
+    /// Waits until the sources have ended and everything of them is decided and published.
     pub fn drained(&self) {
         until("the end of data", || {
-            (self.metric("ventilator", "ami_drained")? == 1.0).then_some(())
+            let all = self.living("ventilator") as f64;
+            (self.metric("ventilator", "ami_drained")? == all).then_some(())
         });
     }
 

@@ -38,18 +38,40 @@ fn a_silent_host_holds_no_results_back() {
     assert!(feature.header["window_complete"] == true, "{}", feature.header);
 }
 
-#[test]
-fn late_data_of_the_last_heartbeat_are_published() {
-    // Nobody is waited for: nearly all of the slower host's data are late.
+/// Nobody is waited for: nearly all of the slower host's data are late.
+fn late_data(hosts: &str) {
     let mut system = System::of("sim:pump-probe?events=2000&pace=max")
         .workers(1)
         .set("root.late_after_ms=1")
+        .set(&format!("root.hosts={hosts}"))
+        .set("store.history=100000")
         .start();
-    system.apply(&json!({"name": "g", "nodes": {"n": {"op": "count", "in": "gmd:raw:energy"}}}));
+    let count = |window: &str| json!({"op": "count", "in": "gmd:raw:energy", "window": window});
+    let sliding = json!({"op": "count", "in": "gmd:raw:energy", "window": {"heartbeats": 5}});
+    let nodes = json!({"n": count("run"), "step": count("step"), "sliding": sliding});
+    system.apply(&json!({"name": "g", "nodes": nodes}));
     system.get_when("g/n", |f| f.value("value") == 2000.0);
     system.spawn_host("slow", "sim:pump-probe?events=2000&pace=max");
-    let feature = system.get_when("g/n", |f| f.value("value") == 4000.0);
+    let whole = |f: &Feature| f.value("value") == 4000.0 && f.header["window_expected"] == 4000;
+    let feature = system.get_when("g/n", whole);
     assert_eq!(feature.int("window_events"), 4000, "{}", feature.header);
+    // At no moment did a label contradict itself.
+    for topic in ["g/n", "g/step", "g/sliding"] {
+        for feature in client::history(&system.address("store.query"), topic) {
+            let Some(expected) = feature.header["window_expected"].as_i64() else { continue };
+            assert_eq!(expected, feature.int("window_events"), "{}", feature.header);
+        }
+    }
+}
+
+#[test]
+fn late_data_of_a_host_that_nobody_expected_are_counted_and_published() {
+    late_data("[]");
+}
+
+#[test]
+fn late_data_of_a_host_that_is_missing_are_counted_and_published() {
+    late_data("[\"testhost\",\"slow\"]");
 }
 
 #[test]
