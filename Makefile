@@ -17,7 +17,7 @@ demo: prerequisites
 
 test: prerequisites python
 	$(CARGO) build --locked --workspace --bins
-	$(CARGO) test --locked --workspace
+	AMI_TEST_PYTHON=$(CURDIR)/$(VENV)/bin/python $(CARGO) test --locked --workspace
 	AMI_BIN_DIR=$(CURDIR)/target/debug $(VENV)/bin/python -m pytest -q ami-store/python/tests ami-worker/python/tests tests/python
 	deploy/systemd/verify.sh
 

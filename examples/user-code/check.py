@@ -34,12 +34,10 @@ class Differs(Exception):
 
 
 def graph_of(folder, changes):
-    """The example's graph, with whole paths of code, and with what the expectation changes in its nodes."""
+    """The example's graph, with what the expectation changes in its nodes."""
     graph = json.loads((folder / "graph.json").read_text())
     for name, node in graph["nodes"].items():
         node.update(changes.get(name, {}))
-        if "code" in node:
-            node["code"] = str(folder / node["code"])
     return graph
 
 
