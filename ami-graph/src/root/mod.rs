@@ -18,9 +18,8 @@ use crate::ops::over_events::last;
 use crate::plan::cost;
 use crate::plan::identity::Identity;
 use crate::plan::stages::Flow;
-use crate::plan::{Feature, Plan, Planned};
+use crate::plan::{Plan, Planned};
 use crate::root::ledger::{Place, place};
-use crate::root::published::published;
 pub use crate::root::published::{Published, ScalarOrText};
 use crate::root::windowed::Windowed;
 use crate::wire::partial::{NodeReport, Partial};
@@ -32,13 +31,11 @@ mod checkpoint;
 mod late;
 mod ledger;
 pub mod published;
+mod spoken;
 mod windowed;
 
 /// A node's outputs in this heartbeat, or why there are none.
 type Finished = Result<Outputs, String>;
-
-/// Heartbeats whose truth is kept for code that takes its time: ten minutes of them.
-const REMEMBERED: usize = 6000;
 
 /// Runs the part of a plan that works on merged results.
 pub struct RootStage {
@@ -334,43 +331,6 @@ impl RootStage {
         let columns = node.sources.iter().enumerate().map(|(k, s)| one(k, s)).collect();
         self.note(ordinal, &errors);
         columns
-    }
-
-    fn publish(
-        &mut self,
-        feature: &Feature,
-        frame: &Frame,
-        values: &[Finished],
-    ) -> Option<Published> {
-        let node = &self.plan.planned[feature.ordinal as usize];
-        let carrier = node.carrier.and_then(|c| self.windows[c as usize].as_ref());
-        let truth = carrier.map_or_else(|| frame.truth.clone(), Windowed::truth);
-        let value = &values[feature.ordinal as usize];
-        let kernel = self.kernels[feature.ordinal as usize].as_ref();
-        let Some(heartbeat) = kernel.and_then(|kernel| kernel.speaks_of()) else {
-            return published(node, feature, truth, None, value);
-        };
-        let spoken = self.spoken.entry(feature.ordinal).or_default();
-        let then = spoken.iter().find(|(of, _)| *of == heartbeat).map(|(_, truth)| truth.clone());
-        let speaks_of = (heartbeat != frame.heartbeat).then_some(heartbeat);
-        published(node, feature, then.unwrap_or(truth), speaks_of, value)
-    }
-
-    /// Keeps the truth of this heartbeat for values that will speak of it later.
-    fn remember_truth(&mut self, frame: &Frame) {
-        let plan = self.plan.clone();
-        for (ordinal, node) in plan.planned.iter().enumerate() {
-            if !matches!(&node.body, Some(Body::PerEvent(op)) if op.after_merge()) {
-                continue;
-            }
-            let carrier = node.carrier.and_then(|c| self.windows[c as usize].as_ref());
-            let truth = carrier.map_or_else(|| frame.truth.clone(), Windowed::truth);
-            let spoken = self.spoken.entry(ordinal as u32).or_default();
-            spoken.push_back((frame.heartbeat, truth));
-            while spoken.len() > REMEMBERED {
-                spoken.pop_front();
-            }
-        }
     }
 }
 
