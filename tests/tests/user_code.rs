@@ -59,6 +59,25 @@ class Greatest(Reduction):
         return state["greatest"]
 
 
+class MeanOfMeans(Reduction):
+    """Its merge depends on the split."""
+
+    outputs = {"mean": "f8"}
+
+    def start(self):
+        return {"mean": 0.0, "n": 0}
+
+    def absorb(self, state, n):
+        state["n"] += 1
+        state["mean"] += (float(n) - state["mean"]) / state["n"]
+
+    def merge(self, state, other):
+        return {"mean": (state["mean"] + other["mean"]) / 2, "n": state["n"] + other["n"]}
+
+    def finish(self, state):
+        return state["mean"]
+
+
 @per_event(outputs={"n": "i8"})
 def seventh(n):
     if n % 7 == 0:
@@ -294,6 +313,19 @@ fn code_is_refused_where_it_is_not_switched_on() {
     let answer = system.manager(apply);
     let error = answer["error"].as_str().unwrap_or_default();
     assert!(error.contains("python.enabled = true"), "{answer:#}");
+}
+
+#[test]
+fn a_merge_that_depends_on_the_split_is_refused_with_both_numbers() {
+    let Some(bench) = Bench::new() else { return };
+    let system = bench.system("?pace=200", 1).start();
+    system.apply(&bench.graph());
+    let wrong = json!({"name": "w", "nodes": {"m": bench.node("MeanOfMeans", "n")}});
+    let apply = json!({"cmd": "graph.apply", "spec": wrong, "who": "test"});
+    let error = system.manager(apply)["error"].as_str().unwrap_or_default().to_owned();
+    let parts = ["output \"mean\"", "with one lane and", "in any order"];
+    assert!(parts.iter().all(|part| error.contains(part)), "{error}");
+    assert!(system.manager(json!({"cmd": "graph.list"})).to_string().find("\"w\"").is_none());
 }
 
 #[test]

@@ -26,12 +26,14 @@ const LONG: Duration = Duration::from_secs(2);
 /// Images of a call, and their side.
 const IMAGES: usize = 16;
 const SIDE: usize = 1024;
+const IMAGE: usize = 2 * SIDE * SIDE;
 
 /// What is measured: in words, the code, and what it is without ami.
 struct Case {
     what: &'static str,
     name: &'static str,
-    alone: &'static str,
+    /// None: nothing is compared.
+    alone: Option<&'static str>,
     events: usize,
     /// Least ratio.
     goal: f64,
@@ -40,18 +42,19 @@ struct Case {
 const fn scalars(
     what: &'static str,
     name: &'static str,
-    alone: &'static str,
+    alone: Option<&'static str>,
     events: usize,
     goal: f64,
 ) -> Case {
     Case { what, name, alone, events, goal }
 }
 
-const CASES: [Case; 4] = [
-    scalars("scalars, `event`", "one", "one", 1000, 0.5),
-    scalars("scalars, `event`", "one", "one", 10_000, 0.5),
-    scalars("scalars, `batch`", "Many", "many", 10_000, 0.8),
-    scalars("scalars, `batch`", "Many", "many", 100_000, 0.8),
+const CASES: [Case; 5] = [
+    scalars("hand-over", "Nothing", None, 1, 0.0),
+    scalars("scalars, `event`", "one", Some("one"), 1000, 0.5),
+    scalars("scalars, `event`", "one", Some("one"), 10_000, 0.5),
+    scalars("scalars, `batch`", "Many", Some("many"), 10_000, 0.8),
+    scalars("scalars, `batch`", "Many", Some("many"), 100_000, 0.8),
 ];
 
 /// Most processor time of a hand-over.
@@ -86,26 +89,44 @@ pub fn run(settings: &Settings) -> anyhow::Result<Map<String, Value>> {
 fn all(settings: &Settings, dir: &Path) -> anyhow::Result<Vec<Value>> {
     let interpreter = settings.envs.get(DEFAULT_ENV).context("python.envs has no `default`")?;
     let python = Python::new(settings.clone(), dir, "bench");
-    let mut cases = vec![hand_over(&python, dir)?];
+    // As a worker has them, the data lie in a ring.
+    let config = RingConfig { capacity: 128 << 20, ..RingConfig::default() };
+    let mut writer = RingWriter::create(&dir.join("ring"), 1, &config)?;
+    let reader = RingReader::open(&dir.join("ring"))?;
+    let (file, addresses) = reader.mapped();
+    python.set_ring(file, addresses);
+    let mut place = |bytes: &[u8]| -> anyhow::Result<(u64, usize)> {
+        let position = writer.reserve(bytes.len()).context("the ring is full")?;
+        writer.bytes_mut(position, bytes.len()).copy_from_slice(bytes);
+        writer.publish();
+        Ok((position, bytes.len()))
+    };
+    let mut cases = Vec::new();
     for case in &CASES {
         let (x, y) = numbers(case.events);
-        let columns = [column(&x), column(&y)];
+        let [x, y] = [place(bytemuck::cast_slice(&x))?, place(bytemuck::cast_slice(&y))?];
+        let columns = [column(reader.bytes(x.0, x.1)?), column(reader.bytes(y.0, y.1)?)];
         let here = measure(&python, dir, case.name, &columns, case.events)?;
-        let there = alone(interpreter, case.alone, case.events)?;
-        cases.push(compared(case.what, case.events, &here, there, case.goal));
+        cases.push(match case.alone {
+            None => hand_over(&here),
+            Some(which) => {
+                let there = alone(interpreter, which, case.events)?;
+                compared(case.what, case.events, &here, there, case.goal)
+            }
+        });
     }
-    cases.push(images(&python, dir, interpreter)?);
+    let images = place(&vec![1; IMAGES * IMAGE])?;
+    cases.push(of_images(&python, dir, interpreter, reader.bytes(images.0, images.1)?)?);
+    python.clear_ring();
     Ok(cases)
 }
 
 /// One event: what is left is the hand-over.
-fn hand_over(python: &Python, dir: &Path) -> anyhow::Result<Value> {
-    let (x, y) = numbers(1);
-    let here = measure(python, dir, "Nothing", &[column(&x), column(&y)], 1)?;
+fn hand_over(here: &Measured) -> Value {
     let busy = here.busy.as_secs_f64() * 1e6;
-    Ok(json!({"what": "hand-over of one event", "events": 1, "call_us": us(here.best),
-              "processors_us": number(busy), "goal": format!("≤ {HAND_OVER_US} µs of processors"),
-              "met": busy <= HAND_OVER_US}))
+    json!({"what": "hand-over of one event", "events": 1, "call_us": us(here.best),
+           "processors_us": number(busy), "goal": format!("≤ {HAND_OVER_US} µs of processors"),
+           "met": busy <= HAND_OVER_US})
 }
 
 fn us(time: Duration) -> Value {
@@ -123,8 +144,8 @@ fn numbers(n: usize) -> (Vec<f64>, Vec<f64>) {
     ((0..n).map(|i| i as f64 / n as f64).collect(), vec![1.0; n])
 }
 
-fn column(numbers: &[f64]) -> Column<'_> {
-    Column::Scalars { dtype: DType::F64, data: bytemuck::cast_slice(numbers), present: None }
+fn column(data: &[u8]) -> Column<'_> {
+    Column::Scalars { dtype: DType::F64, data, present: None }
 }
 
 fn code(name: &str) -> Arc<UserCode> {
@@ -200,25 +221,18 @@ fn alone(interpreter: &Path, which: &str, events: usize) -> anyhow::Result<Durat
     Ok(Duration::from_secs_f64(text.parse().with_context(told)?))
 }
 
-/// Images that lie in a ring, as a worker has them.
-fn images(python: &Python, dir: &Path, interpreter: &Path) -> anyhow::Result<Value> {
-    let config = RingConfig { capacity: 64 << 20, ..RingConfig::default() };
-    let mut ring = RingWriter::create(&dir.join("ring"), 1, &config)?;
-    let one = 2 * SIDE * SIDE;
-    let position = ring.reserve(IMAGES * one).context("a ring of 64 MiB has room for 32")?;
-    ring.bytes_mut(position, IMAGES * one).fill(1);
-    ring.publish();
-    let reader = RingReader::open(&dir.join("ring"))?;
-    let (file, addresses) = reader.mapped();
-    python.set_ring(file, addresses);
+fn of_images(
+    python: &Python,
+    dir: &Path,
+    interpreter: &Path,
+    bytes: &[u8],
+) -> anyhow::Result<Value> {
     let dims = Dims::new(&[SIDE, SIDE]).context("two axes are possible")?;
-    let bytes = reader.bytes(position, IMAGES * one)?;
-    let items = bytes.chunks(one).map(|data| Some(ArrayRef { dims, data })).collect();
+    let items = bytes.chunks(IMAGE).map(|data| Some(ArrayRef { dims, data })).collect();
     let column = [Column::Arrays { dtype: DType::U16, items }];
-    let here = measure(python, dir, "Image", &column, IMAGES);
-    python.clear_ring();
+    let here = measure(python, dir, "Image", &column, IMAGES)?;
     let there = alone(interpreter, "image", IMAGES)?;
-    Ok(compared("1024×1024 u16, sum by `batch`", IMAGES, &here?, there, 0.9))
+    Ok(compared("1024×1024 u16, sum by `batch`", IMAGES, &here, there, 0.9))
 }
 
 /// As a table for people.

@@ -6,9 +6,10 @@ use crate::chaos::{Options, laws, run, stream};
 use std::sync::Arc;
 
 /// Who, and how often, ms.
-const VICTIMS: [(&str, u64); 6] = [
+const VICTIMS: [(&str, u64); 7] = [
     ("worker", 1000),
     ("collector", 1000),
+    ("python", 1000),
     ("manager", 1000),
     ("store", 1000),
     ("root", 3000),
