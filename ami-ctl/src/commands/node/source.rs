@@ -54,6 +54,13 @@ pub fn choose(
         let told = String::from_utf8_lossy(&output.stderr);
         return Err(failed(told.lines().last().unwrap_or("no reason given").to_string()));
     }
+    // A source that waits for its first graph gives nothing, not even what it has.
+    if std::fs::metadata(&file).map_or(0, |file| file.len()) == 0 {
+        let seconds = RECORDING.as_secs();
+        let reason =
+            format!("none came within {seconds} s; `ami-ctl status` tells what it waits for");
+        return Err(failed(reason));
+    }
     let told = format!("the system that runs in {}", system.config.instance.run_dir.display());
     Ok(Chosen { url: format!("xtc2:{}", file.display()), told })
 }
