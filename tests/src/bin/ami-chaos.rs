@@ -31,8 +31,8 @@ struct Arguments {
     /// Mean time between disturbances, ms.
     #[arg(long, default_value_t = 1000)]
     every_ms: u64,
-    /// Who is disturbed: worker, collector, root, store, manager, ventilator.
-    #[arg(long, value_delimiter = ',', default_value = "worker,collector,store,manager")]
+    /// Who is disturbed: worker, collector, root, store, manager, ventilator, python (user code).
+    #[arg(long, value_delimiter = ',', default_value = "worker,collector,store,manager,python")]
     victims: Vec<String>,
     /// What is done: kill, freeze, restart, garbage, load, edit.
     #[arg(long, value_delimiter = ',', default_value = "kill,freeze,restart,garbage,load,edit")]
