@@ -13,8 +13,11 @@ use ami_shm::{RingConfig, RingReader, RingWriter};
 use anyhow::{Context, ensure};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
+use std::io::{Read, Write as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -108,7 +111,7 @@ fn all(settings: &Settings, dir: &Path) -> anyhow::Result<Vec<Value>> {
         let columns = [column(reader.bytes(x.0, x.1)?), column(reader.bytes(y.0, y.1)?)];
         let here = measure(&python, dir, case.name, &columns, case.events)?;
         cases.push(match case.alone {
-            None => hand_over(&here),
+            None => hand_over(&here, &bare(interpreter)?),
             Some(which) => {
                 let there = alone(interpreter, which, case.events)?;
                 compared(case.what, case.events, &here, there, case.goal)
@@ -121,12 +124,46 @@ fn all(settings: &Settings, dir: &Path) -> anyhow::Result<Vec<Value>> {
     Ok(cases)
 }
 
-/// One event: what is left is the hand-over.
-fn hand_over(here: &Measured) -> Value {
+/// One event: what is left is the hand-over. Beside it the least that two processes need for it here.
+fn hand_over(here: &Measured, bare: &Measured) -> Value {
     let busy = here.busy.as_secs_f64() * 1e6;
     json!({"what": "hand-over of one event", "events": 1, "call_us": us(here.best),
-           "processors_us": number(busy), "goal": format!("≤ {HAND_OVER_US} µs of processors"),
-           "met": busy <= HAND_OVER_US})
+           "processors_us": number(busy), "bare_us": us(bare.best),
+           "bare_processors_us": us(bare.busy),
+           "goal": format!("≤ {HAND_OVER_US} µs of processors"), "met": busy <= HAND_OVER_US})
+}
+
+/// A packet there and back, to a process of Python that does nothing else.
+fn bare(interpreter: &Path) -> anyhow::Result<Measured> {
+    const ECHO: &str =
+        "import socket\ns = socket.socket(fileno=0)\nwhile True: s.send(s.recv(4096))";
+    let (mut here, there) = UnixStream::pair()?;
+    let mut child = Command::new(interpreter)
+        .args(["-c", ECHO])
+        .stdin(Stdio::from(OwnedFd::from(there)))
+        .stderr(Stdio::null())
+        .spawn()
+        .with_context(|| interpreter.display().to_string())?;
+    let echoed = echoed(&mut here, child.id());
+    child.kill()?;
+    child.wait()?;
+    echoed
+}
+
+fn echoed(stream: &mut UnixStream, pid: u32) -> anyhow::Result<Measured> {
+    let mut packet = [b' '; 200];
+    let mut once = || stream.write_all(&packet).and_then(|()| stream.read_exact(&mut packet));
+    once()?;
+    let busy = || processor_time_of("self") + processor_time_of(&pid.to_string());
+    let (begun, before) = (Instant::now(), busy());
+    let (mut best, mut calls) = (Duration::MAX, 0);
+    while begun.elapsed() < LONG {
+        let one = Instant::now();
+        once()?;
+        best = best.min(one.elapsed());
+        calls += 1;
+    }
+    Ok(Measured { best, busy: (busy() - before) / calls })
 }
 
 fn us(time: Duration) -> Value {
@@ -193,11 +230,7 @@ fn measure(
 
 /// Of this process, and of that which was started from this directory.
 fn processor_time(dir: &Path) -> Duration {
-    let of = |pid: &str| {
-        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
-        let ns = text.split(' ').next().and_then(|ns| ns.parse().ok());
-        Duration::from_nanos(ns.unwrap_or(0))
-    };
+    let of = processor_time_of;
     let theirs = |entry: std::fs::DirEntry| {
         let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let ours = String::from_utf8_lossy(&command).contains(&dir.display().to_string());
@@ -205,6 +238,13 @@ fn processor_time(dir: &Path) -> Duration {
     };
     let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
     of("self") + all.map(theirs).sum::<Duration>()
+}
+
+/// Of a process.
+fn processor_time_of(pid: &str) -> Duration {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap_or_default();
+    let ns = text.split(' ').next().and_then(|ns| ns.parse().ok());
+    Duration::from_nanos(ns.unwrap_or(0))
 }
 
 /// The quickest of the same without ami.
@@ -253,7 +293,13 @@ pub fn table(document: &Map<String, Value>) -> String {
             case["events"],
             shown("call_us", " µs"),
             shown("processors_us", " µs"),
-            shown("alone_us", " µs"),
+            match &case["bare_us"] {
+                Value::Null => shown("alone_us", " µs"),
+                bare => format!(
+                    "a bare packet: {bare} µs, {} µs of processors",
+                    case["bare_processors_us"]
+                ),
+            },
             shown("ratio", ""),
             case["goal"].as_str().unwrap_or_default(),
             if case["met"] == true { "yes" } else { "no" },
