@@ -51,10 +51,9 @@ pub fn resolve(
     let Some(text) = of(node).map(str::to_owned) else { return Ok(()) };
     let (place, known) = marked(&text);
     let inline = place.contains('\n');
-    if let Some(known) = known
-        && (!inline || files.get(known).is_some_and(|file| is_of(file, place)))
-        && files.contains_key(known)
-    {
+    let file = known.and_then(|known| files.get(known));
+    // Source that was changed is new, whatever mark was left behind it.
+    if file.is_some_and(|file| !inline || is_of(file, place)) {
         return Ok(());
     }
     if !may_bring {

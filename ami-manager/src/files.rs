@@ -10,6 +10,7 @@ use crate::validate::World;
 use ami_graph::data::files::{Files, MARK};
 use ami_graph::error::{Fault, SpecError};
 use ami_graph::graph::spec::GraphSpec;
+use ami_graph::ops::USER_CODE;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
@@ -66,6 +67,10 @@ pub fn resolve(
     for (node, content) in &mut spec.nodes {
         if let Err(fault) = code::resolve(content, files, world, may_bring_code) {
             errors.push(fault.at(&spec.name, node));
+        }
+        // What code is given it reads itself.
+        if content.op == USER_CODE {
+            continue;
         }
         for (parameter, value) in &mut content.params {
             let mut faults = Vec::new();

@@ -16,7 +16,13 @@ use ami_graph::op::foreign::{Call, Foreign, UserCode};
 use ami_graph::op::plain::Plain;
 use serde::Deserialize;
 use serde_json::{Map, Value as Json, json};
+use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Longest time for trying a reduction where others wait; three of them end it.
+const MOST_TRYING: Duration = Duration::from_secs(3);
 
 /// What an answer says of events that failed.
 #[derive(Debug, Default, Deserialize)]
@@ -49,11 +55,29 @@ impl Python {
             state: None,
             events: call.events,
             mask: call.mask,
-            patience: long(code, call.events),
+            patience: self.for_check(code, call.events),
         };
         let mut env = locked(&entry.env);
         let done = env.persist(&entry.target, code, None, &mut request, |ok, _, _| Ok(ok.clone()));
         done.map(|done| done.value)
+    }
+
+    /// For what takes many times as long as the events once. Where others wait meanwhile it has to end.
+    fn for_check(&self, code: &UserCode, events: usize) -> Patience {
+        let once = Patience::of(code, events, None);
+        let total = once.total.saturating_mul(100);
+        match self.proves() {
+            true => {
+                let most = |time: Duration| time.min(MOST_TRYING);
+                Patience {
+                    step: most(once.step),
+                    batch: most(once.batch),
+                    total: most(total),
+                    ..once
+                }
+            }
+            false => Patience { step: once.total, total, ..once },
+        }
     }
 
     fn try_events(
@@ -269,9 +293,11 @@ fn given(
             None => results::absent(of, 1, column),
         }
     }
-    match made {
-        Some(Err(reason)) => Err(reason.clone()),
-        _ => Ok(newest.map(|outcome| outcome.heartbeat)),
+    match newest {
+        Some(Outcome { outputs: Err(reason), told, .. }) if !told.swap(true, Ordering::Relaxed) => {
+            Err(reason.clone())
+        }
+        newest => Ok(newest.map(|outcome| outcome.heartbeat)),
     }
 }
 
@@ -281,13 +307,6 @@ fn taking_part(call: Call<'_>) -> usize {
 
 fn all_absent(code: &UserCode, events: usize, outputs: &mut [OwnedColumn]) {
     code.outputs.iter().zip(outputs).for_each(|(of, column)| results::absent(of, events, column));
-}
-
-/// For what takes many times as long as the events once.
-fn long(code: &UserCode, events: usize) -> Patience {
-    let once = Patience::of(code, events, None);
-    let total = once.total.saturating_mul(100);
-    Patience { step: once.total, total, ..once }
 }
 
 fn unfit(error: StateError) -> Unfit {
@@ -306,7 +325,7 @@ fn failed(entry: &Entry, ok: &Json, events: Events<'_>) -> Result<Failed, String
         if *event < 0 {
             tracing::warn!("python {}: {}", entry.target.label, raised.message);
         }
-        entry.target.health.note(&entry.target.label, raised);
+        entry.target.health.note(&entry.target.label, raised, failed.failed.max(1));
     }
     Ok(failed)
 }
@@ -335,14 +354,18 @@ fn record(errors: &mut EventErrors, count: u64, message: impl FnOnce() -> String
 
 /// A heartbeat as code over published values sees it.
 fn frame_json(frame: &Frame, version: u64) -> Json {
-    let held: Map<String, Json> =
-        frame.step_values.iter().filter_map(|(k, v)| Some((k.clone(), plain(v)?))).collect();
+    let held = plain_values(&frame.step_values);
     json!({
         "run": frame.run, "step": frame.step, "held": held, "heartbeat": frame.heartbeat,
         "timestamp_ns": frame.timestamp_ns, "version": version, "generation": frame.generation,
         "events": frame.truth.events, "expected": frame.truth.expected,
         "complete": frame.truth.complete(), "dropped": frame.truth.dropped,
     })
+}
+
+/// Values by name as user code is told of them.
+pub(crate) fn plain_values(values: &BTreeMap<String, Value>) -> Map<String, Json> {
+    values.iter().filter_map(|(name, value)| Some((name.clone(), plain(value)?))).collect()
 }
 
 /// Numbers and texts; arrays are given as inputs.

@@ -27,6 +27,8 @@ pub struct Traceback {
     pub traceback: String,
     /// Why it is switched off, if it is.
     pub off: Option<String>,
+    /// How often it failed.
+    pub times: u64,
 }
 
 /// Shared by all uses of the same code with the same parameters.
@@ -38,6 +40,7 @@ struct Inner {
     strikes: VecDeque<Instant>,
     off: Option<String>,
     last: Option<Raised>,
+    times: u64,
     logged: Option<Instant>,
 }
 
@@ -47,9 +50,10 @@ impl Health {
         self.lock().off.clone()
     }
 
-    /// Keeps what was raised, and logs it unless that was done a moment ago.
-    pub(crate) fn note(&self, label: &str, raised: Raised) {
+    /// Keeps what was raised so many times, and logs it unless that was done a moment ago.
+    pub(crate) fn note(&self, label: &str, raised: Raised, times: u64) {
         let mut inner = self.lock();
+        inner.times = inner.times.saturating_add(times);
         if inner.logged.is_none_or(|at| at.elapsed() >= BETWEEN_LINES) {
             inner.logged = Some(Instant::now());
             tracing::warn!(code = label, "{}\n{}", raised.message, raised.traceback);
@@ -61,6 +65,7 @@ impl Health {
     pub(crate) fn strike(&self, reason: &str, now: Instant) -> Option<String> {
         let mut inner = self.lock();
         inner.last = Some(Raised { message: one_line(reason), traceback: String::new() });
+        inner.times = inner.times.saturating_add(1);
         inner.strikes.push_back(now);
         while inner.strikes.front().is_some_and(|first| now.duration_since(*first) > WITHIN) {
             inner.strikes.pop_front();
@@ -80,7 +85,8 @@ impl Health {
         let inner = self.lock();
         let Raised { message, traceback } = inner.last.clone()?;
         let off = inner.off.clone();
-        Some(Traceback { file: file.to_owned(), name: name.to_owned(), message, traceback, off })
+        let (file, name, times) = (file.to_owned(), name.to_owned(), inner.times);
+        Some(Traceback { file, name, message, traceback, off, times })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {

@@ -3,19 +3,20 @@
 use crate::counters::{Counters, Counts};
 use crate::dry_run;
 use crate::env::{Env, Target};
+use crate::foreign::plain_values;
 use crate::health::{Health, Traceback};
-use crate::launch::Launch;
-use crate::launch::Waiting;
+use crate::launch::{Launch, Waiting};
 use crate::pack::Ring;
 use crate::package;
 use crate::settings::interpreter;
 use crate::update::Updater;
 use ami_graph::data::types::Type;
+use ami_graph::data::value::Value;
 use ami_graph::op::foreign::UserCode;
 use ami_proto::config::Python as Settings;
 use ami_proto::control::member_to_manager::NodeErrors;
-use serde_json::{Map, Value as Json};
-use std::collections::{HashMap, VecDeque};
+use serde_json::{Value as Json, json};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -29,8 +30,8 @@ pub struct Context {
     pub run: u32,
     /// Step in the run; None before the first.
     pub step: Option<u32>,
-    /// Values set by the step, by name.
-    pub held: Map<String, Json>,
+    /// Values that hold, by name. Arrays are not told.
+    pub held: BTreeMap<String, Value>,
 }
 
 /// One use of code.
@@ -122,6 +123,11 @@ impl Python {
         Python { proven: Some(Mutex::default()), ..self }
     }
 
+    /// Whether code is loaded only to see whether it can run.
+    pub(crate) fn proves(&self) -> bool {
+        self.proven.is_some()
+    }
+
     /// Whether code over published values has ended since this was asked last.
     pub fn take_news(&self) -> bool {
         self.news.swap(false, Ordering::Relaxed)
@@ -145,8 +151,8 @@ impl Python {
     /// What a member reports of code that failed: by its file and name, with the newest traceback.
     pub fn failures(&self) -> Vec<NodeErrors> {
         let told = |failed: Traceback| {
-            let Traceback { file, name, message, traceback, off } = failed;
-            let errors = if off.is_some() { 0 } else { 1 };
+            let Traceback { file, name, message, traceback, off, times } = failed;
+            let errors = if off.is_some() { 0 } else { times };
             let parts = [off.unwrap_or(message), traceback];
             let parts = parts.into_iter().filter(|part| !part.is_empty());
             let message = parts.collect::<Vec<_>>().join("\n");
@@ -179,7 +185,7 @@ impl Python {
     /// Says where in the run the events of the next calls are.
     pub fn set_context(&self, context: &Context) {
         let Context { run, step, held } = context;
-        let json = serde_json::json!({"run": run, "step": step, "held": held});
+        let json = json!({"run": run, "step": step, "held": plain_values(held)});
         *locked(&self.context) = json.to_string().into();
     }
 

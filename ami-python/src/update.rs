@@ -24,11 +24,13 @@ pub(crate) struct Input {
 }
 
 /// What the newest run gave.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Outcome {
     /// Of the input.
     pub heartbeat: u64,
     pub outputs: Result<Vec<OwnedColumn>, String>,
+    /// Whether the engine was told of a failure: one is told once, however long it is the newest.
+    pub told: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -156,7 +158,8 @@ impl Work {
                 add(&self.launch.counters.failures, 1);
             }
             if !self.shared.stopped() {
-                self.shared.desk().newest = Some(Arc::new(Outcome { heartbeat, outputs }));
+                self.shared.desk().newest =
+                    Some(Arc::new(Outcome { heartbeat, outputs, told: AtomicBool::new(false) }));
                 self.ended.store(true, Ordering::Relaxed);
             }
         }

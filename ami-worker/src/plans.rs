@@ -1,7 +1,6 @@
 //! What a lane was told: schemas, graphs, contexts; and the plans compiled from them.
 
 use ami_graph::data::schema::{Held, Schema};
-use ami_graph::data::value::Value;
 use ami_graph::graph::spec::GraphSet;
 use ami_graph::op::foreign::Foreign;
 use ami_graph::plan::Plan;
@@ -43,12 +42,7 @@ impl Seen {
     pub fn for_code(&self) -> ami_python::Context {
         let fields = &self.plan.schema().fields;
         let held = self.held.iter().filter_map(|(field, value)| {
-            let value = match value {
-                Value::Scalar(scalar) => Some(serde_json::json!(scalar.as_f64())),
-                Value::Str(text) => Some(serde_json::json!(text)),
-                Value::Array(_) => None,
-            };
-            Some((fields.get(*field as usize)?.name.to_string(), value?))
+            Some((fields.get(*field as usize)?.name.to_string(), value.clone()))
         });
         let Conditions { run, step, .. } = self.conditions;
         ami_python::Context { run, step, held: held.collect() }

@@ -151,7 +151,9 @@ pub struct Frames {
     open: BTreeMap<FrameKey, Pending>,
     published: Option<FrameKey>,
     incomplete: BTreeMap<FrameKey, Incomplete>,
-    /// Something came of a host that is missing in one of these.
+    /// Hosts that are missing in one of these.
+    missing: BTreeSet<String>,
+    /// One of them has passed something since it was looked whether any is settled.
     news: bool,
 }
 
@@ -169,6 +171,7 @@ impl Frames {
             open: BTreeMap::new(),
             published: None,
             incomplete: BTreeMap::new(),
+            missing: BTreeSet::new(),
             news: false,
         }
     }
@@ -196,7 +199,7 @@ impl Frames {
         }
         self.published = saved.published;
         self.incomplete = saved.incomplete.into_iter().collect();
-        self.news = true;
+        (self.missing, self.news) = (self.all_missing(), true);
         for (key, pending) in saved.open {
             self.open.insert(key, Pending { since_ns: now_ns, ..pending });
         }
@@ -286,8 +289,12 @@ impl Frames {
             if newest {
                 entry.position = Some(key);
             }
-            self.news = true;
+            self.news |= self.missing.contains(host);
         }
+    }
+
+    fn all_missing(&self) -> BTreeSet<String> {
+        self.incomplete.values().flat_map(|past| past.missing.iter().cloned()).collect()
     }
 
     /// Counts of a frame that was published without some hosts are added to it. Its segment; None when nobody
@@ -311,7 +318,9 @@ impl Frames {
         };
         let keys: Vec<FrameKey> = self.incomplete.iter().filter_map(known).collect();
         let take = |key| Some((key, self.incomplete.remove(&key)?.pending));
-        keys.into_iter().filter_map(take).collect()
+        let settled = keys.into_iter().filter_map(take).collect();
+        self.missing = self.all_missing();
+        settled
     }
 
     /// Remembers a frame that is published without these hosts.
@@ -325,6 +334,7 @@ impl Frames {
             done: done.clone(),
             ..Pending::default()
         };
+        self.missing.extend(missing.iter().cloned());
         self.incomplete.insert(key, Incomplete { pending, missing });
         while self.incomplete.len() > INCOMPLETE {
             self.incomplete.pop_first();

@@ -92,7 +92,6 @@ fn keep<T>(all: &mut BTreeMap<(u64, u32), T>, number: (u64, u32), one: T) {
     }
 }
 
-/// The heartbeats that are open.
 /// What runs user code.
 fn python(config: &Config, daemon: &Daemon) -> Arc<Python> {
     let python = Python::new(config.python.clone(), &config.instance.run_dir, "root");
@@ -100,6 +99,7 @@ fn python(config: &Config, daemon: &Daemon) -> Arc<Python> {
     Arc::new(python)
 }
 
+/// The heartbeats that are open.
 fn frames(config: &Config) -> Frames {
     let late_after = config.root.late_after_ms * 1_000_000;
     let timeout = config.root.host_timeout_s * 1_000_000_000;
@@ -376,15 +376,17 @@ impl Root {
         if self.graphs.get(set.version).is_some() {
             return Vec::new();
         }
-        let set = Arc::new(set);
-        self.graphs.insert(set.clone(), json);
-        let schema = self.all_fields();
-        if schema.fields.is_empty() {
-            return Vec::new();
+        let (set, schema) = (Arc::new(set), self.all_fields());
+        if !schema.fields.is_empty() {
+            let plan = self.plan(set.clone(), schema);
+            let refused = plan.code_errors();
+            // What was refused is not known: asked again, it is refused again.
+            if !refused.is_empty() {
+                return refused;
+            }
+            self.prepared = Some(plan);
         }
-        let plan = self.plan(set, schema);
-        let refused = plan.code_errors();
-        self.prepared = Some(plan);
-        refused
+        self.graphs.insert(set, json);
+        Vec::new()
     }
 }

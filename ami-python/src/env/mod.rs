@@ -229,7 +229,7 @@ impl Env {
             }
             Err(raised) => {
                 let message = told(&raised);
-                target.health.note(&target.label, raised);
+                target.health.note(&target.label, raised, 1);
                 Err(Stop::Told(message))
             }
         }

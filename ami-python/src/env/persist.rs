@@ -102,7 +102,7 @@ impl Env {
 
     fn raised(&self, target: &Target, raised: Raised) -> String {
         let message = told(&raised);
-        target.health.note(&target.label, raised);
+        target.health.note(&target.label, raised, 1);
         message
     }
 

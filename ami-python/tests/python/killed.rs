@@ -15,11 +15,8 @@ def f(x):
     time.sleep(10000)
 ";
 
-/// Is no test: what the next one kills.
-#[test]
-#[ignore = "runs as a process of another test"]
-fn daemon() {
-    let Some(dir) = std::env::var_os(DIR) else { return };
+/// What the test kills: itself, started once more with a directory.
+fn daemon(dir: &std::path::Path) {
     let Some(bench) = Bench::new() else { return };
     let python = ami_python::Python::new(
         ami_python::Settings {
@@ -27,7 +24,7 @@ fn daemon() {
             envs: [("default".to_owned(), interpreter().unwrap())].into(),
             ..Default::default()
         },
-        dir.as_ref(),
+        dir,
         "killed",
     );
     let bench = Bench { python, dir: bench.dir };
@@ -36,12 +33,15 @@ fn daemon() {
 
 #[test]
 fn no_process_outlives_a_daemon_that_is_killed() {
+    if let Some(dir) = std::env::var_os(DIR) {
+        return daemon(dir.as_ref());
+    }
     if interpreter().is_none() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
     let mut daemon = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "killed::daemon", "--ignored"])
+        .args(["--exact", "killed::no_process_outlives_a_daemon_that_is_killed"])
         .env(DIR, dir.path())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -1,7 +1,6 @@
 //! User code on what is published: given each heartbeat's values, never waited for.
 
 use super::code::Described;
-use super::per_event::refused;
 use crate::data::batch::Column;
 use crate::data::column_views::{Expanded, expand};
 use crate::data::frame::Frame;
@@ -32,12 +31,7 @@ impl PerEvent for AfterMerge {
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
-        let code = &self.described.code;
-        if let Some(runner) = &self.runner {
-            runner
-                .load(code, &self.described.ordered(inputs))
-                .map_err(|reason| refused(&reason))?;
-        }
+        let code = self.described.loaded(self.runner.as_ref(), inputs)?;
         let (order, runner) = (self.described.order.clone(), self.runner.clone());
         let (frame, given) = (Frame::default(), None);
         let kernel = Beside { code: code.clone(), order, runner, frame, given, speaks_of: None };

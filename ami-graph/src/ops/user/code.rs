@@ -4,7 +4,7 @@ use super::description::{Description, Kind};
 use crate::data::files::marked;
 use crate::data::types::Type;
 use crate::error::{Fault, nearest};
-use crate::op::foreign::UserCode;
+use crate::op::foreign::{Foreign, UserCode};
 use crate::op::parameters::Args;
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
@@ -19,9 +19,22 @@ pub struct Described {
 }
 
 impl Described {
-    /// The types of a node's inputs in the order in which the code takes them.
-    pub fn ordered(&self, inputs: &[Type]) -> Vec<Type> {
-        self.order.iter().filter_map(|&k| inputs.get(k).cloned()).collect()
+    /// The code, made ready for a node's inputs where something runs it.
+    ///
+    /// # Errors
+    /// Why it cannot be.
+    pub fn loaded(
+        &self,
+        runner: Option<&Arc<dyn Foreign>>,
+        inputs: &[Type],
+    ) -> Result<&Arc<UserCode>, Fault> {
+        if let Some(runner) = runner {
+            let inputs: Vec<Type> =
+                self.order.iter().filter_map(|&k| inputs.get(k).cloned()).collect();
+            let hint = "`ami-ctl node check` runs it on a few events";
+            runner.load(&self.code, &inputs).map_err(|reason| Fault::of("code", reason, hint))?;
+        }
+        Ok(&self.code)
     }
 }
 

@@ -31,12 +31,7 @@ impl PerEvent for EventCode {
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
-        let code = &self.described.code;
-        if let Some(runner) = &self.runner {
-            runner
-                .load(code, &self.described.ordered(inputs))
-                .map_err(|reason| refused(&reason))?;
-        }
+        let code = self.described.loaded(self.runner.as_ref(), inputs)?;
         let kernel = Handing {
             code: code.clone(),
             order: self.described.order.clone(),
@@ -46,11 +41,6 @@ impl PerEvent for EventCode {
         };
         Ok((code.outputs.clone(), Box::new(kernel)))
     }
-}
-
-/// Code that cannot be loaded.
-pub fn refused(reason: &str) -> Fault {
-    Fault::of("code", reason, "`ami-ctl node check` runs it on a few events")
 }
 
 struct Handing {

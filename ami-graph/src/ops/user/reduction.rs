@@ -3,7 +3,6 @@
 //! until they are where it can be called.
 
 use super::code::Described;
-use super::per_event::refused;
 use crate::data::bytes::{Reader, Writer};
 use crate::data::column_views::value_at;
 use crate::data::feed::Feed;
@@ -78,12 +77,7 @@ impl Reduction for MergingCode {
     }
 
     fn bind(&self, inputs: &[Type]) -> Result<Vec<Type>, Fault> {
-        let code = &self.described.code;
-        if let Some(runner) = &self.runner {
-            runner
-                .load(code, &self.described.ordered(inputs))
-                .map_err(|reason| refused(&reason))?;
-        }
+        let code = self.described.loaded(self.runner.as_ref(), inputs)?;
         Ok(code.outputs.clone())
     }
 }

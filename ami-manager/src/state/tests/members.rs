@@ -110,8 +110,11 @@ fn only_an_operator_brings_code_and_an_editor_goes_on_with_it() {
     assert!(error.contains("may not bring"), "a viewer runs no code: {found}");
     let broken = answer(&mut b, Role::Operate, with_code("/home/me/broken.py:f", json!({})));
     assert!(broken["error"].as_str().unwrap().contains("SyntaxError"), "{broken}");
-    let brought = answer(&mut b, Role::Operate, with_code(code, json!({})));
+    // What looks like a file among its parameters is the code's to read.
+    let brought = answer(&mut b, Role::Operate, with_code(code, json!({"mask": "/gone/mask.npy"})));
     assert!(brought.get("error").is_none(), "{brought}");
+    let params = &b.state.set().graphs["g"].spec.nodes["n"].params["params"];
+    assert_eq!(params["mask"], "/gone/mask.npy");
     let marked = b.state.set().graphs["g"].spec.nodes["n"].params["code"].clone();
     let marked = marked.as_str().unwrap().to_owned();
     assert!(marked.starts_with("/home/me/hits.py:spectrum#sha256="), "{marked}");
