@@ -6,6 +6,7 @@ use crate::client::system::System;
 use crate::failure::Failure;
 use crate::graph_file::GraphFile;
 use crate::print;
+use ami_graph::ops::USER_CODE;
 use ami_proto::control::ctl_to_manager::Command;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 /// A manager that is there answers within this; validation does not need one.
 const PATIENCE: Duration = Duration::from_millis(1000);
+/// Code is read by an interpreter, which may have to be started, and tried.
+const WITH_CODE: Duration = Duration::from_secs(20);
 
 pub(super) fn run(system: &System, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let verdicts: Vec<Value> = files.iter().map(|f| judge(system, f)).collect::<Result<_, _>>()?;
@@ -33,7 +36,7 @@ fn judge(system: &System, path: &Path) -> Result<Value, anyhow::Error> {
     let file = GraphFile::read(path)?;
     let mut errors: Vec<Value> =
         file.check().iter().filter_map(|e| serde_json::to_value(e).ok()).collect();
-    let mut against = "the engine";
+    let mut against = "the engine alone: no manager answered";
     let outdated = file.spec.outdated();
     let mut warning = if outdated.is_empty() { Value::Null } else { outdated.join("; ").into() };
     if errors.is_empty()
@@ -52,7 +55,9 @@ fn judge(system: &System, path: &Path) -> Result<Value, anyhow::Error> {
 /// None when there is no manager.
 pub(super) fn by_manager(system: &System, file: &GraphFile) -> Result<Option<Value>, Failure> {
     let command = Command::Validate { spec: file.json.clone() };
-    match system.manager().ask(&command, PATIENCE) {
+    let has_code = file.spec.nodes.values().any(|node| node.op == USER_CODE);
+    let patience = if has_code { WITH_CODE } else { PATIENCE };
+    match system.manager().ask(&command, patience) {
         Ok(document) => Ok(Some(document)),
         Err(ClientError::NoRunDir { .. } | ClientError::NoAnswer { .. }) => Ok(None),
         Err(ClientError::Refused(refusal)) => Err(Failure { code: 1, refusal }),
