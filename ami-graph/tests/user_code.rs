@@ -50,7 +50,7 @@ fn sum_of(state: &Plain) -> f64 {
 }
 
 impl Foreign for StandIn {
-    fn load(&self, code: &Arc<UserCode>, inputs: &[Type]) -> Result<(), String> {
+    fn load(&self, code: &Arc<UserCode>, inputs: &[Type], _: &str) -> Result<(), String> {
         assert_eq!(inputs.len(), 1);
         self.loaded.lock().unwrap().push(format!("{code:?} {}", Json::Object(code.params.clone())));
         if code.source.contains("import nothing") {

@@ -19,6 +19,7 @@ pub mod journal;
 mod manager;
 pub mod members;
 pub mod state;
+pub mod trying;
 pub mod validate;
 
 pub use manager::{check, run};

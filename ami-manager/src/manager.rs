@@ -5,6 +5,7 @@ use crate::commands::{self, MAX_REQUEST};
 use crate::journal::{Journal, JournalError};
 use crate::members::MAX_REPORT;
 use crate::state::{Client, Effect, Input, JournalHealth, Start, State};
+use crate::trying::Trying;
 use crate::validate::Engine;
 use ami_proto::codec;
 use ami_proto::config::Config;
@@ -78,12 +79,10 @@ fn tell(journal: &Journal, notes: &[String]) {
     }
 }
 
-/// What reads user code.
-fn python(config: &Config, daemon: &Daemon) -> Arc<Python> {
+/// What reads user code, beside the loop.
+fn code(config: &Config) -> std::io::Result<Arc<Trying>> {
     let python = Python::new(config.python.clone(), &config.instance.run_dir, "manager");
-    // Nobody is answered while code is read; that ends by a deadline of its own.
-    python.while_waiting(daemon.pulse());
-    Arc::new(python.proving())
+    Ok(Arc::new(Trying::start(python.proving())?))
 }
 
 struct Manager {
@@ -128,9 +127,9 @@ impl Manager {
             error: None,
             notes: contents.notes,
         };
-        let (limits, files, python) = (config.limits(), journal.files(), python(config, daemon));
+        let (limits, files, code) = (config.limits(), journal.files(), code(config)?);
         let start = Start {
-            world: Box::new(Engine { limits, files, python }),
+            world: Box::new(Engine { limits, files, code }),
             records: contents.records,
             journal: health,
             life: daemon.life,

@@ -8,31 +8,12 @@
 //!                 │                      └──────any refusal──────► Withdraw      │
 //!                 └─► refused                                                    └─► answered
 //! ```
+//!
+//! User code that an edit names is read beside the loop: until it is, the edit stays first in the queue.
 
 mod documents;
+mod questions;
 mod rollout;
-/// Whether the client may, and under the name of its key.
-fn allowed(client: &Client, command: &mut Command) -> Result<(), Refusal> {
-    let Some(peer) = &client.peer else {
-        let hint = "ask who runs the system for `ami-ctl keys allow NAME ROLE`";
-        return Err(commands::refusal("your key is no longer allowed", hint));
-    };
-    let need = commands::need(command);
-    if !peer.role.permits(need) {
-        let name = peer.name.as_deref().unwrap_or_default();
-        let (role, need) = (peer.role.name(), need.name());
-        let error = format!("the key {name:?} has the role {role}; this needs {need}");
-        let hint = format!("ask who runs the system for `ami-ctl keys allow {name} {need}`");
-        return Err(commands::refusal(error, hint));
-    }
-    // What a key proves goes before what a client says; the system's own key is nobody's name.
-    if let (Some(name), Some(edit)) = (&peer.name, commands::edit_mut(command))
-        && peer.role != Role::System
-    {
-        edit.who.clone_from(name);
-    }
-    Ok(())
-}
 
 #[cfg(test)]
 mod tests;
@@ -44,11 +25,12 @@ use crate::members::Members;
 use crate::validate::World;
 use ami_graph::data::files::Files;
 use ami_graph::graph::spec::GraphSet;
-use ami_proto::control::ctl_to_manager::{Command, Refusal};
+use ami_proto::control::ctl_to_manager::Command;
 use ami_proto::control::manager_to_members::Announce;
 use ami_proto::control::member_to_manager::Report;
 use ami_proto::security::credentials::Peer;
 use ami_proto::security::keys::Role;
+use questions::allowed;
 use rollout::{Rollout, Settling, Waiter, Withdrawal};
 use serde_json::Value;
 use std::collections::VecDeque;
@@ -176,6 +158,10 @@ pub struct State {
     /// Newest version that any member spoke of: a journal may have been lost.
     seen: u64,
     queue: VecDeque<Request>,
+    /// The first edit's code was still being read when so much was known.
+    reading: Option<u64>,
+    /// Questions about graphs whose code was still being read when so much was known.
+    unread: Vec<(u64, Request)>,
     rollout: Option<Rollout>,
     settling: Option<Settling>,
     withdrawal: Option<Withdrawal>,
@@ -204,6 +190,8 @@ impl State {
             members: Members::default(),
             seen: 0,
             queue: VecDeque::new(),
+            reading: None,
+            unread: Vec::new(),
             rollout: None,
             settling: None,
             withdrawal: None,
@@ -308,17 +296,18 @@ impl State {
             let document = commands::document(&refusal);
             return out.push(Effect::Reply { client, document, edit: false });
         }
-        if commands::edit(&command).is_none() {
-            let document = self.document(now_ns, &client, &command);
-            return out.push(Effect::Reply { client, document, edit: false });
+        let request = Request { client, command, wall_ns };
+        if commands::edit(&request.command).is_none() {
+            return self.answer_question(now_ns, request, out);
         }
+        let client = request.client.clone();
         if self.queue.len() >= MAX_QUEUE {
             let error = format!("the manager is busy: {MAX_QUEUE} edits wait for their turn");
             let refusal = commands::refusal(error, "repeat the edit in a moment");
             let document = commands::document(&refusal);
             return out.push(Effect::Reply { client, document, edit: true });
         }
-        self.queue.push_back(Request { client, command, wall_ns });
+        self.queue.push_back(request);
     }
 
     fn advance(&mut self, now_ns: u64, out: &mut Vec<Effect>) {
@@ -328,9 +317,19 @@ impl State {
             if self.rollout.is_some() || self.settling.is_some() {
                 break;
             }
+            let found = self.world.found();
+            if self.reading == Some(found) {
+                break;
+            }
             let Some(request) = self.queue.pop_front() else { break };
-            self.begin(now_ns, request, out);
+            let unread = self.begin(now_ns, request, out);
+            self.reading = unread.is_some().then_some(found);
+            if let Some(request) = unread {
+                self.queue.push_front(request);
+                break;
+            }
         }
+        self.look_again(now_ns, out);
         self.answer_waiters(now_ns, out);
         self.announce(now_ns, out);
         let grew = out.iter().any(|e| matches!(e, Effect::Append(_)));
@@ -346,11 +345,12 @@ impl State {
             .map(|r| r.client)
             .into_iter()
             .chain(self.queue.drain(..).map(|r| r.client))
+            .chain(self.unread.drain(..).map(|(_, r)| r.client))
             .collect();
         for client in clients {
             let refusal = commands::refusal(
-                "the manager is stopping: the edit was not made",
-                "repeat it when the manager is back",
+                "the manager is stopping: nothing was done",
+                "repeat the request when the manager is back",
             );
             let document = commands::document(&refusal);
             out.push(Effect::Reply { client, document, edit: true });

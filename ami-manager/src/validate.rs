@@ -1,12 +1,12 @@
 //! Whether a graph set can run: asked of the engine, for every schema that a host has on offer.
 
+use crate::trying::Trying;
 use ami_graph::data::schema::Schema;
 use ami_graph::error::SpecError;
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::op::foreign::Foreign;
 use ami_graph::plan::limits::Limits;
 use ami_graph::plan::{self, Plan};
-use ami_python::Python;
 use std::collections::BTreeSet;
 use std::io::Read;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -37,6 +37,15 @@ pub trait World: Send {
     ) -> Result<serde_json::Value, String>;
     /// Content of a file that was read for an earlier version.
     fn stored(&self, hash: &str) -> Option<Vec<u8>>;
+    /// Whether anything since the last call of this was answered without being known yet: what follows from
+    /// such an answer says nothing, and is to be looked at again when [`found`](Self::found) has changed.
+    fn waits(&self) -> bool {
+        false
+    }
+    /// Counts up whenever something is known that was not.
+    fn found(&self) -> u64 {
+        0
+    }
 }
 
 /// The real one.
@@ -47,7 +56,7 @@ pub struct Engine {
     /// Where the journal keeps files.
     pub files: PathBuf,
     /// What reads user code.
-    pub python: Arc<Python>,
+    pub code: Arc<Trying>,
 }
 
 impl World for Engine {
@@ -57,7 +66,7 @@ impl World for Engine {
 
     fn plan(&self, set: &Arc<GraphSet>, schema: &Arc<Schema>) -> Vec<SpecError> {
         guarded("", || {
-            let (set, code) = (set.clone(), Some(self.python.clone() as Arc<dyn Foreign>));
+            let (set, code) = (set.clone(), Some(self.code.clone() as Arc<dyn Foreign>));
             Plan::with_code(set, schema.clone(), &self.limits, code).errors().to_vec()
         })
     }
@@ -89,12 +98,20 @@ impl World for Engine {
         source: &str,
         name: Option<&str>,
     ) -> Result<serde_json::Value, String> {
-        self.python.describe(env, file, source, name)
+        self.code.describe(env, file, source, name)
     }
 
     fn stored(&self, hash: &str) -> Option<Vec<u8>> {
         let bytes = std::fs::read(self.files.join(hash)).ok()?;
         (crate::files::hash(&bytes) == hash).then_some(bytes)
+    }
+
+    fn waits(&self) -> bool {
+        self.code.waits()
+    }
+
+    fn found(&self) -> u64 {
+        self.code.found()
     }
 }
 

@@ -5,6 +5,7 @@
 use ami_graph::data::schema::Schema;
 use ami_graph::graph::spec::{GraphSet, GraphSpec};
 use ami_graph::plan::limits::Limits;
+use ami_manager::trying::Trying;
 use ami_manager::validate::{Engine, Strictness, Verdict, World, verdict};
 use ami_proto::config::Config;
 use ami_python::Python;
@@ -19,8 +20,9 @@ fn schema(field: &str) -> Arc<Schema> {
 
 fn engine() -> Engine {
     let python = Config::load(None, &[]).unwrap().python;
-    let python = Arc::new(Python::new(python, "/nonexistent".as_ref(), "manager"));
-    Engine { limits: Limits::default(), files: "/nonexistent".into(), python }
+    let python = Python::new(python, "/nonexistent".as_ref(), "manager");
+    let code = Arc::new(Trying::start(python).unwrap());
+    Engine { limits: Limits::default(), files: "/nonexistent".into(), code }
 }
 
 fn look(nodes: &str, schemas: &[Arc<Schema>]) -> Verdict {

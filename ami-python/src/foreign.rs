@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Longest time for trying a reduction where others wait; three of them end it.
+/// Longest time for trying a reduction where an edit waits for it; three of them end it.
 const MOST_TRYING: Duration = Duration::from_secs(3);
 
 /// What an answer says of events that failed.
@@ -62,7 +62,7 @@ impl Python {
         done.map(|done| done.value)
     }
 
-    /// For what takes many times as long as the events once. Where others wait meanwhile it has to end.
+    /// For what takes many times as long as the events once. Where an edit waits for it, it has to end.
     fn for_check(&self, code: &UserCode, events: usize) -> Patience {
         let once = Patience::of(code, events, None);
         let total = once.total.saturating_mul(100);
@@ -173,8 +173,8 @@ impl Python {
 }
 
 impl Foreign for Python {
-    fn load(&self, code: &Arc<UserCode>, inputs: &[Type]) -> Result<(), String> {
-        self.entry(code)?;
+    fn load(&self, code: &Arc<UserCode>, inputs: &[Type], place: &str) -> Result<(), String> {
+        self.entry_at(code, place)?;
         self.proven(code, inputs)
     }
 

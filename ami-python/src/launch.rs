@@ -13,7 +13,6 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 /// What the shared memory begins with. Untouched pages take nothing.
 const INBOX: usize = 1 << 20;
@@ -51,8 +50,6 @@ pub(crate) struct Launch {
     pub label: String,
     pub counters: Arc<Counters>,
     pub waiting: Arc<Waiting>,
-    /// Longest time for reading and loading a file of code.
-    pub load: Duration,
 }
 
 /// A process as the system has it.

@@ -4,6 +4,7 @@ use crate::counters::add;
 use crate::launch::{Launch, Running};
 use crate::vitals::{own_end, own_memory, too_much};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::sockopt::Timeout;
 use rustix::net::{RecvFlags, SendFlags};
 use rustix::process::Signal;
 use serde::Deserialize;
@@ -117,6 +118,8 @@ pub(crate) struct Process {
     launch: Arc<Launch>,
     pub its: Running,
     packet: Vec<u8>,
+    /// How long receiving waits now.
+    wait: Duration,
     /// When its memory was looked at.
     looked: Instant,
     ended: bool,
@@ -133,7 +136,8 @@ impl Process {
         let told = |e: std::io::Error| Unstarted::Told(about(format!("{e}: see python.envs")));
         let its = launch.spawn().map_err(told)?;
         let (launch, packet) = (Arc::clone(launch), vec![0; PACKET]);
-        let mut process = Process { launch, its, packet, looked: Instant::now(), ended: false };
+        let (wait, looked) = (Duration::ZERO, Instant::now());
+        let mut process = Process { launch, its, packet, wait, looked, ended: false };
         add(&process.launch.counters.starts, 1);
         let patience = Patience { step: START, batch: START, total: START, stop: None };
         let received = process.receive(&patience);
@@ -245,30 +249,34 @@ impl Process {
     /// Waits for a packet, or the process's end.
     fn arrived(&mut self, wait: Duration) -> Result<Option<Json>, End> {
         self.launch.waiting.call();
-        let mut polled = [
-            PollFd::new(&self.its.control, PollFlags::IN),
-            PollFd::new(&self.its.pidfd, PollFlags::IN),
-        ];
-        let wait = rustix::time::Timespec {
-            tv_sec: wait.as_secs() as _,
-            tv_nsec: wait.subsec_nanos() as _,
-        };
-        match poll(&mut polled, Some(&wait)) {
-            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
-            Ok(_) => {}
-            Err(error) => return Err(self.died(&format!("cannot be watched ({error})"))),
-        }
-        let ended = !polled[1].revents().is_empty();
-        // What it said before its end counts.
-        match rustix::net::recv(&self.its.control, &mut self.packet[..], RecvFlags::DONTWAIT) {
+        self.receive_for(wait).map_err(|e| self.died(&format!("cannot be watched ({e})")))?;
+        match rustix::net::recv(&self.its.control, &mut self.packet[..], RecvFlags::empty()) {
             Ok((0, _)) => Err(self.died("closed its connection")),
             Ok((n, _)) => match serde_json::from_slice(&self.packet[..n]) {
                 Ok(json) => Ok(Some(json)),
                 Err(error) => Err(self.died(&format!("answered what is no JSON ({error})"))),
             },
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if !ended => Ok(None),
+            // A child that it left behind may hold its end of the connection open.
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) if !self.gone() => Ok(None),
             Err(_) => Err(self.died("closed its connection")),
         }
+    }
+
+    /// How long receiving waits: one call of the system less than polling before it.
+    fn receive_for(&mut self, wait: Duration) -> rustix::io::Result<()> {
+        if self.wait != wait {
+            // None would be for ever.
+            let wait = Some(wait.max(Duration::from_micros(1)));
+            rustix::net::sockopt::set_socket_timeout(&self.its.control, Timeout::Recv, wait)?;
+        }
+        self.wait = wait;
+        Ok(())
+    }
+
+    /// Whether the process has ended.
+    fn gone(&self) -> bool {
+        let mut polled = [PollFd::new(&self.its.pidfd, PollFlags::IN)];
+        poll(&mut polled, Some(&rustix::time::Timespec { tv_sec: 0, tv_nsec: 0 })) == Ok(1)
     }
 
     /// Number of the event and how often one was written.

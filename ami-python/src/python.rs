@@ -37,13 +37,21 @@ pub struct Context {
 /// One use of code.
 #[derive(Debug)]
 pub(crate) struct Entry {
-    /// The use is no more when nobody has the code any more.
-    code: Weak<UserCode>,
-    /// What it was, to know the same code again.
+    /// What it is, to know the same code again.
     copy: UserCode,
+    /// Which use it is, see [`ami_graph::op::foreign::Foreign::load`].
+    place: String,
     pub target: Arc<Target>,
     pub env: Arc<Mutex<Env>>,
     pub updater: Option<Updater>,
+}
+
+/// A use of code, of one version of the graphs or of several.
+#[derive(Debug)]
+struct Use {
+    /// The version is no more when nobody has this any more.
+    code: Weak<UserCode>,
+    entry: Arc<Entry>,
 }
 
 /// An environment, and how processes of it are started.
@@ -52,9 +60,8 @@ type Kept = (Arc<Launch>, Arc<Mutex<Env>>);
 /// A reduction that was tried, on inputs of these types.
 type Proven = (UserCode, Vec<Type>);
 
-/// Longest time for reading and loading a file of code; shorter where others wait for it meanwhile.
-const LOADING: Duration = Duration::from_secs(60);
-const PROVING: Duration = Duration::from_secs(10);
+/// Longest time for reading and loading a file of code.
+pub(crate) const LOADING: Duration = Duration::from_secs(60);
 /// Reductions of which it is remembered that they were tried.
 const MOST_PROVEN: usize = 256;
 
@@ -66,7 +73,8 @@ pub struct Python {
     label: String,
     pub(crate) counters: Arc<Counters>,
     envs: Mutex<HashMap<String, Kept>>,
-    codes: Mutex<HashMap<usize, Arc<Entry>>>,
+    /// By the code's address, which is no other's as long as it is held weakly.
+    codes: Mutex<HashMap<usize, Use>>,
     ids: AtomicU64,
     ring: Mutex<Option<Arc<Ring>>>,
     /// As JSON.
@@ -202,8 +210,9 @@ impl Python {
     /// The newest failure of each code that had one.
     pub fn tracebacks(&self) -> Vec<Traceback> {
         let codes = locked(&self.codes);
-        let of =
-            |entry: &Arc<Entry>| entry.target.health.traceback(&entry.copy.file, &entry.copy.name);
+        let of = |Use { entry, .. }: &Use| {
+            entry.target.health.traceback(&entry.copy.file, &entry.copy.name)
+        };
         let mut all: Vec<Traceback> = codes.values().filter_map(of).collect();
         all.sort_by(|a, b| (&a.file, &a.name).cmp(&(&b.file, &b.name)));
         all.dedup();
@@ -227,7 +236,7 @@ impl Python {
 
     /// Heartbeat of the values that code over published values gave last.
     pub fn heartbeat_of(&self, code: &Arc<UserCode>) -> Option<u64> {
-        let entry = locked(&self.codes).get(&key(code)).cloned()?;
+        let entry = self.known(code)?;
         Some(entry.updater.as_ref()?.newest()?.heartbeat)
     }
 
@@ -236,8 +245,11 @@ impl Python {
     pub fn tidy(&self) {
         let dead: Vec<Arc<Entry>> = {
             let mut codes = locked(&self.codes);
-            let dead = codes.extract_if(|_, entry| entry.code.strong_count() == 0);
-            dead.map(|(_, entry)| entry).collect()
+            let dead = codes.extract_if(|_, of| of.code.strong_count() == 0);
+            let dead: Vec<Arc<Entry>> = dead.map(|(_, of)| of.entry).collect();
+            let goes_on =
+                |entry: &Arc<Entry>| codes.values().any(|of| Arc::ptr_eq(&of.entry, entry));
+            dead.into_iter().filter(|entry| !goes_on(entry)).collect()
         };
         for entry in dead {
             locked(&entry.env).forget(entry.target.id);
@@ -269,7 +281,6 @@ impl Python {
             label: self.label.clone(),
             counters: Arc::clone(&self.counters),
             waiting: Arc::clone(&self.waiting),
-            load: if self.proven.is_some() { PROVING } else { LOADING },
         });
         let env = Arc::new(Mutex::new(Env::new(Arc::clone(&launch))));
         let mut envs = locked(&self.envs);
@@ -279,18 +290,44 @@ impl Python {
 
     /// The use of this code, which is made ready if that was not done yet.
     pub(crate) fn entry(&self, code: &Arc<UserCode>) -> Result<Arc<Entry>, String> {
-        if let Some(entry) = locked(&self.codes).get(&key(code)) {
-            return Ok(Arc::clone(entry));
+        self.entry_at(code, "")
+    }
+
+    /// As [`entry`](Self::entry): that of the same place in a version before, if the code is the same.
+    pub(crate) fn entry_at(&self, code: &Arc<UserCode>, place: &str) -> Result<Arc<Entry>, String> {
+        if let Some(entry) = self.known(code) {
+            return Ok(entry);
         }
-        let entry = Arc::new(self.made_ready(code)?);
+        let alike = self.alike(code);
+        let same = alike.iter().find(|entry| !place.is_empty() && entry.place == place).cloned();
+        let entry = match same {
+            Some(entry) => entry,
+            None => Arc::new(self.made_ready(code, place, alike.first())?),
+        };
+        let of = Use { code: Arc::downgrade(code), entry: Arc::clone(&entry) };
+        locked(&self.codes).insert(key(code), of);
         self.tidy();
-        locked(&self.codes).insert(key(code), Arc::clone(&entry));
         Ok(entry)
     }
 
-    fn made_ready(&self, code: &Arc<UserCode>) -> Result<Entry, String> {
+    fn known(&self, code: &Arc<UserCode>) -> Option<Arc<Entry>> {
+        locked(&self.codes).get(&key(code)).map(|of| Arc::clone(&of.entry))
+    }
+
+    /// Uses of the same code.
+    fn alike(&self, code: &UserCode) -> Vec<Arc<Entry>> {
+        let codes = locked(&self.codes);
+        let alike = codes.values().filter(|of| of.entry.copy == *code);
+        alike.map(|of| Arc::clone(&of.entry)).collect()
+    }
+
+    fn made_ready(
+        &self,
+        code: &Arc<UserCode>,
+        place: &str,
+        alike: Option<&Arc<Entry>>,
+    ) -> Result<Entry, String> {
         let (launch, env) = self.env(&code.env)?;
-        let alike = locked(&self.codes).values().find(|entry| entry.copy == **code).cloned();
         let target = Arc::new(Target {
             id: self.ids.fetch_add(1, Ordering::Relaxed),
             label: format!("{}:{}", code.file, code.name),
@@ -314,11 +351,11 @@ impl Python {
                 None
             }
         };
-        Ok(Entry { code: Arc::downgrade(code), copy: (**code).clone(), target, env, updater })
+        let (copy, place) = ((**code).clone(), place.to_owned());
+        Ok(Entry { copy, place, target, env, updater })
     }
 }
 
-/// Code is known by its address, which is no other's as long as its entry holds it weakly.
 fn key(code: &Arc<UserCode>) -> usize {
     Arc::as_ptr(code).addr()
 }

@@ -347,3 +347,56 @@ fn code_that_cannot_be_loaded_changes_nothing() {
     let before = system.get("g/added").value("count");
     system.get_when("g/added", |f| f.value("count") > before);
 }
+
+/// Code whose import ends when there is a file, and that counts the events that it has seen.
+fn waiting_for(go: &std::path::Path) -> String {
+    format!(
+        "import os, time
+from ami_node import PerEvent
+
+while not os.path.exists({go:?}): time.sleep(0.01)
+
+
+class Seen(PerEvent):
+    outputs = {{'n': 'i8'}}
+    split_dependent = True
+
+    def __init__(self): self.n = 0
+
+    def event(self, x):
+        self.n += 1
+        return self.n
+"
+    )
+}
+
+#[test]
+fn the_manager_answers_while_it_reads_code_and_an_edit_elsewhere_keeps_what_code_has_kept() {
+    let Some(bench) = Bench::new() else { return };
+    let system = bench.system("?pace=200", 1).start();
+    let (code, go) = (bench.dir.path().join("seen.py"), bench.dir.path().join("go"));
+    std::fs::write(&code, waiting_for(&go)).unwrap();
+    let nodes = json!({
+        "seen": {"op": "python", "in": "n", "code": code},
+        "all": {"op": "max", "in": "seen"},
+        "now": {"op": "min", "in": "seen", "window": "heartbeat"}});
+    let apply = json!({"cmd": "graph.apply", "spec": {"name": "g", "nodes": nodes}, "who": "test"});
+    std::thread::scope(|scope| {
+        let edit = scope.spawn(|| system.manager(apply));
+        until("the edit", || {
+            let phase = system.status()["under_way"]["phase"].clone();
+            (phase == "reading code").then_some(())
+        });
+        let other = json!({"name": "h", "nodes": {"all": {"op": "count", "in": "n"}}});
+        let question = json!({"cmd": "graph.validate", "spec": other});
+        assert_eq!(system.manager(question)["errors"], json!([]));
+        std::fs::write(&go, "").unwrap();
+        let answer = edit.join().unwrap();
+        assert!(answer.get("error").is_none(), "{answer:#}");
+    });
+    let seen = system.get_when("g/all", |f| f.value("value") > 100.0).value("value");
+    system.apply(&json!({"name": "h", "nodes": {"all": {"op": "count", "in": "n"}}}));
+    system.get_when("h/all", |f| f.value("value") > 10.0);
+    let now = system.get_when("g/now", |f| f.value("value") > 0.0).value("value");
+    assert!(now >= seen, "it goes on with {now} after {seen}");
+}

@@ -207,7 +207,7 @@ fn measure(
     events: usize,
 ) -> anyhow::Result<Measured> {
     let (code, columns): (_, Vec<&Column<'_>>) = (code(name), columns.iter().collect());
-    python.load(&code, &[]).map_err(anyhow::Error::msg)?;
+    python.load(&code, &[], "").map_err(anyhow::Error::msg)?;
     let mut outputs = [OwnedColumn::new()];
     let mut call = || {
         let mut errors = EventErrors::default();

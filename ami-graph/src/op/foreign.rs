@@ -54,11 +54,12 @@ pub struct Call<'a> {
 /// What runs user code. Calls wait for the answer, at most about as long as the code's deadline
 /// says; only [`Foreign::update`] does not wait.
 pub trait Foreign: Send + Sync + fmt::Debug {
-    /// Makes ready to run this code, on inputs of these types.
+    /// Makes ready to run this code, on inputs of these types. `place` is which use of it this is: what the
+    /// code keeps for itself it keeps where the place and the code are the same as before. Empty: a new one.
     ///
     /// # Errors
     /// Text for people: the reason, and the last line of a traceback.
-    fn load(&self, code: &Arc<UserCode>, inputs: &[Type]) -> Result<(), String>;
+    fn load(&self, code: &Arc<UserCode>, inputs: &[Type], place: &str) -> Result<(), String>;
 
     /// Per-event code: one entry in each output for every event, absent where it does not take part
     /// or fails.

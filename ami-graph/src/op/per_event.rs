@@ -43,6 +43,12 @@ pub trait PerEvent: Send + Sync + std::fmt::Debug {
         false
     }
 
+    /// Told before [`bind`](Self::bind): which node of which graph it is, and the hash of it and all that it
+    /// depends on. Where these are those of a node of the version before, it is the same one, which goes on.
+    fn known_as(&mut self, graph: &str, node: &str, identity: &[u8; 32]) {
+        let _ = (graph, node, identity);
+    }
+
     /// True for what works on published values alone, at the root, and is never waited for.
     fn after_merge(&self) -> bool {
         false

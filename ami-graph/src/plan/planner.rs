@@ -128,6 +128,9 @@ impl Builder<'_> {
         let node = &mut self.plan.planned[at];
         let own = matches!(&node.body, Some(Body::PerEvent(op)) if op.split_dependent());
         node.split_dependent = depends || own;
+        if let Some(Body::PerEvent(op)) = &mut node.body {
+            op.known_as(&node.graph, &node.name, &identity);
+        }
         node.identity = identity;
         node.inputs = inputs;
         node.input_labels = input_labels;

@@ -57,6 +57,14 @@ impl State {
                 "who": rollout.who, "waiting_for": waiting,
             });
         }
+        if let (Some(_), Some(first)) = (self.reading, self.queue.front()) {
+            let who = commands::edit(&first.command).map(|(_, edit)| &edit.who);
+            let graph = match &first.command {
+                Command::Apply { spec, .. } => spec["name"].as_str(),
+                command => commands::edit(command).and_then(|(graph, _)| graph),
+            };
+            return json!({"phase": "reading code", "graph": graph, "who": who, "waiting_for": []});
+        }
         let Some(settling) = &self.settling else { return Value::Null };
         let behind = participants().filter(|m| m.report.version < settling.version);
         let waiting: Vec<String> = behind.map(|m| waited_for(m, settling.version)).collect();

@@ -66,10 +66,19 @@ pub struct Waiter {
 }
 
 impl State {
-    /// Takes up an edit: refused, or in preparation.
-    pub(super) fn begin(&mut self, now_ns: u64, request: Request, out: &mut Vec<Effect>) {
-        let client = request.client.clone();
-        match self.prepare(now_ns, request) {
+    /// Takes up an edit: refused, or in preparation. It comes back if code that it names is still being read.
+    pub(super) fn begin(
+        &mut self,
+        now_ns: u64,
+        request: Request,
+        out: &mut Vec<Effect>,
+    ) -> Option<Request> {
+        let prepared = self.prepare(now_ns, &request);
+        if self.world.waits() {
+            return Some(request);
+        }
+        let client = request.client;
+        match prepared {
             Ok((entry, rollout)) => {
                 for (hash, bytes) in &rollout.set.files {
                     if !self.active.files.contains_key(hash) {
@@ -83,12 +92,13 @@ impl State {
                 out.push(Effect::Reply { client, document: document(&refusal), edit: true });
             }
         }
+        None
     }
 
-    fn prepare(&self, now_ns: u64, request: Request) -> Result<(Entry, Rollout), Refusal> {
+    fn prepare(&self, now_ns: u64, request: &Request) -> Result<(Entry, Rollout), Refusal> {
         let Request { client, command, wall_ns } = request;
-        let edit = commands::edit(&command).map(|(_, edit)| edit.clone()).unwrap_or_default();
-        let mut draft = self.against().draft(&command)?;
+        let edit = commands::edit(command).map(|(_, edit)| edit.clone()).unwrap_or_default();
+        let mut draft = self.against().draft(command)?;
         let version = self.next_version();
         let may_bring_code = client.may_bring_code();
         let set = assemble(&self.active, version, &mut draft, &*self.world, may_bring_code)
@@ -109,7 +119,7 @@ impl State {
             version,
             graph: draft.graph.clone(),
             who: edit.who.clone(),
-            when_ns: wall_ns,
+            when_ns: *wall_ns,
             what: draft.what,
             content: draft.content.map(|(spec, resets)| VersionedGraph { version, spec, resets }),
         };
@@ -117,7 +127,7 @@ impl State {
             version,
             graph: draft.graph,
             who: edit.who.clone(),
-            client,
+            client: client.clone(),
             set,
             json,
             edit,

@@ -2,6 +2,7 @@
 
 mod edits;
 mod members;
+mod reading;
 mod rollout;
 
 use super::rollout::GRACE_NS;
@@ -13,11 +14,17 @@ use ami_graph::graph::spec::GraphSpec;
 use ami_proto::control::manager_to_members::Phase;
 use ami_proto::control::member_to_manager::{Prepared, Role};
 use serde_json::json;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 const MS: u64 = 1_000_000;
 
-/// An engine that knows one law: inputs with a colon are fields, and op `bad` is none.
-struct World;
+/// An engine that knows one law: inputs with a colon are fields, and op `bad` is none. Of code that says "slow"
+/// it knows nothing until `read` is set.
+#[derive(Default)]
+struct World {
+    read: Arc<AtomicBool>,
+    waits: AtomicBool,
+}
 
 fn fault(spec: &GraphSpec, node: &str, reason: String) -> SpecError {
     let (graph, node) = (spec.name.clone(), Some(node.to_string()));
@@ -57,6 +64,10 @@ impl crate::validate::World for World {
         if source.contains("broken") {
             return Err(format!("SyntaxError: invalid syntax ({file}:1)"));
         }
+        if source.contains("slow") && !self.read.load(Ordering::Relaxed) {
+            self.waits.store(true, Ordering::Relaxed);
+            return Err("wait".into());
+        }
         let name = name.unwrap_or("only");
         let node = json!({"kind": "per_event", "name": name, "outputs": []});
         Ok(json!({"nodes": {name: node}}))
@@ -65,9 +76,19 @@ impl crate::validate::World for World {
     fn stored(&self, _: &str) -> Option<Vec<u8>> {
         None
     }
+
+    fn waits(&self) -> bool {
+        self.waits.swap(false, Ordering::Relaxed)
+    }
+
+    fn found(&self) -> u64 {
+        u64::from(self.read.load(Ordering::Relaxed))
+    }
 }
 
 struct Bench {
+    /// That slow code has been read.
+    read: Arc<AtomicBool>,
     /// Who asks from now on.
     peer: Option<Peer>,
     state: State,
@@ -78,9 +99,9 @@ struct Bench {
     replies: Vec<(u8, Value)>,
 }
 
-fn start(records: Vec<Record>) -> Start {
+fn start(records: Vec<Record>, world: World) -> Start {
     Start {
-        world: Box::new(World),
+        world: Box::new(world),
         records,
         journal: JournalHealth::default(),
         life: 1,
@@ -123,9 +144,12 @@ fn report(role: Role, name: &str, version: u64, prepared: Option<(u64, &str)>) -
 
 impl Bench {
     fn new(records: Vec<Record>) -> Bench {
-        let (state, effects) = State::new(0, start(records.clone()));
+        let world = World::default();
+        let read = Arc::clone(&world.read);
+        let (state, effects) = State::new(0, start(records.clone(), world));
         let (announced, replies) = (Vec::new(), Vec::new());
         let mut bench = Bench {
+            read,
             state,
             now: 0,
             clients: 0,

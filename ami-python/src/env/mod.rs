@@ -10,6 +10,7 @@ use crate::health::{Health, one_line};
 use crate::launch::Launch;
 use crate::pack::{Packed, RING, Ring};
 use crate::process::{Answer, End, Patience, Process, Raised, Unstarted, Why};
+use crate::python::LOADING;
 use ami_graph::op::foreign::UserCode;
 use serde_json::{Value as Json, json};
 use std::collections::{HashMap, HashSet};
@@ -239,8 +240,7 @@ impl Env {
     fn ask(&mut self, call: &str, about: &Json, packed: &Packed<'_>) -> Result<Answer, Stop> {
         let text = about.to_string();
         let body = format!(",{}", &text[1..text.len() - 1]);
-        let load = self.launch.load;
-        let patience = Patience { step: load, batch: load, total: load, stop: None };
+        let patience = Patience { step: LOADING, batch: LOADING, total: LOADING, stop: None };
         self.send(call, None, &body, packed, &patience)
     }
 

@@ -243,11 +243,11 @@ class Kept(PerEvent):
 #[test]
 fn code_that_cannot_run_is_refused_when_it_is_loaded() {
     let Some(bench) = Bench::new() else { return };
-    let error = bench.python.load(&code("raise KeyError('no key')", "f"), &[]).unwrap_err();
+    let error = bench.python.load(&code("raise KeyError('no key')", "f"), &[], "").unwrap_err();
     assert!(error.starts_with("KeyError: 'no key' (hits.py:4)"), "{error}");
-    let error = bench.python.load(&code("os._exit(9)", "f"), &[]).unwrap_err();
+    let error = bench.python.load(&code("os._exit(9)", "f"), &[], "").unwrap_err();
     assert_eq!(error, "exited with code 9");
-    let error = bench.python.load(&code("", "f"), &[]).unwrap_err();
+    let error = bench.python.load(&code("", "f"), &[], "").unwrap_err();
     assert!(error.contains("'f'"), "{error}");
     let settings = ami_python::Settings {
         enabled: true,
@@ -259,7 +259,7 @@ fn code_that_cannot_run_is_refused_when_it_is_loaded() {
         ..Default::default()
     };
     let python = ami_python::Python::new(settings, bench.dir.path(), "w");
-    let error = python.load(&code("", "f"), &[]).unwrap_err();
+    let error = python.load(&code("", "f"), &[], "").unwrap_err();
     assert!(
         error.contains("environment default (false): exited with code 1 while starting"),
         "{error}"
@@ -286,4 +286,38 @@ def shape(x): return np.zeros((3, 2) if x == 1 else (2, 3))
     let given = bench.events(&code, &[floats(&input)], 3);
     assert_eq!(given.errors.count, 1);
     assert!(given.values(0)[1].is_none() && given.values(0)[2].is_some());
+}
+
+#[test]
+fn what_code_keeps_for_itself_goes_on_with_its_place_and_only_there() {
+    let Some(bench) = Bench::new() else { return };
+    let source = "
+class Counting(PerEvent):
+    outputs = {'y': 'f8'}
+    split_dependent = True
+    def __init__(self): self.n = 0
+    def event(self, x):
+        self.n += 1
+        return self.n
+";
+    let input = counting(2);
+    let count = |code: &Arc<_>| bench.events(code, &[floats(&input)], 2).numbers(0);
+    let version = |place: &str| {
+        let code = code(source, "Counting");
+        bench.python.load(&code, &[], place).unwrap();
+        code
+    };
+    let first = version("g/n 1");
+    assert_eq!(count(&first), some(&[1.0, 2.0]));
+    let second = version("g/n 1");
+    assert_eq!(count(&second), some(&[3.0, 4.0]), "the next version of the same node");
+    drop(first);
+    bench.python.tidy();
+    assert_eq!(count(&second), some(&[5.0, 6.0]));
+    assert_eq!(count(&version("g/other 1")), some(&[1.0, 2.0]), "another node");
+    assert_eq!(count(&version("g/n 2")), some(&[1.0, 2.0]), "another upstream, or a reset");
+    assert_eq!(count(&version("")), some(&[1.0, 2.0]));
+    drop(second);
+    bench.python.tidy();
+    assert_eq!(count(&version("g/n 1")), some(&[1.0, 2.0]), "it was gone in between");
 }

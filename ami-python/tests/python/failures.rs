@@ -267,7 +267,7 @@ fn switched_off_here() {
     let dir = tempfile::tempdir().unwrap();
     let python = ami_python::Python::new(Settings::default(), dir.path(), "w");
     let code = code("", "f");
-    assert!(python.load(&code, &[]).unwrap_err().contains("python.enabled"));
+    assert!(python.load(&code, &[], "").unwrap_err().contains("python.enabled"));
     let mut given = Given::new(&code);
     let call = Call { events: 3, mask: None, columns: &[] };
     python.events(&code, call, &mut given.outputs, &mut given.errors);

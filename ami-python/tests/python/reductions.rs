@@ -9,7 +9,7 @@ use ami_graph::op::plain::Plain;
 use rustix::process::{Pid, Signal, kill_process};
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 const MEAN: &str = "
 class Mean(Reduction):
@@ -197,9 +197,11 @@ class Slow(Reduction):
 ";
     let code = typed(source, "Slow", &[Type::array(DType::F64, 1), Type::scalar(DType::F64)]);
     let input = counting(3000);
+    let chunks = AtomicUsize::new(0);
     let run = |bench: &Bench| {
         let mut state = None;
         for chunk in input.chunks(100) {
+            chunks.fetch_add(1, Ordering::Relaxed);
             let (next, errors) = absorb(bench, &code, state, chunk);
             assert_eq!((errors.count, errors.last), (0, None));
             state = Some(next);
@@ -210,13 +212,13 @@ class Slow(Reduction):
     let over = AtomicBool::new(false);
     let (disturbed, kills) = std::thread::scope(|scope| {
         let killer = scope.spawn(|| {
-            let (mut kills, mut pause, mut calls) = (0, 7, 0);
+            let (mut kills, mut pause, mut last) = (0, 7, 0);
             while !over.load(Ordering::Relaxed) {
                 pause = pause * 5 % 997;
                 std::thread::sleep(std::time::Duration::from_millis(100 + pause % 300));
-                // At most once in a call, however slow the machine is.
-                let now = bench.python.counts().calls;
-                if std::mem::replace(&mut calls, now) == now {
+                // At most once in a chunk, however slow the machine is.
+                let now = chunks.load(Ordering::Relaxed);
+                if std::mem::replace(&mut last, now) == now {
                     continue;
                 }
                 let host = hosts(bench.dir.path()).first().copied().and_then(Pid::from_raw);

@@ -49,7 +49,7 @@ class Report(Root):
 "
     );
     let code = code(&source, "Report");
-    bench.python.load(&code, &[]).unwrap();
+    bench.python.load(&code, &[], "").unwrap();
     for heartbeat in 0..50 {
         assert_eq!(update(&bench, &code, heartbeat, 1.0), Ok(None));
     }

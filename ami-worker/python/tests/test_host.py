@@ -185,6 +185,28 @@ def test_what_raises_is_absent_and_counted_and_the_rest_goes_on(host):
     assert "raise ValueError('bad')" in traceback and "ami_node" not in traceback
 
 
+def test_one_number_of_an_event_is_its_own_whatever_the_others_are(host):
+    source = (
+        HEAD
+        + """
+@per_event(outputs={'y': 'f8'})
+def f(x):
+    if x == 5: raise ValueError('five')
+    return [2.5, None, True, 10**400, np.float32(0.5), None, 'text', np.float64(x), 3][int(x)]
+"""
+    )
+    host.load(source, "f")
+    for xs, expected, count in [
+        ([0, 2, 4, 8], [2.5, 1.0, 0.5, 3.0], 0),
+        ([0, 5, 8, 5], [2.5, None, 3.0, None], 2),
+        (range(9), [2.5, None, 1.0, None, 0.5, None, None, 7.0, 3.0], 3),
+    ]:
+        xs = list(xs)
+        answer = host.events(host.scalars(xs, "f8"), count=len(xs))
+        assert outputs(host, answer, len(xs))[0] == expected
+        assert answer["failed"] == count, answer
+
+
 @pytest.mark.parametrize(
     "what", ["sys.exit(1)", "raise KeyboardInterrupt", "return f(i)", "raise Nasty", "raise ValueError('\\ud800')"]
 )

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// A manager that is there answers within this; validation does not need one.
 const PATIENCE: Duration = Duration::from_millis(1000);
 /// Code is read by an interpreter, which may have to be started, and tried.
-const WITH_CODE: Duration = Duration::from_secs(20);
+const WITH_CODE: Duration = Duration::from_secs(90);
 
 pub(super) fn run(system: &System, files: &[PathBuf]) -> anyhow::Result<ExitCode> {
     let verdicts: Vec<Value> = files.iter().map(|f| judge(system, f)).collect::<Result<_, _>>()?;

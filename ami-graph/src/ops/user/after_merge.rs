@@ -30,6 +30,10 @@ impl PerEvent for AfterMerge {
         true
     }
 
+    fn known_as(&mut self, graph: &str, node: &str, identity: &[u8; 32]) {
+        self.described.known_as(graph, node, identity);
+    }
+
     fn bind(&self, inputs: &[Type]) -> Result<(Vec<Type>, Box<dyn Kernel>), Fault> {
         let code = self.described.loaded(self.runner.as_ref(), inputs)?;
         let (order, runner) = (self.described.order.clone(), self.runner.clone());

@@ -7,6 +7,7 @@ use crate::error::{Fault, nearest};
 use crate::op::foreign::{Foreign, UserCode};
 use crate::op::parameters::Args;
 use serde_json::{Map, Value as Json};
+use std::fmt::Write;
 use std::sync::Arc;
 
 /// A node's code and what it is.
@@ -16,6 +17,8 @@ pub struct Described {
     pub description: Description,
     /// Which of the node's inputs each of the code's is.
     pub order: Vec<usize>,
+    /// Which use of the code it is, see [`Foreign::load`].
+    pub place: String,
 }
 
 impl Described {
@@ -32,9 +35,19 @@ impl Described {
             let inputs: Vec<Type> =
                 self.order.iter().filter_map(|&k| inputs.get(k).cloned()).collect();
             let hint = "`ami-ctl node check` runs it on a few events";
-            runner.load(&self.code, &inputs).map_err(|reason| Fault::of("code", reason, hint))?;
+            let loaded = runner.load(&self.code, &inputs, &self.place);
+            loaded.map_err(|reason| Fault::of("code", reason, hint))?;
         }
         Ok(&self.code)
+    }
+
+    /// As [`PerEvent::known_as`](crate::op::per_event::PerEvent::known_as).
+    pub fn known_as(&mut self, graph: &str, node: &str, identity: &[u8; 32]) {
+        self.place = format!("{graph}/{node} ");
+        for byte in identity {
+            // Writing to a String does not fail.
+            let _ = write!(self.place, "{byte:02x}");
+        }
     }
 }
 
@@ -77,7 +90,7 @@ pub fn read(args: &Args<'_>) -> Result<Described, Fault> {
         merges: description.kind == Kind::Reduction && !description.adds(),
         outputs: description.types()?,
     };
-    Ok(Described { code: Arc::new(code), description, order })
+    Ok(Described { code: Arc::new(code), description, order, place: String::new() })
 }
 
 /// The name of the file, without its folders; of source in the graph itself `graph`.

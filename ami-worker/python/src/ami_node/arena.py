@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from typing import Any, Tuple
+from typing import Tuple
 
 import numpy as np
 
@@ -89,8 +89,12 @@ class Outbox:
     def put(self, array: np.ndarray, dtype: str) -> int:
         """Writes an array in C order, converted to `dtype`; its offset."""
         at = self.reserve(array.size * np.dtype(dtype).itemsize)
-        np.ndarray(array.shape, dtype, self.map, at)[...] = array
+        self.view(at, array.shape, dtype)[...] = array
         return at
+
+    def view(self, at: int, shape: Tuple[int, ...], dtype: str) -> np.ndarray:
+        """What lies there, writable."""
+        return np.ndarray(shape, dtype, self.map, at)
 
     def put_bytes(self, data: bytes) -> int:
         at = self.reserve(len(data))
@@ -103,6 +107,6 @@ class Outbox:
         for n in shape:
             count *= n
         at = self.reserve(count * np.dtype(dtype).itemsize)
-        view: Any = np.ndarray(shape, dtype, self.map, at)
+        view = self.view(at, shape, dtype)
         view.fill(0)
         return at, view

@@ -52,44 +52,63 @@ class Out:
 
 
 class ScalarOut(Out):
-    """Scalars side by side.
+    """Scalars side by side. Their memory is taken when the first value comes: a whole batch needs no zeros.
 
     Attributes:
-        cells: writes a value with its range checked, quicker than an array does.
         plain: types of values that may be written into `cells` as they are.
+        takes_floats: whether no value of these types is out of range.
     """
 
     def __init__(self, declared: Output, outbox: Outbox, count: int) -> None:
         super().__init__(declared, outbox, count)
-        self._at, self._view = outbox.zeros((count,), declared.dtype)
-        self.cells: Any = memoryview(self._view)
-        kind = self._view.dtype.kind
+        kind = np.dtype(declared.dtype).kind
         self.plain = _FLOATS if kind == "f" else _INTEGERS if kind in "iu" else {bool, np.bool_}
+        self.takes_floats = declared.dtype == "f8"
+        self._at: Optional[int] = None
+        self._view: Any = None
+        self._cells: Any = None
         self._absent: Set[int] = set()
+
+    @property
+    def cells(self) -> Any:
+        """Writes a value with its range checked, quicker than an array does."""
+        if self._cells is None:
+            self._cells = memoryview(self._room())
+        return self._cells
+
+    def _room(self) -> np.ndarray:
+        if self._at is None:
+            self._at, self._view = self._outbox.zeros((self._count,), self.declared.dtype)
+        return self._view  # type: ignore[no-any-return]
 
     def put(self, event: int, value: Any) -> None:
         self.cells[event] = value
 
     def drop(self, event: int) -> None:
-        self.cells[event] = 0
+        if self._at is not None:
+            self._view[event] = 0
         self._absent.add(event)
 
     def drop_all(self, events: Sequence[int]) -> None:
-        self._view[events] = 0
+        if self._at is not None:
+            self._view[events] = 0
         self._absent.update(events)
 
     def put_all(self, events: Sequence[int], values: Any) -> None:
-        if isinstance(values, np.ndarray):
-            self._view[slice(None) if len(events) == self._count else events] = values
-        else:
+        if not isinstance(values, np.ndarray):
             super().put_all(events, values)
+        elif len(events) == self._count and self._at is None:
+            self._at = self._outbox.put(values, self.declared.dtype)
+            self._view = self._outbox.view(self._at, (self._count,), self.declared.dtype)
+        else:
+            self._room()[slice(None) if len(events) == self._count else events] = values
 
     def column(self, chosen: Optional[np.ndarray]) -> Optional[Dict[str, Any]]:
         column = {"k": "s", "t": self.declared.dtype, "at": self._at, "p": None}
-        if chosen is None and not self._absent:
+        if chosen is None and not self._absent and self._at is not None:
             return column
         given = self._count if chosen is None else len(chosen)
-        if len(self._absent) == given:
+        if len(self._absent) == given or self._at is None:
             return None
         column["p"], present = self._outbox.zeros((self._count,), "u1")
         present[slice(None) if chosen is None else chosen] = 1

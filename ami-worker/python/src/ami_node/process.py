@@ -23,6 +23,9 @@ class Control:
         self._socket = socket.socket(fileno=descriptor)
         self._buffer = bytearray(1 << 16)
         self._view = memoryview(self._buffer)
+        # Most answers are the same as the one before: they only say where the results are.
+        self._answer: Dict[str, Any] = {}
+        self._packet = b""
 
     def receive(self) -> Optional[Dict[str, Any]]:
         """The next call; None when ami is gone."""
@@ -30,8 +33,10 @@ class Control:
         return json.loads(str(self._view[:size], "utf-8")) if size else None
 
     def send(self, answer: Dict[str, Any], outbox: Any = None) -> None:
-        # A lone surrogate, from a file name in a message perhaps, is no UTF-8.
-        data = _dumps(answer).encode("utf-8", "replace")
+        if answer != self._answer:
+            # A lone surrogate, from a file name in a message perhaps, is no UTF-8.
+            self._answer, self._packet = answer, _dumps(answer).encode("utf-8", "replace")
+        data = self._packet
         if len(data) > LONGEST and outbox is not None:
             at = outbox.put_bytes(data)
             data = _dumps({"long": [at, len(data)], "outbox": outbox.size}).encode()

@@ -23,7 +23,8 @@ class Job:
     Attributes:
         chosen: events that user code is given; None: all.
         number: two cells, where the number of each event is written before user code sees it, and
-            how often one was written: so a death or an endless loop names its event.
+            how often it was written where it may be the one before (`IN_BATCH`): so a death or an endless
+            loop names its event.
     """
 
     def __init__(
@@ -81,20 +82,44 @@ def run_events(job: Job, results: Results) -> None:
     if job.loaded.declared.batch:
         _run_batches(job, results)
     elif len(results.outs) == len(results.scalars) == 1:
-        _run_one_scalar(job, results)
+        run = _run_one_float if results.scalars[0].takes_floats else _run_one_scalar
+        run(job, results)
     elif len(results.outs) == len(results.scalars) == 2:
         _run_two_scalars(job, results)
     else:
         _run_any(job, results)
 
 
+def _run_one_float(job: Job, results: Results) -> None:
+    """The most frequent kind, with as little as possible between the calls: values are written all at once."""
+    call, number, rows = job.loaded.call, job.number, job.rows()
+    values: List[Any] = []
+    add, failed = values.append, []
+    while True:
+        try:
+            for number[0], inputs in rows:
+                add(call(*inputs))
+            break
+        except BaseException as error:
+            add(0.0)
+            failed.append((int(number[0]), error))
+    try:
+        if not {value.__class__ for value in values} <= results.scalars[0].plain:
+            raise TypeError
+        results.scalars[0].put_all(job.events(), np.array(values, np.float64))
+    except (TypeError, OverflowError):  # which value it is, and why, is said one by one
+        for event, value in zip(job.events(), values):
+            _put(job, results, event, value)
+    for event, error in failed:
+        _fail(job, results, event, error)
+
+
 def _run_one_scalar(job: Job, results: Results) -> None:
-    """The most frequent kind, with as little as possible between the calls."""
-    call, number, tick = job.loaded.call, job.number, job.number[1]
+    """As with one float, but ranges are checked value by value."""
+    call, number = job.loaded.call, job.number
     cells, plain = results.scalars[0].cells, results.scalars[0].plain
     for event, inputs in job.rows():
         number[0] = event
-        number[1] = tick = tick + 1
         try:
             value = call(*inputs)
         except BaseException as error:
@@ -111,11 +136,10 @@ def _run_one_scalar(job: Job, results: Results) -> None:
 
 def _run_two_scalars(job: Job, results: Results) -> None:
     """As with one; a loop over the outputs of each event would take longer than most user code."""
-    call, number, tick = job.loaded.call, job.number, job.number[1]
+    call, number = job.loaded.call, job.number
     (cells, plain), (cells2, plain2) = [(out.cells, out.plain) for out in results.scalars]
     for event, inputs in job.rows():
         number[0] = event
-        number[1] = tick = tick + 1
         try:
             value = call(*inputs)
         except BaseException as error:
@@ -134,10 +158,9 @@ def _run_two_scalars(job: Job, results: Results) -> None:
 
 
 def _run_any(job: Job, results: Results) -> None:
-    call, number, tick = job.loaded.call, job.number, job.number[1]
+    call, number = job.loaded.call, job.number
     for event, inputs in job.rows():
         number[0] = event
-        number[1] = tick = tick + 1
         try:
             results.put(event, call(*inputs))
         except BaseException as error:
@@ -207,10 +230,9 @@ def absorb(job: Job, state: State) -> State:
 
 
 def _absorb_events(job: Job, state: State) -> State:
-    call, number, tick = job.loaded.call, job.number, job.number[1]
+    call, number = job.loaded.call, job.number
     for event, inputs in job.rows():
         number[0] = event
-        number[1] = tick = tick + 1
         returned = call(state, *inputs)
         if returned is not None:
             state = settle(state, returned, "absorb")
