@@ -58,8 +58,9 @@ impl Python {
             patience: self.for_check(code, call.events),
         };
         let mut env = locked(&entry.env);
-        let done = env.persist(&entry.target, code, None, &mut request, |ok, _, _| Ok(ok.clone()));
-        done.map(|done| done.value)
+        let done =
+            env.persist(&entry.target, code, None, &mut request, |ok, _, _| Ok(ok.clone()))?;
+        Ok(with_ends(done))
     }
 
     /// For what takes many times as long as the events once. Where an edit waits for it, it has to end.
@@ -299,6 +300,22 @@ fn given(
         }
         newest => Ok(newest.map(|outcome| outcome.heartbeat)),
     }
+}
+
+/// A report of a check in which events that ended a process failed, too.
+fn with_ends(done: Done<Json>) -> Json {
+    let Done { value: mut report, left_out } = done;
+    if !left_out.is_empty() {
+        let number = |report: &Json, key: &str| report[key].as_u64().unwrap_or(0);
+        for key in ["failed", "given"] {
+            report[key] = json!(number(&report, key) + left_out.len() as u64);
+        }
+        report["ok"] = json!(false);
+        let raised = report["failures"].as_array().cloned().unwrap_or_default();
+        let ended = left_out.into_iter().map(|(event, reason)| json!([event, reason, ""]));
+        report["failures"] = ended.chain(raised).collect();
+    }
+    report
 }
 
 fn taking_part(call: Call<'_>) -> usize {

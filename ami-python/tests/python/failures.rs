@@ -5,6 +5,7 @@ use ami_graph::data::types::Type;
 use ami_graph::data::value::DType;
 use ami_graph::op::foreign::{Call, Foreign};
 use ami_python::Settings;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -260,6 +261,40 @@ class Bad(Good):
     assert_eq!(report["ok"], true, "{report}");
     let report = bench.python.check(&code(source, "Bad"), call, &[1, 2, 3]).unwrap();
     assert_eq!(report["ok"], false, "{report}");
+}
+
+#[test]
+fn a_check_names_the_event_that_ends_a_process() {
+    let Some(bench) = Bench::new() else { return };
+    let source = "
+@per_event(outputs={'y': 'f8'})
+def one(x):
+    if x == 13: os._exit(4)
+    return x
+class Many(PerEvent):
+    outputs = {'y': 'f8'}
+    def batch(self, x):
+        if (x == 13).any(): os._exit(4)
+        return x
+class Added(Reduction):
+    outputs = {'y': 'f8'}
+    def start(self): return {'y': 0.0}
+    def absorb(self, state, x):
+        if x == 13: os._exit(4)
+        state['y'] += x
+    def finish(self, state): return state['y']
+";
+    let input = counting(50);
+    let column = floats(&input);
+    let call = Call { events: 50, mask: None, columns: &[&column] };
+    for name in ["one", "Many", "Added"] {
+        let report = bench.python.check(&code(source, name), call, &[1, 2, 3]).unwrap();
+        assert_eq!(report["ok"], false, "{report}");
+        assert_eq!((&report["given"], &report["failed"]), (&json!(50), &json!(1)), "{report}");
+        let failure = json!([13, "exited with code 4; event 13", ""]);
+        assert_eq!(report["failures"], json!([failure]), "{report}");
+        assert_eq!(report["split"]["ok"], true, "{report}");
+    }
 }
 
 #[test]

@@ -171,7 +171,8 @@ class Calls:
     def _check(self, call: Call) -> Answer:
         loaded = self._node(call)
         job = self._job(call, loaded)
-        return check_columns(loaded, job.columns, job.events(), call.get("lanes") or (1, 2, 3, 7), self._outbox.number)
+        lanes = call.get("lanes") or (1, 2, 3, 7)
+        return check_columns(loaded, job.columns, job.events(), lanes, job.number, job.one_by_one)
 
 
 class _Unknown(LookupError):

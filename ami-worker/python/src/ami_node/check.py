@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Seq
 import numpy as np
 
 from .frame import Frame
+from .arena import IN_BATCH
 from .columns import Column
 from .declared import Output
 from .errors import NodeError, did_you_mean
@@ -60,16 +61,25 @@ def check(node: Any, inputs: Mapping[str, Any], lanes: Sequence[int] = LANES, pa
     return {**_checked(_Subject(lambda: fresh(node, params), loaded, columns, events, [0, 0]), lanes), "events": total}
 
 
-def check_columns(loaded: Loaded, columns: List[Column], events: Sequence[int], lanes: Sequence[int], number: Any) -> Report:
-    """As `check`, for the host: with columns of a call, and its header for progress."""
-    return {**_checked(_Subject(loaded.again, loaded, columns, events, number), lanes), "events": len(events)}
+def check_columns(
+    loaded: Loaded, columns: List[Column], events: Sequence[int], lanes: Sequence[int], number: Any, singly: bool
+) -> Report:
+    """As `check`, for the host: with columns of a call, its header for progress, and batches of one event if need be."""
+    subject = _Subject(loaded.again, loaded, columns, events, number, singly)
+    return {**_checked(subject, lanes), "events": len(events)}
 
 
 class _Subject:
     """A node and the events it is checked on."""
 
     def __init__(
-        self, make: Callable[[], Loaded], like: Loaded, columns: List[Column], events: Sequence[int], number: Any
+        self,
+        make: Callable[[], Loaded],
+        like: Loaded,
+        columns: List[Column],
+        events: Sequence[int],
+        number: Any,
+        singly: bool = False,
     ) -> None:
         self._make = make
         self.declared = like.declared
@@ -77,6 +87,12 @@ class _Subject:
         self.columns = columns
         self.events = events
         self.number = number
+        self.singly = singly
+
+    def at(self, events: Sequence[int]) -> None:
+        """Says which events come, as `Job.at` does."""
+        self.number[0] = events[0] if len(events) == 1 else IN_BATCH
+        self.number[1] += 1
 
     def make(self, failures: Failures) -> Loaded:
         """A new instance at the begin of a run."""
@@ -139,18 +155,18 @@ def _pass(subject: _Subject, lanes: int, backward: bool = False) -> _Run:
     made: Dict[int, Optional[Values]] = {}
     began = time.perf_counter()
     for lane in lanes_of(subject.events, lanes):
-        subject.number[1] += 1
         made.update(zip(lane, run(subject, subject.make(failures), lane, failures)))
     return _Run([made[event] for event in subject.events], failures, time.perf_counter() - began)
 
 
 def _event_by_event(subject: _Subject, loaded: Loaded, events: List[int], failures: Failures) -> List[Optional[Values]]:
-    return event_values(loaded, subject.columns, events, failures)
+    return event_values(loaded, subject.columns, events, failures, subject.at, subject.singly)
 
 
 def _update_by_update(subject: _Subject, loaded: Loaded, events: List[int], failures: Failures) -> List[Optional[Values]]:
     made: List[Optional[Values]] = []
     for event in events:
+        subject.at([event])
         inputs = [column.values(np.array([event]))[0] for column in subject.columns]
         try:
             made.append(fitted(loaded.declared.outputs, loaded.call(Frame({**FRAME, "heartbeat": event}), *inputs)))
@@ -165,7 +181,7 @@ def _pass_reduction(subject: _Subject, lanes: int, backward: bool, failures: Fai
     began = time.perf_counter()
     for lane in lanes_of(subject.events, lanes):
         loaded = subject.make(failures)
-        job = Job(loaded, subject.columns, len(lane), np.array(lane, int), subject.number)
+        job = Job(loaded, subject.columns, len(lane), np.array(lane, int), subject.number, subject.singly)
         states.append(travelled(absorb(job, loaded.start())))
         failures.join(job.failures)
     seconds = time.perf_counter() - began

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -63,14 +63,24 @@ def _piece(value: Any) -> Any:
 
 
 def event_values(
-    loaded: Loaded, columns: List[Column], events: Sequence[int], failures: Optional[Failures] = None
+    loaded: Loaded,
+    columns: List[Column],
+    events: Sequence[int],
+    failures: Optional[Failures] = None,
+    at: Callable[[List[int]], None] = lambda part: None,
+    singly: bool = False,
 ) -> List[Optional[Values]]:
     """What a per-event node makes of each of these events.
 
     An event that fails is None and goes to `failures`; without these it raises.
+
+    Args:
+        at: is told which events come, before they do.
+        singly: batches are of one event.
     """
     made: List[Optional[Values]] = []
-    for part in [list(events)] if loaded.declared.batch else [[event] for event in events]:
+    for part in [list(events)] if loaded.declared.batch and not singly else [[event] for event in events]:
+        at(part)
         try:
             made += _values(loaded, columns, part)
         except BaseException as error:
