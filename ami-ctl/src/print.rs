@@ -1,5 +1,9 @@
 //! How things are printed: tables and lines for people, one JSON document for programs.
 
+pub use ami_proto::client::array::float_json;
+pub use ami_proto::client::refusal::cell;
+
+use ami_proto::client::feature;
 use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 use serde_json::Value;
@@ -49,16 +53,6 @@ pub fn table(heading: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> S
     }
     table.add_rows(rows);
     table.trim_fmt()
-}
-
-/// A text of a document; numbers as they are written, nothing for null.
-pub fn cell(value: &Value) -> String {
-    match value {
-        Value::Null => String::new(),
-        Value::String(text) => text.clone(),
-        Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join(", "),
-        other => other.to_string(),
-    }
 }
 
 /// A number short enough for a table: four digits and a letter.
@@ -140,20 +134,18 @@ pub fn number(x: f64) -> String {
     format!("{x:.5e}")
 }
 
-/// A float for a document; what JSON cannot say as strings: "NaN", "Infinity", "-Infinity".
-pub fn float_json(x: f64) -> Value {
-    match x {
-        x if x.is_nan() => "NaN".into(),
-        f64::INFINITY => "Infinity".into(),
-        f64::NEG_INFINITY => "-Infinity".into(),
-        x => x.into(),
-    }
-}
-
 /// At most so many characters; an ellipsis stands for the rest.
 pub fn shortened(text: &str, most: usize) -> String {
     let Some((end, _)) = text.char_indices().nth(most) else { return text.into() };
     format!("{}…", &text[..end])
+}
+
+/// A scalar for people: integers with all digits (timestamps, pulse ids), other numbers shortened.
+pub fn shown(value: &Value) -> String {
+    match value {
+        Value::Number(n) if n.is_u64() || n.is_i64() => n.to_string(),
+        value => feature::number(value).map_or_else(|| cell(value), number),
+    }
 }
 
 #[cfg(test)]
@@ -183,5 +175,13 @@ mod tests {
         let text = table(&["name", "n"], rows);
         let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
         assert_eq!(lines, ["name   n", "a      1", "bbb   20"]);
+    }
+
+    #[test]
+    fn integers_are_shown_with_all_digits() {
+        let shown = |json: &str| super::shown(&serde_json::from_str(json).unwrap());
+        assert_eq!(shown("1790000000123456789"), "1790000000123456789");
+        assert_eq!([shown("1.73569e+18"), shown("0.25")], ["1.73569e18", "0.25"]);
+        assert_eq!([shown("\"NaN\""), shown("\"daq1\"")], ["NaN", "daq1"]);
     }
 }

@@ -15,7 +15,9 @@
 //! | [`data_path`] | messages from source to root | codec |
 //! | [`control`] | messages between people, manager and members | all |
 //! | [`process`] | how a daemon starts, reports and stops | all but control |
+//! | [`client`] | asking manager and store | all |
 
+pub mod client;
 pub mod codec;
 pub mod config;
 pub mod control;

@@ -2,10 +2,11 @@
 
 use crate::client::array::NdArray;
 use crate::client::error::ClientError;
-use crate::client::feature::{Feature, shown};
+use crate::client::feature::Feature;
 use crate::client::system::System;
 use crate::failure::Failure;
 use crate::print;
+use crate::print::shown;
 use crate::show::absent;
 use ami_graph::error::nearest;
 use serde_json::{Value, json};

@@ -1,11 +1,12 @@
 //! `ami-ctl watch`: features live in the terminal; elsewhere one line per update.
 
-use crate::client::feature::{Feature, shown};
+use crate::client::feature::Feature;
 use crate::client::store::Subscription;
 use crate::client::system::System;
 use crate::commands::get;
 use crate::commands::seconds;
 use crate::print;
+use crate::print::shown;
 use crate::show::plot::Tile;
 use ami_graph::error::nearest;
 use ratatui::crossterm::event::{self, Event, KeyCode, KeyModifiers};

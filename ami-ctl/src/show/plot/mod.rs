@@ -5,8 +5,9 @@ mod curve;
 mod heat;
 
 use crate::client::array::NdArray;
-use crate::client::feature::{Feature, shown};
+use crate::client::feature::Feature;
 use crate::print;
+use crate::print::shown;
 use ratatui::buffer::Buffer;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};

@@ -2,9 +2,9 @@
 
 use crate::client::error::ClientError;
 use crate::client::request::{PATIENCE, Requester, document};
-use ami_proto::config::Config;
-use ami_proto::control::ctl_to_manager::Command;
-use ami_proto::socket::endpoint::Endpoint;
+use crate::config::Config;
+use crate::control::ctl_to_manager::Command;
+use crate::socket::endpoint::Endpoint;
 use serde_json::Value;
 use std::time::Duration;
 

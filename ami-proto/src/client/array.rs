@@ -120,7 +120,7 @@ impl NdArray {
         } else if self.dtype.is_integer() {
             (x as i64).into()
         } else {
-            crate::print::float_json(x)
+            float_json(x)
         }
     }
 
@@ -143,6 +143,16 @@ impl NdArray {
         out.write_all(&(padded as u16).to_le_bytes())?;
         out.write_all(header.as_bytes())?;
         out.write_all(&self.bytes)
+    }
+}
+
+/// A float for a document; what JSON cannot say as strings: "NaN", "Infinity", "-Infinity".
+pub fn float_json(x: f64) -> serde_json::Value {
+    match x {
+        x if x.is_nan() => "NaN".into(),
+        f64::INFINITY => "Infinity".into(),
+        f64::NEG_INFINITY => "-Infinity".into(),
+        x => x.into(),
     }
 }
 

@@ -1,7 +1,6 @@
 //! One published value: its header, its arrays, and its truth label in words.
 
 use crate::client::array::NdArray;
-use crate::print;
 use serde_json::{Map, Value};
 use std::fmt::Write;
 
@@ -148,14 +147,6 @@ pub fn number(value: &Value) -> Option<f64> {
     }
 }
 
-/// A scalar for people: integers with all digits (timestamps, pulse ids), other numbers shortened.
-pub fn shown(value: &Value) -> String {
-    match value {
-        Value::Number(n) if n.is_u64() || n.is_i64() => n.to_string(),
-        value => number(value).map_or_else(|| print::cell(value), print::number),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,13 +180,5 @@ mod tests {
         assert!(feature(json!([1]), vec![]).is_err());
         let negative = json!({"arrays": [{"name": "a", "dtype": "|u1", "shape": [-1]}]});
         assert!(feature(negative, vec![vec![1]]).unwrap_err().contains("no shape"));
-    }
-
-    #[test]
-    fn integers_are_shown_with_all_digits() {
-        let shown = |json: &str| super::shown(&serde_json::from_str(json).unwrap());
-        assert_eq!(shown("1790000000123456789"), "1790000000123456789");
-        assert_eq!([shown("1.73569e+18"), shown("0.25")], ["1.73569e18", "0.25"]);
-        assert_eq!([shown("\"NaN\""), shown("\"daq1\"")], ["NaN", "daq1"]);
     }
 }

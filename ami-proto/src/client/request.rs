@@ -1,10 +1,10 @@
 //! One question, one answer, within a time.
 
 use crate::client::error::ClientError;
-use ami_proto::config::Config;
-use ami_proto::health::metrics::Metrics;
-use ami_proto::socket::endpoint::Endpoint;
-use ami_proto::socket::{self, Context, Inlet, Queue};
+use crate::config::Config;
+use crate::health::metrics::Metrics;
+use crate::socket::endpoint::Endpoint;
+use crate::socket::{self, Context, Inlet, Queue};
 use serde_json::Value;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

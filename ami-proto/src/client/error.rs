@@ -1,7 +1,7 @@
 //! Why a question to a daemon has no good answer.
 
-use ami_proto::control::ctl_to_manager::Refusal;
-use ami_proto::socket::SocketError;
+use crate::control::ctl_to_manager::Refusal;
+use crate::socket::SocketError;
 use std::path::PathBuf;
 
 /// Why a question has no good answer.

@@ -1,6 +1,6 @@
 //! A refusal for people: the error, each fault on a line, the next step.
 
-use ami_proto::control::ctl_to_manager::Refusal;
+use crate::control::ctl_to_manager::Refusal;
 use serde_json::Value;
 
 /// A refusal for people: the error, each fault on a line, the next step.
@@ -27,7 +27,7 @@ pub fn fault_line(fault: &Value) -> String {
         .filter_map(|key| text(key).map(|value| format!("{key} {value:?}")))
         .collect();
     // A member's refusal has a list of reasons.
-    let listed = object.get("reasons").map(crate::print::cell).filter(|t| !t.is_empty());
+    let listed = object.get("reasons").map(cell).filter(|t| !t.is_empty());
     let reason = text("reason").or(text("error")).map(str::to_string).or(listed);
     // A stale edit has the versions made meanwhile.
     let version = object.get("version").and_then(Value::as_u64).map(|version| {
@@ -42,4 +42,14 @@ pub fn fault_line(fault: &Value) -> String {
         line.push_str(hint);
     }
     line
+}
+
+/// A text of a document; numbers as they are written, nothing for null.
+pub fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => list.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
 }
