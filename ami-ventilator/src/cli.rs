@@ -1,7 +1,7 @@
 //! Subcommands of `ami-ventilator` that are no daemon: `inspect` and `record`.
 
 use ami_proto::process::daemon::{self, USAGE};
-use ami_source::url::{SourceKind, SourceSpec};
+use ami_source::{SourceKind, SourceSpec};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -71,7 +71,7 @@ fn inspect_command() -> Command {
 fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
     let url = matches.get_one::<String>("url").map_or("", String::as_str);
     let paths: Vec<PathBuf> = match url.parse::<SourceSpec>() {
-        Ok(SourceSpec { kind: SourceKind::Xtc2(paths), .. }) => paths,
+        Ok(SourceSpec { kind: SourceKind::Xtc2(files), .. }) => files.paths,
         Ok(_) => anyhow::bail!(
             "{url}: only xtc2: sources can be inspected; `ami-ctl sources` shows the fields of others"
         ),
