@@ -1,5 +1,6 @@
 //! The kinds of sources: the one place that names them all.
 
+use crate::dectris::DectrisUrl;
 use crate::hints::did_you_mean;
 use crate::opener::Opened;
 use crate::sim::SimUrl;
@@ -13,6 +14,8 @@ pub enum SourceKind {
     Sim(SimUrl),
     /// Recordings of LCLS-II.
     Xtc2(Xtc2Url),
+    /// Streams of DECTRIS detectors.
+    Dectris(DectrisUrl),
 }
 
 /// What a kind of source makes of its part of a URL.
@@ -44,9 +47,10 @@ pub(crate) trait UrlPart {
 /// Scheme, options, and what reads the part of the URL between the scheme and the options.
 type Scheme = (&'static str, &'static [&'static str], fn(&str) -> Result<SourceKind, String>);
 
-const SCHEMES: [Scheme; 2] = [
+const SCHEMES: [Scheme; 3] = [
     ("sim", SimUrl::OPTIONS, |rest| SimUrl::read(rest).map(SourceKind::Sim)),
     ("xtc2", &[], |rest| Xtc2Url::read(rest).map(SourceKind::Xtc2)),
+    ("dectris", DectrisUrl::OPTIONS, |rest| DectrisUrl::read(rest).map(SourceKind::Dectris)),
 ];
 
 impl SourceKind {
@@ -80,6 +84,7 @@ impl SourceKind {
         match self {
             SourceKind::Sim(part) => part,
             SourceKind::Xtc2(part) => part,
+            SourceKind::Dectris(part) => part,
         }
     }
 
@@ -87,6 +92,7 @@ impl SourceKind {
         match self {
             SourceKind::Sim(part) => part,
             SourceKind::Xtc2(part) => part,
+            SourceKind::Dectris(part) => part,
         }
     }
 }

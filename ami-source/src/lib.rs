@@ -12,10 +12,13 @@
 pub mod adaptors;
 mod brackets;
 pub mod codecs;
+pub mod dectris;
 mod hints;
 mod identity;
 pub mod inspect;
+pub mod inspect_live;
 pub mod kinds;
+pub mod live;
 mod opener;
 pub mod sim;
 pub mod source;

@@ -70,6 +70,13 @@ const COMMON: [&str; 6] = ["pace", "loop", "epoch", "start", "events", "overload
 /// Of these, what only canned data can do.
 const CANNED: [&str; 2] = ["loop", "start"];
 
+impl SourceSpec {
+    /// True of a source whose data come while they are taken.
+    pub fn live(&self) -> bool {
+        self.kind.part().live()
+    }
+}
+
 impl FromStr for SourceSpec {
     type Err = UrlError;
 
