@@ -1,7 +1,7 @@
 //! What tells a source from another one under the same URL: after a crash a ventilator goes on in the
 //! source that it had, and never in the middle of another.
 
-use crate::url::{SourceKind, SourceSpec};
+use crate::url::SourceSpec;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
@@ -15,17 +15,12 @@ const BEGINNING: usize = 64;
 /// The URL, and for each file device, inode and a hash of its beginning; of a simulation's
 /// description the hash of all of it. What cannot be read has none: opening says why.
 pub fn identity(url: &str, spec: &SourceSpec) -> String {
-    let marks: Vec<String> = match &spec.kind {
-        SourceKind::Sim { name, .. } if name.ends_with(".toml") => {
-            vec![std::fs::read(name).map_or_else(|_| String::new(), |text| hash(&text))]
-        }
-        SourceKind::Sim { .. } => Vec::new(),
-        SourceKind::Xtc2(paths) => paths.iter().map(|path| of_file(path)).collect(),
-    };
+    let marks = spec.kind.part().marks();
     std::iter::once(url.to_owned()).chain(marks).collect::<Vec<_>>().join(" ")
 }
 
-fn of_file(path: &Path) -> String {
+/// Device, inode and a hash of the beginning.
+pub(crate) fn of_file(path: &Path) -> String {
     let Ok(metadata) = path.metadata() else { return String::new() };
     let mut beginning = Vec::new();
     if metadata.is_file()
@@ -35,6 +30,11 @@ fn of_file(path: &Path) -> String {
         let _ = file.take(BEGINNING as u64).read_to_end(&mut beginning);
     }
     format!("{}:{}:{}", metadata.dev(), metadata.ino(), hash(&beginning))
+}
+
+/// A hash of all of it.
+pub(crate) fn of_content(path: &Path) -> String {
+    std::fs::read(path).map_or_else(|_| String::new(), |text| hash(&text))
 }
 
 fn hash(bytes: &[u8]) -> String {

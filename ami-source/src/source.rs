@@ -107,4 +107,10 @@ pub trait Source {
     fn due_in(&self) -> Option<std::time::Duration> {
         None
     }
+
+    /// After [`Next::Pending`]: what becomes readable when something may have come, so that the loop
+    /// can sleep until then. None: only time tells.
+    fn wakes(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
 }

@@ -1,7 +1,7 @@
 //! Source URLs: `sim:NAME_OR_FILE?rate=…`, `xtc2:PATH[,PATH…]?loop=forever&pace=realtime`.
 
 use crate::hints::did_you_mean;
-use crate::sim;
+use crate::kinds::SourceKind;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -38,26 +38,10 @@ pub enum Overload {
     Drop,
 }
 
-/// Which source, with the options that only it has.
-#[derive(Debug, Clone, PartialEq)]
-pub enum SourceKind {
-    /// The simulated beamline.
-    Sim {
-        /// A preset's name, or a file that ends in `.toml`.
-        name: String,
-        /// Events per second of data time, instead of the description's.
-        rate_hz: Option<f64>,
-        /// Seed, instead of the description's.
-        seed: Option<u64>,
-    },
-    /// Recordings of LCLS-II: the files, in order.
-    Xtc2(Vec<PathBuf>),
-}
-
 /// A source URL, read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SourceSpec {
-    /// Which source.
+    /// Which source, with the options that only it has.
     pub kind: SourceKind,
     /// None: what the source itself asks for (a recording: [`Pace::Max`]).
     pub pace: Option<Pace>,
@@ -81,9 +65,17 @@ pub struct UrlError {
     reason: String,
 }
 
-const SCHEMES: [&str; 2] = ["sim", "xtc2"];
+/// Options of every source.
 const COMMON: [&str; 6] = ["pace", "loop", "epoch", "start", "events", "overload"];
-const SIM: [&str; 2] = ["rate", "seed"];
+/// Of these, what only canned data can do.
+const CANNED: [&str; 2] = ["loop", "start"];
+
+impl SourceSpec {
+    /// True of a source whose data come while they are taken.
+    pub fn live(&self) -> bool {
+        self.kind.part().live()
+    }
+}
 
 impl FromStr for SourceSpec {
     type Err = UrlError;
@@ -96,7 +88,7 @@ impl FromStr for SourceSpec {
 fn parse(url: &str) -> Result<SourceSpec, String> {
     let (rest, query) = url.split_once('?').unwrap_or((url, ""));
     let mut spec = SourceSpec {
-        kind: kind(rest)?,
+        kind: SourceKind::read(rest)?,
         pace: None,
         loops: Some(1),
         epoch: Epoch::default(),
@@ -113,51 +105,23 @@ fn parse(url: &str) -> Result<SourceSpec, String> {
     Ok(spec)
 }
 
-fn kind(rest: &str) -> Result<SourceKind, String> {
-    match rest.split_once(':') {
-        Some(("sim", "")) => {
-            let presets = sim::preset_names().collect::<Vec<_>>().join(", ");
-            Err(format!("sim: needs a preset ({presets}) or a file, as sim:pump-probe"))
-        }
-        Some(("sim", name)) => Ok(SourceKind::Sim { name: name.into(), rate_hz: None, seed: None }),
-        Some(("xtc2", paths)) => xtc2(paths),
-        _ if rest.ends_with(".xtc2") => xtc2(rest),
-        Some((scheme, _)) => {
-            let hint = did_you_mean(scheme, SCHEMES);
-            Err(format!("unknown kind of source {scheme:?}{hint}; there are {}", list(&SCHEMES)))
-        }
-        None => Err(format!(
-            "no kind of source; write sim:NAME, sim:FILE.toml or xtc2:PATH (kinds: {})",
-            list(&SCHEMES)
-        )),
-    }
+/// The paths of a list with commas; None when there is none.
+pub(crate) fn paths(list: &str) -> Option<Vec<PathBuf>> {
+    let paths: Vec<PathBuf> = list.split(',').filter(|p| !p.is_empty()).map(Into::into).collect();
+    (!paths.is_empty()).then_some(paths)
 }
 
-fn xtc2(paths: &str) -> Result<SourceKind, String> {
-    let paths: Vec<PathBuf> = paths.split(',').filter(|p| !p.is_empty()).map(Into::into).collect();
-    if paths.is_empty() {
-        return Err("xtc2: needs a path, as xtc2:/data/run1.xtc2".into());
-    }
-    Ok(SourceKind::Xtc2(paths))
-}
-
-fn list(names: &[&str]) -> String {
+/// Names with commas between them.
+pub(crate) fn list(names: &[&str]) -> String {
     names.join(", ")
 }
 
 fn set(spec: &mut SourceSpec, key: &str, value: &str) -> Result<(), String> {
-    if let SourceKind::Sim { rate_hz, seed, .. } = &mut spec.kind {
-        match key {
-            "rate" => {
-                *rate_hz = Some(rate(key, value)?);
-                return Ok(());
-            }
-            "seed" => {
-                *seed = Some(number(key, value)?);
-                return Ok(());
-            }
-            _ => {}
-        }
+    if spec.kind.part().options().contains(&key) {
+        return spec.kind.part_mut().set(key, value);
+    }
+    if spec.kind.part().live() && CANNED.contains(&key) {
+        return Err(format!("{key}: data that come live come once, from now on; leave it out"));
     }
     match key {
         "pace" => spec.pace = Some(value.parse()?),
@@ -180,13 +144,11 @@ fn set(spec: &mut SourceSpec, key: &str, value: &str) -> Result<(), String> {
 }
 
 fn unknown(key: &str, kind: &SourceKind) -> String {
-    let own: &[&str] = if matches!(kind, SourceKind::Sim { .. }) { &SIM } else { &[] };
+    let own = kind.part().options();
     let names: Vec<&str> = COMMON.iter().chain(own).copied().collect();
     let hint = did_you_mean(key, names.iter().copied());
-    let wrong_place = match SIM.contains(&key) && own.is_empty() {
-        true => " (sim: has it)",
-        false => "",
-    };
+    let wrong_place =
+        SourceKind::with_option(key).map_or(String::new(), |scheme| format!(" ({scheme}: has it)"));
     format!("unknown option {key:?}{wrong_place}{hint}; there are {}", list(&names))
 }
 
@@ -204,16 +166,19 @@ impl FromStr for Pace {
     }
 }
 
-fn rate(key: &str, value: &str) -> Result<f64, String> {
+/// An option that is a rate in Hz.
+pub(crate) fn rate(key: &str, value: &str) -> Result<f64, String> {
     let hz = value.parse::<f64>().ok().filter(|hz| *hz >= 1e-6 && *hz <= 1e9);
     hz.ok_or_else(|| format!("{key}={value}: a rate in Hz is a number from 1e-6 to 1e9"))
 }
 
-fn number(key: &str, value: &str) -> Result<u64, String> {
+/// An option that is a whole number.
+pub(crate) fn number(key: &str, value: &str) -> Result<u64, String> {
     value.parse().map_err(|_| format!("{key}={value}: a whole number, not negative, is needed"))
 }
 
-fn positive(key: &str, value: &str) -> Result<u64, String> {
+/// An option that is a whole number above 0.
+pub(crate) fn positive(key: &str, value: &str) -> Result<u64, String> {
     let or = if key == "loop" { ", or forever" } else { "" };
     number(key, value)
         .ok()
@@ -221,7 +186,8 @@ fn positive(key: &str, value: &str) -> Result<u64, String> {
         .ok_or_else(|| format!("{key}={value}: a whole number above 0{or} is needed"))
 }
 
-fn choice<T: Copy>(key: &str, value: &str, table: &[(&str, T)]) -> Result<T, String> {
+/// An option that is one of a few words.
+pub(crate) fn choice<T: Copy>(key: &str, value: &str, table: &[(&str, T)]) -> Result<T, String> {
     let found = table.iter().find(|(name, _)| *name == value).map(|(_, v)| *v);
     found.ok_or_else(|| {
         let names: Vec<&str> = table.iter().map(|(name, _)| *name).collect();
@@ -233,6 +199,12 @@ fn choice<T: Copy>(key: &str, value: &str, table: &[(&str, T)]) -> Result<T, Str
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sim::SimUrl;
+    use crate::xtc2::Xtc2Url;
+
+    fn xtc2(paths: &[&str]) -> SourceKind {
+        SourceKind::Xtc2(Xtc2Url { paths: paths.iter().map(Into::into).collect() })
+    }
 
     fn error(url: &str) -> String {
         url.parse::<SourceSpec>().unwrap_err().to_string()
@@ -243,9 +215,9 @@ mod tests {
         let url = "sim:pump-probe?rate=1e6&seed=7&pace=realtime&loop=forever&epoch=epics&start=3\
                    &events=9&overload=drop";
         let spec: SourceSpec = url.parse().unwrap();
-        let kind = SourceKind::Sim { name: "pump-probe".into(), rate_hz: Some(1e6), seed: Some(7) };
+        let sim = SimUrl { name: "pump-probe".into(), rate_hz: Some(1e6), seed: Some(7) };
         let expected = SourceSpec {
-            kind,
+            kind: SourceKind::Sim(sim),
             pace: Some(Pace::Realtime),
             loops: None,
             epoch: Epoch::Epics,
@@ -259,10 +231,10 @@ mod tests {
     #[test]
     fn recordings_by_scheme_or_bare_path() {
         let spec: SourceSpec = "xtc2:/a/b.xtc2,c.xtc2?loop=3&pace=120".parse().unwrap();
-        assert_eq!(spec.kind, SourceKind::Xtc2(vec!["/a/b.xtc2".into(), "c.xtc2".into()]));
+        assert_eq!(spec.kind, xtc2(&["/a/b.xtc2", "c.xtc2"]));
         assert_eq!((spec.loops, spec.pace), (Some(3), Some(Pace::Hz(120.0))));
         let bare: SourceSpec = "/data/x.xtc2".parse().unwrap();
-        assert_eq!(bare.kind, SourceKind::Xtc2(vec!["/data/x.xtc2".into()]));
+        assert_eq!(bare.kind, xtc2(&["/data/x.xtc2"]));
         assert_eq!((bare.loops, bare.pace, bare.start), (Some(1), None, 0));
     }
 

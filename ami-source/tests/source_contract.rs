@@ -12,6 +12,8 @@ use ami_proto::data_path::transition::TransitionKind;
 use ami_source::adaptors::looped::Looped;
 use ami_source::adaptors::paced::Paced;
 use ami_source::adaptors::range::Range;
+use ami_source::dectris::{DectrisUrl, Series};
+use ami_source::live::{Live, Recorded};
 use ami_source::sim::{Model, SimConfig, SimSource, preset_names};
 use ami_source::source::{Next, Source, Transition, Written};
 use ami_source::{Pace, SourceSpec, Timed, open};
@@ -333,6 +335,12 @@ fn sources() -> Vec<(&'static str, usize, Make)> {
         Box::new(Looped::new(Box::new(open), Some(3)).unwrap())
     };
     list.push(("time going back", 64, Box::new(back)));
+    let dectris = || -> Box<dyn Source> {
+        let url = DectrisUrl::read("tcp://detector:31001").unwrap();
+        let feed = Recorded::new(ami_source::dectris::samples::all());
+        Box::new(Live::new(feed, Series::new(url)))
+    };
+    list.push(("dectris", 1 << 15, Box::new(dectris)));
     list
 }
 

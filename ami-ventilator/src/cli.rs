@@ -1,7 +1,7 @@
 //! Subcommands of `ami-ventilator` that are no daemon: `inspect` and `record`.
 
 use ami_proto::process::daemon::{self, USAGE};
-use ami_source::url::{SourceKind, SourceSpec};
+use ami_source::{SourceKind, SourceSpec};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,6 +12,7 @@ pub const ABOUT: &str = "Reads events from a source into the ring and hands them
 Sources (ventilator.source):
   sim:NAME_OR_FILE[?rate=HZ&seed=N]   a simulated beamline: a preset (pump-probe, scalars, …) or a TOML file
   xtc2:PATH[,PATH…]                   LCLS-II files: streams, chunks, recordings
+  dectris:tcp://HOST:PORT[,…]         streams of DECTRIS detectors, versions 1 and 2
 Options of all: pace=max|realtime|HZ, loop=N|forever, epoch=unix|epics|counter, start=N, events=N,
 overload=block|drop
 
@@ -52,8 +53,13 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 fn inspect_command() -> Command {
     Command::new("inspect")
         .bin_name("ami-ventilator inspect")
-        .about("Lists what XTC2 files hold, without running anything")
-        .arg(Arg::new("url").required(true).value_name("URL").help("xtc2:PATH[,PATH…], or a path"))
+        .about("Lists what files hold or a live source sends, without running anything")
+        .arg(
+            Arg::new("url")
+                .required(true)
+                .value_name("URL")
+                .help("xtc2:PATH[,PATH…], a path, or a live source"),
+        )
         .arg(
             Arg::new("json")
                 .long("json")
@@ -71,9 +77,13 @@ fn inspect_command() -> Command {
 fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
     let url = matches.get_one::<String>("url").map_or("", String::as_str);
     let paths: Vec<PathBuf> = match url.parse::<SourceSpec>() {
-        Ok(SourceSpec { kind: SourceKind::Xtc2(paths), .. }) => paths,
+        Ok(SourceSpec { kind: SourceKind::Xtc2(files), .. }) => files.paths,
+        Ok(spec) if spec.live() => {
+            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            return ami_source::inspect_live::run(&spec, matches.get_flag("json"), &mut out);
+        }
         Ok(_) => anyhow::bail!(
-            "{url}: only xtc2: sources can be inspected; `ami-ctl sources` shows the fields of others"
+            "{url}: only recordings and live sources can be inspected; `ami-ctl sources` shows the fields of others"
         ),
         // A plain path of any name.
         Err(_) if !url.contains(':') => vec![PathBuf::from(url)],

@@ -23,14 +23,16 @@ use ami_proto::config::Config;
 use ami_proto::control::ctl_to_manager::Command;
 use ami_proto::control::manager_to_members::Announce;
 use ami_proto::control::member_to_manager::Report;
-use ami_proto::data_path::chunk::{ChunkView, Spans};
+use ami_proto::data_path::chunk::{ChunkView, ChunkWriter, HeapArena, Spans, Staging};
 use ami_proto::data_path::root_to_hosts::RootMessage;
 use ami_proto::data_path::to_collector::ToCollector;
 use ami_proto::data_path::to_root::ToRoot;
 use ami_proto::data_path::to_ventilator::ToVentilator;
 use ami_proto::data_path::ventilator_to_worker::LaneMessage;
+use ami_source::codecs;
+use ami_source::live::{Live, Recorded, Wire};
 use ami_source::sim::{Model, SimConfig, SimSource};
-use ami_source::source::Source;
+use ami_source::source::{Next, Source, Written};
 use ami_store::store::Store;
 use ami_ventilator::flow::past;
 use serde::de::DeserializeOwned;
@@ -50,7 +52,7 @@ pub struct Decoder {
 }
 
 /// All of them.
-pub const DECODERS: [Decoder; 25] = [
+pub const DECODERS: [Decoder; 27] = [
     Decoder {
         name: "to_ventilator",
         samples: || headers(garbage::to_ventilator()),
@@ -96,6 +98,8 @@ pub const DECODERS: [Decoder; 25] = [
     Decoder { name: "simulation", samples: samples::simulations, decode: simulation },
     Decoder { name: "query", samples: || bodies(garbage::queries()), decode: query },
     Decoder { name: "url", samples: samples::urls, decode: url },
+    Decoder { name: "dectris", samples: samples::dectris, decode: dectris },
+    Decoder { name: "codecs", samples: samples::compressed, decode: compressed },
 ];
 
 fn headers(messages: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
@@ -297,6 +301,54 @@ fn query(bytes: &[u8], _dir: &Path) -> bool {
     store.ingest(&[b"g/@heartbeat", marker], 0).unwrap();
     let answer = ami_store::query::answer(&store, &[bytes], 0);
     !answer[0].starts_with(b"{\"error\"")
+}
+
+/// Messages of a live source, their frames with lengths before them, taken as a ventilator takes them.
+fn drained<W: Wire>(bytes: &[u8], wire: W) -> bool {
+    let mut source = Live::new(Recorded::new(samples::messages(bytes)), wire);
+    let (mut staging, mut taken) = (Staging::default(), false);
+    let mut arena = HeapArena::new(1 << 20);
+    loop {
+        match source.next() {
+            Ok(Next::Transition(_)) => {
+                let transition = source.transition();
+                if let Some(schema) = transition.and_then(|t| t.schema) {
+                    staging = Staging::new(&schema);
+                }
+            }
+            Ok(Next::Event(_)) => {
+                arena.head = 0;
+                staging.clear();
+                let mut out = ChunkWriter::new(&mut staging, &mut arena, 0, 1, usize::MAX);
+                taken = true;
+                if !matches!(source.write(&mut out, u64::MAX, 1), Ok(Written::Events(1))) {
+                    source.skip();
+                }
+            }
+            Ok(Next::Pending) => {}
+            Ok(Next::End) | Err(_) => return taken,
+        }
+    }
+}
+
+fn dectris(bytes: &[u8], _dir: &Path) -> bool {
+    let Ok(spec) = "dectris:tcp://d:1?tables_mib=1".parse::<ami_source::SourceSpec>() else {
+        return false;
+    };
+    let ami_source::SourceKind::Dectris(url) = spec.kind else { return false };
+    drained(bytes, ami_source::dectris::Series::new(url))
+}
+
+/// Compressed arrays; the last two bytes say how large the array and its elements are.
+fn compressed(bytes: &[u8], _dir: &Path) -> bool {
+    let Some((bytes, [len, element])) = bytes.split_last_chunk::<2>() else { return false };
+    let mut out = vec![0; usize::from(*len) * 64];
+    let element = usize::from(*element);
+    let shuffled = codecs::bslz4(bytes, element, &mut out).is_ok();
+    let blocks = codecs::bslz4_blocks(bytes, element, 1024, &mut out).is_ok();
+    let framed = codecs::lz4(bytes, &mut out).is_ok();
+    let block = codecs::lz4::block(bytes, &mut out).is_ok();
+    shuffled | blocks | framed | block
 }
 
 fn url(bytes: &[u8], _dir: &Path) -> bool {

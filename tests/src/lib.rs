@@ -11,6 +11,7 @@ pub mod memory;
 mod python;
 pub mod random;
 pub mod recording;
+pub mod sender;
 pub mod shows;
 
 use ami_proto::health::memory::KEEP_FREED;

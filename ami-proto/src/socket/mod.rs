@@ -8,6 +8,7 @@ mod broadcast;
 mod context;
 pub mod delayed;
 pub mod endpoint;
+pub mod foreign;
 mod guard;
 mod inlet;
 
@@ -138,6 +139,42 @@ pub fn bind(
     let socket = make(context, kind, queue).map_err(failed)?;
     bind_made(context, &socket, address, what)?;
     Ok(socket.into())
+}
+
+/// A socket to programs that are not ours, and its monitor. No keys: these protocols have none.
+#[expect(clippy::disallowed_methods, reason = "before there are peers")]
+fn make_foreign(
+    context: &zmq::Context,
+    kind: SocketType,
+    bounds: foreign::Bounds,
+    monitor: &str,
+) -> Result<(Socket, Socket), zmq::Error> {
+    use zmq::SocketEvent as E;
+    let socket = context.socket(kind)?;
+    socket.set_maxmsgsize(bounds.frame)?;
+    socket.set_rcvhwm(bounds.waiting)?;
+    socket.set_sndhwm(WAITING_ANSWERS)?;
+    socket.set_linger(500)?;
+    socket.set_reconnect_ivl(100)?;
+    socket.set_reconnect_ivl_max(1000)?;
+    // A host that is switched off says nothing; a program that is only frozen still answers this.
+    socket.set_tcp_keepalive(1)?;
+    socket.set_tcp_keepalive_idle(5)?;
+    socket.set_tcp_keepalive_intvl(2)?;
+    socket.set_tcp_keepalive_cnt(3)?;
+    if matches!(kind, zmq::DEALER | zmq::REQ | zmq::PUSH) {
+        // What is asked is asked of a peer that is there.
+        socket.set_immediate(true)?;
+    }
+    if kind == zmq::SUB {
+        socket.set_subscribe(b"")?;
+    }
+    let events = [E::CONNECTED, E::ACCEPTED, E::DISCONNECTED, E::CLOSED];
+    socket.monitor(monitor, events.iter().fold(0, |all, e| all | *e as i32))?;
+    let watching = context.socket(zmq::PAIR)?;
+    watching.set_linger(0)?;
+    watching.connect(monitor)?;
+    Ok((socket, watching))
 }
 
 fn bind_made(

@@ -243,4 +243,8 @@ impl Source for Looped {
     fn due_in(&self) -> Option<std::time::Duration> {
         self.inner.due_in()
     }
+
+    fn wakes(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.inner.wakes()
+    }
 }

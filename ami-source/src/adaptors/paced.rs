@@ -166,4 +166,8 @@ impl Source for Paced {
     fn due_in(&self) -> Option<Duration> {
         self.wait.or_else(|| self.inner.due_in())
     }
+
+    fn wakes(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.inner.wakes()
+    }
 }

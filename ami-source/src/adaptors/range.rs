@@ -33,9 +33,10 @@ impl Range {
     /// After the last event: closing transitions of the source still pass, anything else ends it.
     fn wind_up(&mut self) -> anyhow::Result<Next> {
         let taken = match self.inner.next()? {
-            Next::Pending => return Ok(Next::Pending),
+            // What comes live may come much later.
+            Next::Pending if self.inner.canned() => return Ok(Next::Pending),
             Next::Transition(_) => self.inner.transition(),
-            Next::Event(_) | Next::End => None,
+            Next::Event(_) | Next::Pending | Next::End => None,
         };
         match taken {
             Some(t) if closes(t.kind) => self.queue.push_back(t),
@@ -122,6 +123,10 @@ impl Source for Range {
 
     fn due_in(&self) -> Option<std::time::Duration> {
         self.inner.due_in()
+    }
+
+    fn wakes(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.inner.wakes()
     }
 }
 

@@ -148,6 +148,10 @@ impl Source for Reopened {
             None => Some(Duration::from_nanos(self.again.saturating_sub((self.clock)()))),
         }
     }
+
+    fn wakes(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.inner.as_ref()?.wakes()
+    }
 }
 
 #[cfg(test)]

@@ -135,4 +135,8 @@ impl Source for Resumed {
     fn due_in(&self) -> Option<Duration> {
         if self.left > 0 { Some(Duration::ZERO) } else { self.inner.due_in() }
     }
+
+    fn wakes(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        self.inner.wakes()
+    }
 }

@@ -14,10 +14,12 @@ mod random;
 mod scalar;
 mod timeline;
 mod trace;
+mod url;
 
 pub use config::{SimConfig, preset_names};
 pub use model::Model;
 pub use timeline::Timeline;
+pub use url::SimUrl;
 
 use crate::brackets::plain;
 use crate::source::{Next, Source, Transition, Written};

@@ -20,10 +20,12 @@ pub mod paths;
 mod schema;
 mod source;
 mod stream;
+mod url;
 pub mod writer;
 
 pub use crate::url::Epoch;
 pub use source::Xtc2Source;
+pub use url::Xtc2Url;
 pub use writer::Xtc2Writer;
 
 /// Seconds between the Unix and the EPICS epoch (1990-01-01).

@@ -4,6 +4,7 @@ use crate::pump::watchdog::Seen;
 use crate::pump::{Pump, Step};
 use ami_graph::data::schema::{Kind, Schema};
 use ami_proto::data_path::ids::Conditions;
+use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 
 impl Pump {
@@ -33,6 +34,11 @@ impl Pump {
                 _ => None,
             },
         }
+    }
+
+    /// What becomes readable when the source may have more.
+    pub fn wakes(&self) -> Option<BorrowedFd<'_>> {
+        self.source.wakes()
     }
 
     /// Newest believed timestamp.

@@ -30,6 +30,7 @@ use anyhow::Context;
 use report::FieldRates;
 use rustix::time::ClockId;
 use std::num::NonZero;
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 use zmq::Message;
 
@@ -169,15 +170,17 @@ impl Ventilator {
         self.report(daemon);
         daemon.beat();
         match step {
-            Step::Worked => self.wait(Duration::ZERO),
-            Step::Idle(due) => self.wait(due.unwrap_or(WATCH).min(WATCH)),
-            Step::Blocked(_) | Step::Ended => self.wait(WATCH),
+            Step::Worked => self.wait(Duration::ZERO, false),
+            Step::Idle(due) => self.wait(due.unwrap_or(WATCH).min(WATCH), true),
+            Step::Blocked(_) | Step::Ended => self.wait(WATCH, false),
         }
     }
 
-    fn wait(&mut self, timeout: Duration) -> anyhow::Result<()> {
+    fn wait(&mut self, timeout: Duration, idle: bool) -> anyhow::Result<()> {
         let inlets = [&self.intake, &self.decisions, self.reporter.inlet()];
-        let pidfds = self.seats.pidfds().map(|(_, fd)| fd);
+        // Only one who waits for the source is to be woken by it.
+        let source = if idle { self.pump.wakes() } else { None };
+        let pidfds = self.seats.pidfds().map(|(_, fd)| fd).chain(source.map(|fd| fd.as_raw_fd()));
         Ok(socket::wait_for_any(inlets.into_iter(), pidfds, timeout)?)
     }
 
@@ -354,7 +357,7 @@ impl Ventilator {
             self.watch();
             self.pump.record(false);
             self.perform()?;
-            self.wait(WATCH)?;
+            self.wait(WATCH, false)?;
         }
         self.pump.flow.broadcast(&LaneMessage::Quit);
         self.perform()?;

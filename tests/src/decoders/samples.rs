@@ -317,3 +317,54 @@ pub fn code_states() -> Vec<Vec<u8>> {
     };
     texts.map(block).to_vec()
 }
+
+/// Messages in one piece: of each the number of its frames, of each frame its length and bytes.
+fn joined(messages: &[Vec<Vec<u8>>]) -> Vec<u8> {
+    let mut out = Vec::new();
+    for frames in messages {
+        out.push(frames.len() as u8);
+        for frame in frames {
+            out.extend_from_slice(&(frame.len() as u32).to_le_bytes());
+            out.extend_from_slice(frame);
+        }
+    }
+    out
+}
+
+/// What [`joined`] joined; what breaks off is as long as it is.
+pub fn messages(mut bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
+    let mut messages = Vec::new();
+    while let Some((count, rest)) = bytes.split_first() {
+        bytes = rest;
+        let mut frames = Vec::new();
+        for _ in 0..*count {
+            let Some((len, rest)) = bytes.split_first_chunk::<4>() else { break };
+            let len = (u32::from_le_bytes(*len) as usize).min(rest.len());
+            let (frame, rest) = rest.split_at(len);
+            frames.push(frame.to_vec());
+            bytes = rest;
+        }
+        messages.push(frames);
+    }
+    messages
+}
+
+/// Series of both versions of DECTRIS' streams, and each message alone.
+pub fn dectris() -> Vec<Vec<u8>> {
+    let all = ami_source::dectris::samples::all();
+    let alone = all.iter().map(|message| joined(std::slice::from_ref(message)));
+    alone.chain([joined(&all)]).collect()
+}
+
+/// An LZ4 block, and one in the framing of HDF5's filter; the array's length in units of 64 and the size
+/// of an element behind them.
+pub fn compressed() -> Vec<Vec<u8>> {
+    // A literal 7, repeated; then five literals end the block, as they must.
+    let block = [&[0x1f, 7, 1, 0, 103][..], &[0x50, 1, 2, 3, 4, 5]].concat();
+    let mut framed = 128u64.to_be_bytes().to_vec();
+    framed.extend_from_slice(&[0, 0, 0, 128, 0, 0, 0, block.len() as u8]);
+    framed.extend_from_slice(&block);
+    [&[&block[..], &[2, 2]].concat()[..], &[&framed[..], &[2, 2]].concat()]
+        .map(<[u8]>::to_vec)
+        .to_vec()
+}
