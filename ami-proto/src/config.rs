@@ -75,7 +75,7 @@ sections! {
     Config {
         instance: Instance, endpoints: Endpoints, heartbeat: Heartbeat, ventilator: Ventilator,
         worker: Worker, collector: Collector, root: Root, manager: Manager, store: Store,
-        python: Python, security: Security, metrics: Metrics,
+        gateway: Gateway, python: Python, security: Security, metrics: Metrics,
     }
     /// `[instance]`
     Instance { name: String, run_dir: PathBuf, host: String, cpu_latency_us: i32 }
@@ -108,6 +108,8 @@ sections! {
     Manager { journal: PathBuf, prepare_timeout_ms: u64, state_bytes: u64, memory_max: u64 }
     /// `[store]`
     Store { history: usize, history_bytes: usize, client_queue: i32, client_bytes: usize, memory_max: u64 }
+    /// `[gateway]`
+    Gateway { graphs: Vec<String>, karabo: String, karabo_pattern: String, memory_max: u64 }
     /// `[python]`
     Python {
         enabled: bool, envs: BTreeMap<String, PathBuf>, memory_max: u64, threads: u32,
@@ -214,6 +216,7 @@ impl Config {
             ("root.memory_max", self.root.memory_max),
             ("manager.memory_max", self.manager.memory_max),
             ("store.memory_max", self.store.memory_max),
+            ("gateway.memory_max", self.gateway.memory_max),
             ("python.memory_max", self.python.memory_max),
         ];
         if let Some((key, value)) = all.into_iter().find(|(_, v)| *v < LEAST_MEMORY) {
@@ -237,6 +240,7 @@ impl Config {
             ("ami-collector", CollectorRole::Root) => self.root.memory_max,
             ("ami-manager", _) => self.manager.memory_max,
             ("ami-store", _) => self.store.memory_max,
+            ("ami-gateway", _) => self.gateway.memory_max,
             _ => u64::MAX,
         }
     }

@@ -7,7 +7,7 @@ fn root() -> PathBuf {
 }
 
 /// Crate, and which of ours it may depend on.
-const MAY: [(&str, &[&str]); 11] = [
+const MAY: [(&str, &[&str]); 12] = [
     ("ami-graph", &[]),
     ("ami-shm", &[]),
     ("ami-python", &["ami-graph", "ami-proto", "ami-shm"]),
@@ -18,6 +18,7 @@ const MAY: [(&str, &[&str]); 11] = [
     ("ami-collector", &["ami-graph", "ami-proto", "ami-python"]),
     ("ami-manager", &["ami-graph", "ami-proto", "ami-python"]),
     ("ami-store", &["ami-proto"]),
+    ("ami-gateway", &["ami-proto"]),
     ("ami-ctl", &["ami-graph", "ami-proto", "ami-python", "ami-shm", "ami-source"]),
 ];
 

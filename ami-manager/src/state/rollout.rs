@@ -279,7 +279,8 @@ impl State {
             prepared.max(m.report.version) >= version
         };
         // The store follows results and answers nothing.
-        let listens = |m: &&Member| m.live(now_ns) && m.report.role != Role::Store;
+        let listens =
+            |m: &&Member| m.live(now_ns) && !matches!(m.report.role, Role::Store | Role::Gateway);
         let all_know = self.members.all().filter(listens).all(knows);
         if self.settling.is_some() || !all_know {
             return fast(self.json.len());

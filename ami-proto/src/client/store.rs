@@ -133,6 +133,11 @@ pub struct Subscription {
 }
 
 impl Subscription {
+    /// To wait for features.
+    pub fn inlet(&self) -> &Inlet {
+        &self.socket
+    }
+
     /// The next feature, or None when the time is over. Frame marks (`graph/@heartbeat`) are
     /// features without arrays.
     ///

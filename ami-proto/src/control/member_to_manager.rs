@@ -14,6 +14,7 @@ pub enum Role {
     Collector,
     Root,
     Store,
+    Gateway,
 }
 
 impl Role {
@@ -25,6 +26,7 @@ impl Role {
             Role::Collector => "collector",
             Role::Root => "root",
             Role::Store => "store",
+            Role::Gateway => "gateway",
         }
     }
 }

@@ -20,6 +20,8 @@ pub enum Side {
 pub struct Bounds {
     /// Messages of one peer that wait here; beyond, they wait with the peer.
     pub waiting: i32,
+    /// Messages to one peer that wait here; beyond, they are not taken, or dropped where all get them.
+    pub sending: i32,
     /// Largest frame, bytes: who sends a larger one is disconnected.
     pub frame: i64,
 }
@@ -175,6 +177,14 @@ impl Foreign {
     /// Connections there are, as the last look found them.
     pub fn peers(&self) -> usize {
         self.peers.len()
+    }
+
+    /// Becomes readable when something may have come; what was there before must have been received.
+    ///
+    /// # Errors
+    /// Those of ZeroMQ.
+    pub fn descriptor(&self) -> Result<std::os::fd::RawFd, zmq::Error> {
+        self.socket.get_fd()
     }
 
     /// For a poll: the monitor, then the socket.

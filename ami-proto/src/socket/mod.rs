@@ -153,7 +153,7 @@ fn make_foreign(
     let socket = context.socket(kind)?;
     socket.set_maxmsgsize(bounds.frame)?;
     socket.set_rcvhwm(bounds.waiting)?;
-    socket.set_sndhwm(WAITING_ANSWERS)?;
+    socket.set_sndhwm(bounds.sending)?;
     socket.set_linger(500)?;
     socket.set_reconnect_ivl(100)?;
     socket.set_reconnect_ivl_max(1000)?;

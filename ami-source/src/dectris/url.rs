@@ -86,7 +86,7 @@ impl UrlPart for DectrisUrl {
             kind: zmq::PULL,
             side: Side::Connect,
             sockets: vec![self.addresses.clone()],
-            bounds: Bounds { waiting: WAITING, frame: self.message_bytes as i64 },
+            bounds: Bounds { waiting: WAITING, sending: WAITING, frame: self.message_bytes as i64 },
             queue_bytes: self.queue_bytes,
             request: None,
             what: "a DECTRIS detector",
