@@ -10,7 +10,7 @@ command -v systemd-analyze >/dev/null || {
 work=$(mktemp -d "${TMPDIR:-/tmp}/ami-units.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/bin"
-for daemon in ventilator worker collector manager store; do
+for daemon in ventilator worker collector manager store gateway; do
     printf '#!/bin/sh\n' >"$work/bin/ami-$daemon"
     chmod +x "$work/bin/ami-$daemon"
 done
@@ -19,5 +19,5 @@ for unit in "$here"/*.service "$here"/*.target; do
 done
 cd "$work"
 SYSTEMD_UNIT_PATH="$work:" systemd-analyze verify --man=no ami.target ami-manager.service ami-store.service \
-    ami-collector@host.service ami-collector@root.service ami-ventilator@ami.service ami-worker@1.service
+    ami-gateway.service ami-collector@host.service ami-collector@root.service ami-ventilator@ami.service ami-worker@1.service
 echo "systemd units: verified"

@@ -145,6 +145,9 @@ impl Layout {
         };
         add(Kind::Manager, "ami-manager", "manager".into(), &[])?;
         add(Kind::Store, "ami-store", "store".into(), &[])?;
+        if !config.gateway.karabo.is_empty() {
+            add(Kind::Store, "ami-gateway", "gateway".into(), &[])?;
+        }
         add(Kind::Root, "ami-collector", "root".into(), &["collector.role=root".into()])?;
         for host in 0..hosts {
             let own = if hosts > 1 { of_host(&config, host) } else { Vec::new() };

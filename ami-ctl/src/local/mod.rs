@@ -39,6 +39,9 @@ pub struct Args {
     /// Stop when the source has ended and all results are published
     #[arg(long)]
     exit_at_end: bool,
+    /// Serve the graphs as a karabo-bridge server at this address, as tcp://*:45000
+    #[arg(long, value_name = "ADDRESS")]
+    karabo: Option<String>,
     /// Play so many hosts on this machine, each with a ventilator of its own that reads the source
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=32))]
     hosts: u16,
@@ -70,6 +73,9 @@ pub fn run(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     set.push(assignment("instance.run_dir", &dir.path().display().to_string()));
     set.push(assignment("ventilator.source", &source));
     set.push(format!("ventilator.workers={workers}"));
+    if let Some(address) = &args.karabo {
+        set.push(assignment("gateway.karabo", address));
+    }
     if !graphs.is_empty() {
         set.push("ventilator.wait_for_graph=true".into());
     }
