@@ -12,6 +12,7 @@
 pub mod adaptors;
 mod brackets;
 pub mod codecs;
+pub mod hdf5;
 mod hints;
 mod identity;
 pub mod inspect;
