@@ -12,6 +12,8 @@ pub const ABOUT: &str = "Reads events from a source into the ring and hands them
 Sources (ventilator.source):
   sim:NAME_OR_FILE[?rate=HZ&seed=N]   a simulated beamline: a preset (pump-probe, scalars, …) or a TOML file
   xtc2:PATH[,PATH…]                   LCLS-II files: streams, chunks, recordings
+  hdf5:PATH[,PATH…][?timestamp=DATASET&fields=GLOB&join=id&follow=true]
+                                      HDF5 files: European XFEL, NeXus, CXI, DECTRIS; growing ones are followed
 Options of all: pace=max|realtime|HZ, loop=N|forever, epoch=unix|epics|counter, start=N, events=N,
 overload=block|drop
 
@@ -52,19 +54,24 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 fn inspect_command() -> Command {
     Command::new("inspect")
         .bin_name("ami-ventilator inspect")
-        .about("Lists what XTC2 files hold, without running anything")
-        .arg(Arg::new("url").required(true).value_name("URL").help("xtc2:PATH[,PATH…], or a path"))
+        .about("Lists what files hold, without running anything")
+        .arg(
+            Arg::new("url")
+                .required(true)
+                .value_name("URL")
+                .help("xtc2:PATH[,PATH…] or hdf5:PATH[,PATH…], or a path"),
+        )
         .arg(
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("One JSON line per datagram"),
+                .help("One JSON line per datagram, or per dataset"),
         )
         .arg(
             Arg::new("hash")
                 .long("hash")
                 .action(ArgAction::SetTrue)
-                .help("With --json: the FNV-1a hash of each field's bytes"),
+                .help("With --json, of XTC2: the FNV-1a hash of each field's bytes"),
         )
 }
 
@@ -72,8 +79,12 @@ fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
     let url = matches.get_one::<String>("url").map_or("", String::as_str);
     let paths: Vec<PathBuf> = match url.parse::<SourceSpec>() {
         Ok(SourceSpec { kind: SourceKind::Xtc2(files), .. }) => files.paths,
+        Ok(spec @ SourceSpec { kind: SourceKind::Hdf5(_), .. }) => {
+            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            return ami_source::hdf5::inspect(&spec, matches.get_flag("json"), &mut out);
+        }
         Ok(_) => anyhow::bail!(
-            "{url}: only xtc2: sources can be inspected; `ami-ctl sources` shows the fields of others"
+            "{url}: only files (xtc2:, hdf5:) can be inspected; `ami-ctl sources` shows the fields of others"
         ),
         // A plain path of any name.
         Err(_) if !url.contains(':') => vec![PathBuf::from(url)],

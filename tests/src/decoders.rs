@@ -23,7 +23,7 @@ use ami_proto::config::Config;
 use ami_proto::control::ctl_to_manager::Command;
 use ami_proto::control::manager_to_members::Announce;
 use ami_proto::control::member_to_manager::Report;
-use ami_proto::data_path::chunk::{ChunkView, Spans};
+use ami_proto::data_path::chunk::{ChunkView, ChunkWriter, HeapArena, Spans, Staging};
 use ami_proto::data_path::root_to_hosts::RootMessage;
 use ami_proto::data_path::to_collector::ToCollector;
 use ami_proto::data_path::to_root::ToRoot;
@@ -50,7 +50,7 @@ pub struct Decoder {
 }
 
 /// All of them.
-pub const DECODERS: [Decoder; 25] = [
+pub const DECODERS: [Decoder; 26] = [
     Decoder {
         name: "to_ventilator",
         samples: || headers(garbage::to_ventilator()),
@@ -82,6 +82,7 @@ pub const DECODERS: [Decoder; 25] = [
     Decoder { name: "chunk", samples: samples::chunks, decode: chunk },
     Decoder { name: "ring", samples: samples::rings, decode: ring },
     Decoder { name: "xtc2", samples: samples::xtc2, decode: xtc2 },
+    Decoder { name: "hdf5", samples: samples::hdf5, decode: hdf5 },
     Decoder { name: "journal", samples: samples::journals, decode: journal },
     Decoder { name: "graph", samples: samples::graphs, decode: graph },
     Decoder { name: "graph_set", samples: samples::graph_sets, decode: graph_set },
@@ -190,6 +191,25 @@ fn xtc2(bytes: &[u8], dir: &Path) -> bool {
     let file = dir.join("data.xtc2");
     std::fs::write(&file, bytes).unwrap();
     ami_source::inspect::run(&[file], true, true, &mut std::io::sink()).is_ok()
+}
+
+/// The listing, and the first events.
+fn hdf5(bytes: &[u8], dir: &Path) -> bool {
+    let file = dir.join("data.h5");
+    std::fs::write(&file, bytes).unwrap();
+    let options = ami_source::hdf5::Options { follow: Some(false), ..Default::default() };
+    let url = format!("hdf5:{}?follow=false", file.display());
+    let _ = ami_source::hdf5::inspect(&url.parse().unwrap(), true, &mut std::io::sink());
+    let Ok(mut source) = ami_source::hdf5::Hdf5Source::open(&[file], &options) else { return false };
+    while source.transition().is_some() {}
+    let mut staging = Staging::new(&source.schema());
+    let mut memory = HeapArena::new(1 << 16);
+    let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 20, 1 << 15);
+    for _ in 0..20 {
+        let _ = source.write(&mut out, u64::MAX, 20);
+        source.skip();
+    }
+    true
 }
 
 fn journal(bytes: &[u8], dir: &Path) -> bool {

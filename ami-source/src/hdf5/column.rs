@@ -170,12 +170,14 @@ impl Column {
     /// # Errors
     /// As [`numbers`](Self::numbers).
     pub fn count(&mut self, row: u64) -> Result<u64> {
-        if self.dtype == DType::U64 && self.shape.is_empty() {
-            let mut word = [0; 8];
-            self.numbers(row, 1, &mut word)?;
-            return Ok(u64::from_le_bytes(word));
+        if !self.dtype.is_integer() || !self.shape.is_empty() {
+            return self.number(row).map(|x| x as u64);
         }
-        self.number(row).map(|x| x as u64)
+        let (mut word, size) = ([0; 8], self.bytes.min(8));
+        self.numbers(row, 1, &mut word[..size])?;
+        let signed = matches!(self.dtype, DType::I8 | DType::I16 | DType::I32 | DType::I64);
+        let negative = signed && word[size.saturating_sub(1)] & 0x80 != 0;
+        Ok(if negative { 0 } else { u64::from_le_bytes(word) })
     }
 
     /// The text of a row.

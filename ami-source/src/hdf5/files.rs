@@ -3,17 +3,25 @@
 
 use crate::hdf5::counts::Counts;
 use crate::hdf5::decode::Steps;
+use crate::hdf5::format::group::{Link, links};
+use crate::hdf5::format::header::messages;
 use crate::hdf5::format::store::Store;
 use crate::hdf5::format::{Problem, Result};
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 /// Files that links may lead to.
 const MAX_FILES: usize = 4096;
 /// Bytes of decoded chunks kept, over all datasets.
-const KEPT: usize = 512 << 20;
+const KEPT: usize = 256 << 20;
+/// Groups looked into for what links lead to, and names known of these.
+const MAX_LOOKUPS: u64 = 1 << 20;
+const MAX_LISTS: usize = 256;
+
+/// What tells an object from all others: device and inode of its file, address of its header.
+pub type ObjectId = ((u64, u64), u64);
 
 /// Open files and shared memory.
 #[derive(Debug, Default)]
@@ -22,6 +30,8 @@ pub struct Files {
     /// For the bytes of a chunk as they are stored, and between filters.
     pub(super) scratch: RefCell<Scratch>,
     kept: Cell<usize>,
+    lists: RefCell<HashMap<ObjectId, Rc<[Link]>>>,
+    lookups: Cell<u64>,
     /// What was left out or went wrong.
     pub counts: Counts,
 }
@@ -64,6 +74,33 @@ impl Files {
             }
             opened => opened,
         }
+    }
+
+    /// The name in a group, if it is there.
+    ///
+    /// # Errors
+    /// When the group is damaged, or links lead around without end.
+    pub fn name(&self, store: &Store, header: u64, name: &str) -> Result<Option<Link>> {
+        self.lookups.set(self.lookups.get() + 1);
+        if self.lookups.get() > MAX_LOOKUPS {
+            return Err(Problem::Limit("links that lead to links without end".into()));
+        }
+        let id = (store.identity(), header);
+        let known = self.lists.borrow().get(&id).cloned();
+        let list = match known {
+            Some(list) => list,
+            None => {
+                let list: Rc<[Link]> = links(store, &messages(store, header)?)?.into();
+                let mut lists = self.lists.borrow_mut();
+                if lists.len() >= MAX_LISTS {
+                    lists.clear();
+                }
+                lists.insert(id, list.clone());
+                list
+            }
+        };
+        let at = list.binary_search_by(|link| link.name.as_str().cmp(name));
+        Ok(at.ok().map(|at| list[at].clone()))
     }
 
     /// Every open file.

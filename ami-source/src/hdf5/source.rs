@@ -8,11 +8,13 @@ use crate::hdf5::part::{Scratch, Stamps, Stop};
 use crate::hdf5::run::{Run, expand};
 use crate::source::{Next, Source, Transition, Written};
 use crate::timed::Timed;
+use ami_graph::data::schema::Schema;
 use ami_proto::data_path::chunk::ChunkWriter;
 use ami_proto::data_path::transition::TransitionKind;
 use anyhow::anyhow;
 use std::collections::VecDeque;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 /// How often a growing file is asked.
@@ -89,6 +91,11 @@ impl Hdf5Source {
         };
         source.begin()?;
         Ok(source)
+    }
+
+    /// The fields of the run that is read.
+    pub fn schema(&self) -> Arc<Schema> {
+        self.run.schema.clone()
     }
 
     /// What opens a run: its schema with what holds, its number.

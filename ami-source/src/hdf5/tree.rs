@@ -12,6 +12,8 @@ use crate::hdf5::format::{Problem, Result};
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
+/// Bytes of a path.
+const MAX_PATH: usize = 4096;
 /// Groups within groups.
 const MAX_DEPTH: usize = 32;
 /// Links that follow one another.
@@ -133,6 +135,10 @@ impl Walk<'_> {
 
     fn group(&mut self, store: &Rc<Store>, path: &str, links: Vec<Link>, depth: usize) -> Result<()> {
         for Link { name, target } in links {
+            if path.len() + name.len() > MAX_PATH {
+                self.broken(path, "names that are too long");
+                continue;
+            }
             let path = format!("{path}/{name}");
             match target {
                 Target::Hard(header) => {
@@ -199,9 +205,7 @@ fn lookup(files: &Rc<Files>, store: &Rc<Store>, path: &str, hops: usize) -> Resu
     let mut place = (store.clone(), store.superblock().root);
     let mut so_far = String::new();
     for name in path.split('/').filter(|n| !n.is_empty() && *n != ".") {
-        let list = links(&place.0, &messages(&place.0, place.1)?)?;
-        let found = list.into_iter().find(|l| l.name == name);
-        let Some(Link { target, .. }) = found else {
+        let Some(Link { target, .. }) = files.name(&place.0, place.1, name)? else {
             return Err(Problem::Damaged("nothing of that name is there"));
         };
         place = match target {

@@ -13,6 +13,9 @@ use std::rc::Rc;
 /// Trains per second.
 const RATE: f64 = 10.0;
 
+/// Trains of a file: half a year of them.
+const MAX_TRAINS: u64 = 1 << 27;
+
 /// Indices by the path that they are about, without `INSTRUMENT/` or `CONTROL/`.
 type Index = BTreeMap<String, (Rc<RefCell<Spans>>, bool)>;
 
@@ -24,6 +27,9 @@ pub fn parts(draft: &mut Draft<'_>) -> anyhow::Result<Vec<Part>> {
     let ids = draft.take("/INDEX/trainId").map(|e| Column::new(e.dataset));
     let Some(Ok(ids)) = ids else { bail!("{}: INDEX/trainId are no numbers", draft.stem) };
     let mut part = draft.part(draft.stem.clone(), ids.rows());
+    if ids.rows() > MAX_TRAINS {
+        bail!("{}: more than {MAX_TRAINS} trains", draft.stem);
+    }
     part.stamps = Stamps::Every(draft.options.period(RATE));
     if let Some(entry) = draft.take("/INDEX/timestamp")
         && draft.options.epoch != crate::Epoch::Counter

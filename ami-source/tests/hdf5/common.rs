@@ -64,11 +64,7 @@ fn of_value(value: &Value) -> Datum {
     match value {
         Value::Str(text) => datum(DType::Str, [], text.as_bytes()),
         Value::Array(a) => datum(a.dtype(), a.shape().iter().map(|n| *n as u64), a.bytes()),
-        Value::Scalar(s) => {
-            let whole = ami_graph::data::value::Array::zeros(s.dtype(), &[1]);
-            let _ = whole;
-            (s.dtype().name().into(), vec![], scalar_bytes(*s))
-        }
+        Value::Scalar(s) => (s.dtype().name().into(), vec![], scalar_bytes(*s)),
     }
 }
 
@@ -110,23 +106,36 @@ impl Taker {
             match source.next()? {
                 Next::End => return Ok(true),
                 Next::Pending => return Ok(false),
-                Next::Transition(_) => {
-                    let t = source.transition().unwrap();
-                    self.taken.kinds.push(t.kind);
-                    if t.kind == TransitionKind::BeginRun {
-                        self.taken.runs.push(t.run);
-                    }
-                    if let Some(schema) = t.schema {
-                        self.staging = Staging::new(&schema);
-                        self.taken.schema = (*schema).clone();
-                    }
-                    for (field, value) in t.held {
-                        let name = self.taken.schema.fields[field as usize].name.clone();
-                        self.taken.held.insert(name, of_value(&value));
-                    }
-                }
+                Next::Transition(_) => self.transition(source),
                 Next::Event(_) => self.events(source)?,
             }
+        }
+    }
+
+    /// Takes one transition or some events; true at the end.
+    pub fn some(&mut self, source: &mut dyn Source) -> anyhow::Result<bool> {
+        match source.next()? {
+            Next::End => return Ok(true),
+            Next::Pending => std::thread::sleep(Duration::from_millis(2)),
+            Next::Transition(_) => self.transition(source),
+            Next::Event(_) => self.events(source)?,
+        }
+        Ok(false)
+    }
+
+    fn transition(&mut self, source: &mut dyn Source) {
+        let t = source.transition().unwrap();
+        self.taken.kinds.push(t.kind);
+        if t.kind == TransitionKind::BeginRun {
+            self.taken.runs.push(t.run);
+        }
+        if let Some(schema) = t.schema {
+            self.staging = Staging::new(&schema);
+            self.taken.schema = (*schema).clone();
+        }
+        for (field, value) in t.held {
+            let name = self.taken.schema.fields[field as usize].name.clone();
+            self.taken.held.insert(name, of_value(&value));
         }
     }
 

@@ -4,4 +4,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod common;
+mod hostile;
+mod live;
 mod values;

@@ -29,7 +29,7 @@ def put(value):
         BIN.write(data)
         return ["str", [], at, len(data)]
     value = np.asarray(value)
-    if value.dtype == np.float16:
+    if value.dtype.kind == "f" and value.dtype.itemsize == 2:
         value = value.astype(np.float32)
     value = np.ascontiguousarray(value.astype(value.dtype.newbyteorder("<"))) if value.shape else value.astype(value.dtype.newbyteorder("<"))
     at = BIN.tell()

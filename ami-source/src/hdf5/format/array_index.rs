@@ -63,7 +63,6 @@ pub fn fixed(store: &Store, address: u64, number: u64) -> Result<Option<Entry>> 
 struct Extensible<'a> {
     store: &'a Store,
     size: usize,
-    filtered: bool,
     block: u64,
     in_index: u64,
     min_elements: u64,
@@ -97,7 +96,6 @@ pub fn extensible(store: &Store, address: u64, number: u64) -> Result<Option<Ent
     let array = Extensible {
         store,
         size,
-        filtered,
         block,
         in_index,
         min_elements,

@@ -12,6 +12,10 @@ use ami_graph::data::value::DType;
 
 /// Attributes of one object.
 const MAX_ATTRIBUTES: usize = 1 << 10;
+/// Those that are looked at. Others are not kept.
+const NAMES: [&str; 6] = ["units", "long_name", "offset", "start", "NX_class", "signal"];
+/// Characters of a text that are kept.
+const MAX_TEXT: usize = 256;
 
 /// An attribute: its name, and its value where it is text or one number.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,26 +40,38 @@ pub enum Plain {
 /// # Errors
 /// When their list is damaged.
 pub fn attributes(store: &Store, messages: &[Message]) -> Result<Vec<Attribute>> {
-    let mut list = Vec::new();
+    let mut list = List::default();
     for message in messages {
         match message.kind {
-            kind::ATTRIBUTE => add(store, &message.bytes, &mut list)?,
+            kind::ATTRIBUTE => list.add(store, &message.bytes)?,
             kind::ATTRIBUTE_INFO => dense(store, &message.bytes, &mut list)?,
             _ => {}
         }
     }
-    Ok(list)
+    Ok(list.kept)
 }
 
-fn add(store: &Store, bytes: &[u8], list: &mut Vec<Attribute>) -> Result<()> {
-    if list.len() >= MAX_ATTRIBUTES {
-        return Err(Problem::Limit(format!("an object of more than {MAX_ATTRIBUTES} attributes")));
+#[derive(Default)]
+struct List {
+    kept: Vec<Attribute>,
+    seen: usize,
+}
+
+impl List {
+    fn add(&mut self, store: &Store, bytes: &[u8]) -> Result<()> {
+        self.seen += 1;
+        if self.seen > MAX_ATTRIBUTES {
+            return Err(Problem::Limit(format!("more than {MAX_ATTRIBUTES} attributes")));
+        }
+        let found = parse(store, bytes)?;
+        if NAMES.contains(&found.name.as_str()) {
+            self.kept.push(found);
+        }
+        Ok(())
     }
-    list.push(parse(store, bytes)?);
-    Ok(())
 }
 
-fn dense(store: &Store, bytes: &[u8], list: &mut Vec<Attribute>) -> Result<()> {
+fn dense(store: &Store, bytes: &[u8], list: &mut List) -> Result<()> {
     let mut c = store.cursor(bytes);
     c.skip(1)?;
     if c.u8()? & 1 != 0 {
@@ -65,7 +81,7 @@ fn dense(store: &Store, bytes: &[u8], list: &mut Vec<Attribute>) -> Result<()> {
     let heap = FractalHeap::open(store, heap)?;
     Tree2::open(store, names, &[8])?.each(&mut |record| {
         let Some(id) = record.get(..8) else { return damaged("a record too short") };
-        add(store, &heap.object(id)?, list)
+        list.add(store, &heap.object(id)?)
     })
 }
 
@@ -99,16 +115,20 @@ fn parse(store: &Store, bytes: &[u8]) -> Result<Attribute> {
 fn value(store: &Store, element: &Element, bytes: &[u8]) -> Option<Plain> {
     let first = bytes.get(..element.size)?;
     match element.class {
-        Class::Text(_) => Some(Plain::Text(text(first).to_owned())),
+        Class::Text(_) => Some(short(text(first))),
         Class::LongText => {
             let object = long(store, first).ok()??;
-            Some(Plain::Text(text(object.bytes()).to_owned()))
+            Some(short(text(object.bytes())))
         }
         Class::Number(dtype, change) if element.axes.is_empty() => {
             number(dtype, change, first).map(Plain::Number)
         }
         _ => None,
     }
+}
+
+fn short(text: &str) -> Plain {
+    Plain::Text(text.chars().take(MAX_TEXT).collect())
 }
 
 /// What a value of any length refers to: its object, if it has one.

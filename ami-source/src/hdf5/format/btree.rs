@@ -17,19 +17,22 @@ fn node(store: &Store, address: u64, kind: u8) -> Result<(u8, usize)> {
     Ok((c.u8()?, usize::from(c.u16()?)))
 }
 
-/// Visits the addresses of the leaves' entries of a version 1 tree over names, in order.
+/// Visits the addresses of the leaves' entries of a version 1 tree over names, in order; of so many nodes
+/// and leaves at most.
 ///
 /// # Errors
 /// When the tree is damaged, and the visitor's own.
 pub fn symbol_nodes(
     store: &Store,
     address: u64,
-    depth: usize,
+    (depth, left): (usize, &mut usize),
     visit: &mut dyn FnMut(u64) -> Result<()>,
 ) -> Result<()> {
     if depth > MAX_DEPTH {
         return damaged("a B-tree too deep");
     }
+    // Nodes that lead to one another in circles are many, too.
+    *left = left.checked_sub(1).ok_or(Problem::Damaged("a B-tree of too many nodes"))?;
     let (o, l) = (store.widths().offset, store.widths().length);
     let (level, used) = node(store, address, 0)?;
     let piece = store.piece(address, 8 + 2 * o + used * (l + o))?;
@@ -38,7 +41,12 @@ pub fn symbol_nodes(
     for _ in 0..used {
         c.skip(l)?;
         let child = c.address()?.ok_or(Problem::Damaged("a B-tree that leads nowhere"))?;
-        if level == 0 { visit(child)? } else { symbol_nodes(store, child, depth + 1, visit)? }
+        if level == 0 {
+            *left = left.checked_sub(1).ok_or(Problem::Damaged("a B-tree of too many nodes"))?;
+            visit(child)?;
+        } else {
+            symbol_nodes(store, child, (depth + 1, left), visit)?;
+        }
     }
     Ok(())
 }

@@ -8,6 +8,9 @@ use crate::hdf5::format::heap::LocalHeap;
 use crate::hdf5::format::store::Store;
 use crate::hdf5::format::{MAX_LINKS, Problem, Result, damaged};
 
+/// Nodes and leaves of an old group.
+const MAX_NODES: usize = 1 << 15;
+
 /// Where a name leads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -108,7 +111,8 @@ fn dense(store: &Store, c: &mut Cursor<'_>, list: &mut Vec<Link>) -> Result<()> 
 
 fn old(store: &Store, tree: u64, heap: &LocalHeap, list: &mut Vec<Link>) -> Result<()> {
     let entry = 2 * store.widths().offset + 24;
-    symbol_nodes(store, tree, 0, &mut |address| {
+    let mut left = MAX_NODES;
+    symbol_nodes(store, tree, (0, &mut left), &mut |address| {
         let head = store.piece(address, 8)?;
         let mut c = store.cursor(&head);
         c.signature(b"SNOD", "no node of names")?;

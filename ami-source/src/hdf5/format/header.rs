@@ -80,6 +80,7 @@ fn first(store: &Store, address: u64) -> Result<Vec<Message>> {
     }
     c.skip(7)?;
     let size = c.u32()? as usize;
+    store.charge(size)?;
     let mut blocks = vec![(address.saturating_add(16), size)];
     let (mut at, mut messages) = (0, Vec::new());
     while let Some(&(address, size)) = blocks.get(at) {
@@ -112,6 +113,7 @@ fn second(store: &Store, address: u64) -> Result<Vec<Message>> {
     let begin = c.at();
     let whole = begin.checked_add(size).and_then(|n| n.checked_add(4));
     let whole = whole.ok_or(Problem::Damaged("a header without end"))?;
+    store.charge(whole)?;
     let mut blocks = vec![(address, whole)];
     let (mut at, mut messages) = (0, Vec::new());
     while let Some(&(address, size)) = blocks.get(at) {
@@ -148,6 +150,7 @@ fn add(
         if blocks.contains(&(at, size)) {
             return damaged("a header that goes on in itself");
         }
+        store.charge(size)?;
         blocks.push((at, size));
     } else if kind != 0 {
         messages.push(Message { kind, shared: flags & 2 != 0, bytes: bytes.to_vec() });

@@ -15,6 +15,9 @@ use std::rc::Rc;
 /// Bytes of structure kept in memory.
 const KEPT: usize = 16 << 20;
 
+/// Bytes of object headers.
+const MAX_WALKED: usize = 1 << 30;
+
 /// A file, open for reading.
 #[derive(Debug)]
 pub struct Store {
@@ -27,6 +30,8 @@ pub struct Store {
     longest: Cell<u64>,
     pieces: RefCell<HashMap<(u64, usize), Rc<[u8]>>>,
     kept: Cell<usize>,
+    /// Bytes of object headers walked over.
+    walked: Cell<usize>,
 }
 
 impl Store {
@@ -51,6 +56,7 @@ impl Store {
             superblock,
             pieces: RefCell::default(),
             kept: Cell::new(0),
+            walked: Cell::new(0),
         })
     }
 
@@ -81,6 +87,7 @@ impl Store {
     pub fn refresh(&self) -> Result<()> {
         self.pieces.borrow_mut().clear();
         self.kept.set(0);
+        self.walked.set(0);
         self.superblock.set(Superblock::find(&self.file, self.len()?)?);
         Ok(())
     }
@@ -157,6 +164,20 @@ impl Store {
             return Err(problem);
         }
         Ok(piece)
+    }
+
+    /// Notes that so many bytes of object headers are walked over: headers may share blocks, so that a
+    /// small file would take for ever.
+    ///
+    /// # Errors
+    /// When it is more than any file should need.
+    pub fn charge(&self, bytes: usize) -> Result<()> {
+        let walked = self.walked.get().saturating_add(bytes);
+        self.walked.set(walked);
+        if walked > MAX_WALKED {
+            return Err(Problem::Limit("object headers of more than 1 GiB".into()));
+        }
+        Ok(())
     }
 
     /// A walk over a piece.
