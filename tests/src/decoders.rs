@@ -200,7 +200,9 @@ fn hdf5(bytes: &[u8], dir: &Path) -> bool {
     let options = ami_source::hdf5::Options { follow: Some(false), ..Default::default() };
     let url = format!("hdf5:{}?follow=false", file.display());
     let _ = ami_source::hdf5::inspect(&url.parse().unwrap(), true, &mut std::io::sink());
-    let Ok(mut source) = ami_source::hdf5::Hdf5Source::open(&[file], &options) else { return false };
+    let Ok(mut source) = ami_source::hdf5::Hdf5Source::open(&[file], &options) else {
+        return false;
+    };
     while source.transition().is_some() {}
     let mut staging = Staging::new(&source.schema());
     let mut memory = HeapArena::new(1 << 16);

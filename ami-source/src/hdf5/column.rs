@@ -40,7 +40,7 @@ impl Column {
     ///
     /// # Errors
     /// Why they cannot.
-    pub fn new(dataset: Dataset) -> std::result::Result<Column, (Dataset, String)> {
+    pub fn new(dataset: Dataset) -> std::result::Result<Column, String> {
         match Column::plan(&dataset) {
             Ok((dtype, change, size, shape, stored, bytes)) => Ok(Column {
                 dataset,
@@ -56,7 +56,7 @@ impl Column {
                 room: 64 << 10,
                 wide: Vec::new(),
             }),
-            Err(problem) => Err((dataset, problem.to_string())),
+            Err(problem) => Err(problem.to_string()),
         }
     }
 
@@ -86,7 +86,8 @@ impl Column {
         let count = dataset.space.per_row().and_then(|n| usize::try_from(n).ok());
         let stored = count.and_then(|n| n.checked_mul(element.size));
         let numbers = element.axes.iter().product::<u64>() as usize;
-        let bytes = count.and_then(|n| n.checked_mul(numbers)).and_then(|n| n.checked_mul(dtype.size()));
+        let bytes =
+            count.and_then(|n| n.checked_mul(numbers)).and_then(|n| n.checked_mul(dtype.size()));
         match (stored, bytes) {
             (Some(stored), Some(bytes)) if bytes.max(stored) <= MAX_ROW => {
                 let bytes = if single { stored } else { bytes };

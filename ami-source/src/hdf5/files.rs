@@ -103,6 +103,12 @@ impl Files {
         Ok(at.ok().map(|at| list[at].clone()))
     }
 
+    /// Forgets which names are in groups: these may have more now.
+    pub fn refresh(&self) {
+        self.lists.borrow_mut().clear();
+        self.lookups.set(0);
+    }
+
     /// Every open file.
     pub fn all(&self) -> Vec<Rc<Store>> {
         self.open.borrow().values().cloned().collect()

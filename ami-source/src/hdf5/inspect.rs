@@ -64,9 +64,12 @@ fn list(path: &Path, options: &Options) -> anyhow::Result<(Vec<Value>, Vec<Strin
     let name = path.display().to_string();
     let mut lines: Vec<Value> =
         contents.datasets.iter().map(|entry| record(&name, entry, &fates)).collect();
-    lines.extend(contents.broken.iter().map(|(path, reason)| {
-        json!({"file": name, "path": path, "broken": reason})
-    }));
+    lines.extend(
+        contents
+            .broken
+            .iter()
+            .map(|(path, reason)| json!({"file": name, "path": path, "broken": reason})),
+    );
     Ok((lines, summary))
 }
 
@@ -110,7 +113,8 @@ fn record(file: &str, entry: &Entry, fates: &Fates) -> Value {
     };
     // Pieces with numbers are one field under the name before these.
     let stem = entry.path.rsplit_once('/').map(|(group, name)| {
-        crate::hdf5::joined::numbered(name).map_or(entry.path.clone(), |(s, _)| format!("{group}/{s}"))
+        crate::hdf5::joined::numbered(name)
+            .map_or(entry.path.clone(), |(s, _)| format!("{group}/{s}"))
     });
     let fate = fates.get(&entry.path).or_else(|| fates.get(&stem.unwrap_or_default()));
     let index = (None, "says which rows and when".to_owned());
@@ -131,7 +135,12 @@ fn record(file: &str, entry: &Entry, fates: &Fates) -> Value {
     })
 }
 
-fn table(path: &Path, lines: &[Value], summary: &[String], out: &mut dyn Write) -> std::io::Result<()> {
+fn table(
+    path: &Path,
+    lines: &[Value],
+    summary: &[String],
+    out: &mut dyn Write,
+) -> std::io::Result<()> {
     writeln!(out, "{}", path.display())?;
     for line in summary {
         writeln!(out, "  {line}")?;
@@ -140,7 +149,8 @@ fn table(path: &Path, lines: &[Value], summary: &[String], out: &mut dyn Write) 
         let numbers = v.as_array().map(|a| a.iter().map(text_of).collect::<Vec<_>>().join("×"));
         numbers.unwrap_or_else(|| text_of(v))
     };
-    let mut rows = vec![["path", "type", "shape", "chunks", "filters", "units", "field"].map(String::from)];
+    let mut rows =
+        vec![["path", "type", "shape", "chunks", "filters", "units", "field"].map(String::from)];
     for line in lines.iter().filter(|l| l["broken"].is_null()) {
         let grows = if line["grows"] == true { "…" } else { "" };
         let field = match line["field"].as_str() {
@@ -151,7 +161,8 @@ fn table(path: &Path, lines: &[Value], summary: &[String], out: &mut dyn Write) 
             empty if empty.is_empty() => "scalar".to_owned(),
             shape => shape + grows,
         };
-        let filters = line["filters"].as_array().map(|a| a.iter().map(text_of).collect::<Vec<_>>().join("+"));
+        let filters =
+            line["filters"].as_array().map(|a| a.iter().map(text_of).collect::<Vec<_>>().join("+"));
         rows.push([
             text_of(&line["path"]),
             text_of(&line["dtype"]),

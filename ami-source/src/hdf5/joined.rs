@@ -64,7 +64,8 @@ impl Joined {
             Joined { datasets: Vec::new(), parts: Vec::new(), appended: false, buffer: Vec::new() };
         let mut names: Vec<(String, String, Option<usize>)> = Vec::new();
         for part in parts(store, at, index)? {
-            let known = names.iter().find(|(file, set, _)| (file, set) == (&part.file, &part.dataset));
+            let known =
+                names.iter().find(|(file, set, _)| (file, set) == (&part.file, &part.dataset));
             let dataset = match known {
                 Some((.., known)) => *known,
                 None => {
@@ -109,11 +110,23 @@ impl Joined {
         Ok(())
     }
 
+    /// True when one part has all of a box.
+    pub fn covers(&self, start: &[u64], count: &[u64]) -> bool {
+        let common = |part: &Part| part.to.common(start, count).is_some_and(|(_, c)| c == count);
+        self.parts.iter().any(common)
+    }
+
     /// Reads what parts there are of a box; the rest of `out` stays as it is.
     ///
     /// # Errors
     /// When a part is damaged.
-    pub fn read(&mut self, start: &[u64], count: &[u64], size: usize, out: &mut [u8]) -> Result<()> {
+    pub fn read(
+        &mut self,
+        start: &[u64],
+        count: &[u64],
+        size: usize,
+        out: &mut [u8],
+    ) -> Result<()> {
         for part in &self.parts {
             let Some((low, common)) = part.to.common(start, count) else { continue };
             let inside: Vec<u64> = low.iter().zip(&part.to.start).map(|(l, s)| l - s).collect();
@@ -124,7 +137,8 @@ impl Joined {
                 continue;
             }
             let bytes = bytes_of(&common, size).filter(|n| *n as u64 <= MAX_CHUNK);
-            let bytes = bytes.ok_or_else(|| Problem::Limit("a part of more than 256 MiB".into()))?;
+            let bytes =
+                bytes.ok_or_else(|| Problem::Limit("a part of more than 256 MiB".into()))?;
             self.buffer.resize(bytes, 0);
             dataset.read(&from, &there, &mut self.buffer)?;
             let zeros = vec![0; common.len()];
@@ -152,7 +166,9 @@ fn source(files: &Rc<Files>, store: &Rc<Store>, file: &str, path: &str) -> Resul
     };
     let found = dataset_at(files, &from, path)?;
     match found {
-        Some(dataset) if matches!(dataset.layout, crate::hdf5::format::layout::Layout::Virtual(..)) => {
+        Some(dataset)
+            if matches!(dataset.layout, crate::hdf5::format::layout::Layout::Virtual(..)) =>
+        {
             unsupported("a virtual dataset of virtual datasets")
         }
         found => Ok(found),

@@ -9,12 +9,14 @@
 //! The library of C is not used: its structures are walked here, with every number checked, so that a file from
 //! anywhere can do no harm ([decision 21](../../../docs/decisions/0021-hdf5-without-its-library.md)).
 
+mod chunked;
 pub mod column;
 pub mod counts;
 pub mod dataset;
 pub mod decode;
 pub mod files;
 pub mod format;
+mod held;
 mod inspect;
 pub mod joined;
 mod model;

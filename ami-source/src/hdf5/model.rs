@@ -10,10 +10,10 @@ use crate::hdf5::options::{Options, name_of, same};
 use crate::hdf5::part::{Part, PartField, Rows, Stamps};
 use crate::hdf5::stamps::Scale;
 use crate::hdf5::tree::{Contents, Entry, walk};
-use crate::hdf5::{pulses, xfel};
+use crate::hdf5::{held, pulses, xfel};
 use crate::hints::did_you_mean;
 use ami_graph::data::schema::{Field, Kind};
-use ami_graph::data::value::{Array, DType, MAX_RANK, Scalar, Value};
+use ami_graph::data::value::{DType, MAX_RANK};
 use anyhow::{Context, bail};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,9 +21,6 @@ use std::rc::Rc;
 
 /// Fields of one file.
 const MAX_FIELDS: usize = 1 << 14;
-/// Bytes of one held value, and of all.
-const MAX_HELD: usize = 1 << 20;
-const MAX_ALL_HELD: usize = 64 << 20;
 /// Bytes that the windows of all columns may have together.
 const WINDOWS: usize = 128 << 20;
 /// Names of datasets that say when events were, and which, without `_` and in small letters.
@@ -57,7 +54,12 @@ impl Model {
     ///
     /// # Errors
     /// When it cannot be read, has no events, or has not what was asked for.
-    pub fn of(files: &Rc<Files>, store: &Rc<Store>, options: &Options, live: bool) -> anyhow::Result<Model> {
+    pub fn of(
+        files: &Rc<Files>,
+        store: &Rc<Store>,
+        options: &Options,
+        live: bool,
+    ) -> anyhow::Result<Model> {
         let path = store.path().display().to_string();
         let contents = walk(files, store).with_context(|| format!("{path}: its root"))?;
         let stem = store.path().file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -95,7 +97,8 @@ impl Draft<'_> {
     /// What options name must be there.
     fn check(&self, path: &str) -> anyhow::Result<()> {
         let options = self.options;
-        let asked = [("timestamp", &options.timestamp), ("id", &options.id), ("axis", &options.axis)];
+        let asked =
+            [("timestamp", &options.timestamp), ("id", &options.id), ("axis", &options.axis)];
         for (option, name) in asked {
             let Some(name) = name else { continue };
             let names = || self.contents.datasets.iter().flat_map(Entry::names);
@@ -111,7 +114,8 @@ impl Draft<'_> {
     /// The first datasets, for a message.
     fn listing(&self) -> String {
         let all: Vec<&str> = self.contents.datasets.iter().map(|e| e.path.as_str()).collect();
-        let more = if all.len() > 12 { format!(" and {} more", all.len() - 12) } else { String::new() };
+        let more =
+            if all.len() > 12 { format!(" and {} more", all.len() - 12) } else { String::new() };
         format!("; there are {}{more}", all[..all.len().min(12)].join(", "))
     }
 
@@ -130,7 +134,8 @@ impl Draft<'_> {
         for (path, mut pieces) in series {
             pieces.sort_unstable();
             let first = &self.contents.datasets[pieces[0].1].dataset;
-            let fits = |&(_, at): &(u64, usize)| alike(first, &self.contents.datasets[at].dataset).is_ok();
+            let fits =
+                |&(_, at): &(u64, usize)| alike(first, &self.contents.datasets[at].dataset).is_ok();
             if pieces.iter().all(fits) && !self.has(&path) {
                 taken.extend(pieces.into_iter().map(|(number, at)| (at, (path.clone(), number))));
             }
@@ -139,7 +144,9 @@ impl Draft<'_> {
         let mut rest = Vec::new();
         for (at, entry) in std::mem::take(&mut self.contents.datasets).into_iter().enumerate() {
             match taken.remove(&at) {
-                Some((path, number)) => whole.entry(path).or_default().push((number, entry.dataset)),
+                Some((path, number)) => {
+                    whole.entry(path).or_default().push((number, entry.dataset));
+                }
                 None => rest.push(entry),
             }
         }
@@ -174,11 +181,12 @@ impl Draft<'_> {
         if let Some(ids) = ids {
             part.ids = self.copy(&ids);
         }
-        if let Some(times) = times.filter(|_| self.options.epoch != crate::Epoch::Counter || part.ids.is_none())
+        if let Some(times) =
+            times.filter(|_| self.options.epoch != crate::Epoch::Counter || part.ids.is_none())
             && let Some(column) = self.copy(&times)
         {
             let scale = Scale::of(&column.dataset.attributes, self.options.epoch);
-            part.stamps = Stamps::Column(column, scale);
+            part.stamps = Stamps::Column(Box::new(column), scale);
         }
         for path in of_events {
             let Some(entry) = self.take(&path) else { continue };
@@ -200,7 +208,8 @@ impl Draft<'_> {
             if dataset.shape().is_empty() || (self.live && !dataset.grows()) {
                 continue;
             }
-            let row = u128::from(dataset.space.per_row().unwrap_or(0)) * dataset.element.size as u128;
+            let row =
+                u128::from(dataset.space.per_row().unwrap_or(0)) * dataset.element.size as u128;
             // In a file that grows even no rows are a sign.
             *weights.entry(dataset.rows()).or_default() += u128::from(dataset.rows()) * row + 1;
         }
@@ -213,7 +222,12 @@ impl Draft<'_> {
     }
 
     /// The dataset that an option names, else the first one of events that is called so.
-    fn chosen(&self, asked: &Option<String>, names: &[&str], of_events: &[String]) -> Option<String> {
+    fn chosen(
+        &self,
+        asked: &Option<String>,
+        names: &[&str],
+        of_events: &[String],
+    ) -> Option<String> {
         if let Some(asked) = asked {
             let of = |e: &&Entry| e.names().any(|n| same(n, asked));
             return self.contents.datasets.iter().find(of).map(|e| e.path.clone());
@@ -273,7 +287,7 @@ impl Draft<'_> {
         }
         let column = match Column::new(dataset) {
             Ok(column) => column,
-            Err((_, reason)) => {
+            Err(reason) => {
                 part.left_out.push((path, reason));
                 return;
             }
@@ -287,14 +301,22 @@ impl Draft<'_> {
         }
         let shape = (lead == 0).then(|| column.shape.clone());
         let labels = column.dataset.element.labels.clone();
-        let field = Field { name, aliases: names, dtype: column.dtype, rank, shape, kind: Kind::Event, labels };
+        let field = Field {
+            name,
+            aliases: names,
+            dtype: column.dtype,
+            rank,
+            shape,
+            kind: Kind::Event,
+            labels,
+        };
         part.fields.push(PartField { field, column, rows, at: 0 });
     }
 
     /// What is left becomes held values of the first part, and every name is there once.
     fn finish(&mut self, parts: &mut [Part], path: &str) -> anyhow::Result<()> {
         let Some(first) = parts.first_mut() else { bail!("{path} has no events") };
-        let mut room = MAX_ALL_HELD;
+        let mut room = held::MAX_ALL;
         for entry in std::mem::take(&mut self.contents.datasets) {
             self.hold(first, entry, &mut room);
         }
@@ -308,90 +330,12 @@ impl Draft<'_> {
             let names: Vec<&str> = parts[0].left_out.iter().map(|(p, _)| p.as_str()).collect();
             let asked = self.options.fields.join(",");
             let hint = did_you_mean(&asked, names.iter().copied());
-            bail!("{path}: fields={asked}: nothing of that name{hint}; `ami-ventilator inspect` lists all");
+            bail!(
+                "{path}: fields={asked}: nothing of that name{hint}; `ami-ventilator inspect` lists all"
+            );
         }
         Ok(())
     }
-
-    /// A small dataset without events is a value that holds for all of them.
-    fn hold(&self, part: &mut Part, entry: Entry, room: &mut usize) {
-        let name = name_of(&entry.path);
-        let wanted = entry.names().map(str::to_owned).chain([name.clone()]).collect::<Vec<_>>();
-        if !self.options.wants(wanted.iter().map(String::as_str)) {
-            return;
-        }
-        let Entry { path, aliases, dataset } = entry;
-        match held(dataset, room) {
-            Ok((value, rank, labels)) => {
-                let aliases = [path].into_iter().chain(aliases).collect();
-                let dtype = value.dtype();
-                let shape = match &value {
-                    Value::Array(a) => Some(a.shape().to_vec()),
-                    _ => Some(Vec::new()),
-                };
-                let field = Field { name, aliases, dtype, rank, shape, kind: Kind::Held, labels };
-                part.held.push((field, value));
-            }
-            Err(reason) => part.left_out.push((path, reason)),
-        }
-    }
-}
-
-/// The whole of a small dataset.
-fn held(dataset: Dataset, room: &mut usize) -> Result<(Value, usize, ami_graph::data::schema::Labels), String> {
-    let rows = dataset.rows();
-    let scalar = dataset.shape().is_empty() || dataset.shape() == [1];
-    let mut column = Column::new(dataset).map_err(|(_, reason)| reason)?;
-    let labels = column.dataset.element.labels.clone();
-    if rows == 0 {
-        return Err("no elements".into());
-    }
-    if column.dtype == DType::Str {
-        let text = if scalar { column.text(0).map_err(|e| e.to_string())? } else { String::new() };
-        return match scalar {
-            true if text.len() <= MAX_HELD => Ok((Value::Str(text), 0, labels)),
-            true => Err("a text of more than 1 MiB".into()),
-            false => Err("texts, but not one for each event".into()),
-        };
-    }
-    let shape: Vec<usize> = match scalar {
-        true => column.shape.clone(),
-        false => [rows as usize].into_iter().chain(column.shape.iter().copied()).collect(),
-    };
-    let bytes = usize::try_from(rows).ok().and_then(|n| n.checked_mul(column.row_bytes()));
-    let bytes = bytes.filter(|n| *n <= MAX_HELD && *n <= *room && shape.len() <= MAX_RANK && !column.is_list());
-    let Some(bytes) = bytes else {
-        return Err("no axis of events, and too large for a value that is held".into());
-    };
-    let mut memory = vec![0; bytes];
-    column.numbers(0, rows, &mut memory).map_err(|e| e.to_string())?;
-    *room -= bytes;
-    let array = Array::from_bytes(column.dtype, &shape, &memory).ok_or("no array")?;
-    match shape.is_empty() {
-        true => scalar_of(column.dtype, &memory).map(|s| (Value::Scalar(s), 0, labels)).ok_or_else(|| "no scalar".into()),
-        false => Ok((Value::Array(array), shape.len(), labels)),
-    }
-}
-
-/// One element of its bytes.
-fn scalar_of(dtype: DType, bytes: &[u8]) -> Option<Scalar> {
-    let mut word = [0; 8];
-    word.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    let n = u64::from_le_bytes(word);
-    Some(match dtype {
-        DType::Bool => Scalar::Bool(n != 0),
-        DType::U8 => Scalar::U8(n as u8),
-        DType::U16 => Scalar::U16(n as u16),
-        DType::U32 => Scalar::U32(n as u32),
-        DType::U64 => Scalar::U64(n),
-        DType::I8 => Scalar::I8(n as i8),
-        DType::I16 => Scalar::I16(n as i16),
-        DType::I32 => Scalar::I32(n as i32),
-        DType::I64 => Scalar::I64(n as i64),
-        DType::F32 => Scalar::F32(f32::from_bits(n as u32)),
-        DType::F64 => Scalar::F64(f64::from_bits(n)),
-        DType::Str => return None,
-    })
 }
 
 /// Name of a file without directory and ending.

@@ -51,7 +51,8 @@ pub fn same(path: &str, asked: &str) -> bool {
 
 /// True when a name fits a pattern: `*` stands for any text, `?` for one character.
 pub fn matches(pattern: &str, name: &str) -> bool {
-    let (pattern, name): (Vec<char>, Vec<char>) = (pattern.chars().collect(), name.chars().collect());
+    let (pattern, name): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), name.chars().collect());
     let (mut p, mut n) = (0, 0);
     let mut star: Option<(usize, usize)> = None;
     while n < name.len() {
@@ -79,12 +80,16 @@ mod tests {
 
     #[test]
     fn patterns() {
-        for (pattern, name) in [("*", ""), ("a*", "abc"), ("*:x", "a:b:x"), ("a?c", "abc"), ("*b*b", "abxb")] {
+        for (pattern, name) in
+            [("*", ""), ("a*", "abc"), ("*:x", "a:b:x"), ("a?c", "abc"), ("*b*b", "abxb")]
+        {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
         for (pattern, name) in [("", "a"), ("a", "ab"), ("a?", "a"), ("*x", "xy")] {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
-        assert!(same("/entry/x", "entry/x") && same("/entry/x", "entry:x") && !same("/entry/x", "x"));
+        assert!(
+            same("/entry/x", "entry/x") && same("/entry/x", "entry:x") && !same("/entry/x", "x")
+        );
     }
 }

@@ -65,7 +65,7 @@ pub struct PartField {
 #[derive(Debug)]
 pub enum Stamps {
     /// A dataset says so.
-    Column(Column, Scale),
+    Column(Box<Column>, Scale),
     /// So many ns apart, by their ids, or by their numbers where there are none.
     Every(u64),
 }
@@ -210,7 +210,7 @@ pub enum Stop {
     /// A value is damaged, or not wholly written yet.
     Damaged(&'static str),
     /// The file cannot be read any more.
-    Broken(Problem),
+    Broken(anyhow::Error),
 }
 
 impl From<Full> for Stop {
@@ -224,7 +224,7 @@ impl From<Problem> for Stop {
         match problem {
             Problem::Damaged(what) => Stop::Damaged(what),
             Problem::Limit(_) | Problem::Unsupported(_) => Stop::Damaged("more than is read"),
-            io @ Problem::Io(_) => Stop::Broken(io),
+            io @ Problem::Io(_) => Stop::Broken(io.into()),
         }
     }
 }

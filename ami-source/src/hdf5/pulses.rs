@@ -36,7 +36,7 @@ fn part(draft: &mut Draft<'_>, group: &str) -> Option<Part> {
     let pulses = times.rows().min(first.rows());
     let scale = Scale::of(&times.dataset.attributes, draft.options.epoch);
     let mut part = draft.part(name_of(group), pulses);
-    part.stamps = Stamps::Column(times, scale);
+    part.stamps = Stamps::Column(Box::new(times), scale);
     let spans = Rc::new(RefCell::new(Spans { first, count: None }));
     let all: Vec<String> = draft.contents.datasets.iter().map(|e| e.path.clone()).collect();
     // What is as long as the neutrons belongs to them; what is as long as the pulses, to these.
@@ -44,7 +44,9 @@ fn part(draft: &mut Draft<'_>, group: &str) -> Option<Part> {
         .contents
         .datasets
         .iter()
-        .find(|e| e.path == format!("{group}/event_id") || e.path == format!("{group}/event_time_offset"))
+        .find(|e| {
+            e.path == format!("{group}/event_id") || e.path == format!("{group}/event_time_offset")
+        })
         .map(|e| e.dataset.rows())?;
     for path in all {
         let own = path.strip_prefix(group).and_then(|rest| rest.strip_prefix('/'));

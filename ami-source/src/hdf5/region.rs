@@ -54,7 +54,8 @@ pub fn runs<E>(
         strides
     };
     let (a, b) = (strides(from.shape), strides(to.shape));
-    let begin = |p: Place<'_>, s: &[u64]| -> u64 { p.start.iter().zip(s).map(|(x, y)| x * y).sum() };
+    let begin =
+        |p: Place<'_>, s: &[u64]| -> u64 { p.start.iter().zip(s).map(|(x, y)| x * y).sum() };
     let (mut at_a, mut at_b) = (begin(from, &a), begin(to, &b));
     let mut index = vec![0u64; whole];
     loop {

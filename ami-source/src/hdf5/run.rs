@@ -62,7 +62,10 @@ pub fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
             .collect();
         found.sort();
         if found.is_empty() {
-            bail!("directory {name} holds no {} file: name the directory that has them", ENDINGS.join(", "));
+            bail!(
+                "directory {name} holds no {} file: name the directory that has them",
+                ENDINGS.join(", ")
+            );
         }
         files.extend(found);
     }
@@ -73,8 +76,12 @@ pub fn expand(paths: &[PathBuf]) -> anyhow::Result<Vec<PathBuf>> {
 pub fn explain(path: &Path, problem: &Problem) -> anyhow::Error {
     let path = path.display();
     match problem {
-        Problem::Io(error) => anyhow!("HDF5 file {path} cannot be read: {error}; check the path and that this user may read it"),
-        Problem::Damaged(what) => anyhow!("{path}: {what}; was it copied whole, and is it HDF5? `h5dump -H {path}` is a second opinion"),
+        Problem::Io(error) => anyhow!(
+            "HDF5 file {path} cannot be read: {error}; check the path and that this user may read it"
+        ),
+        Problem::Damaged(what) => anyhow!(
+            "{path}: {what}; was it copied whole, and is it HDF5? `h5dump -H {path}` is a second opinion"
+        ),
         other => anyhow!("{path} {other}"),
     }
 }
@@ -138,14 +145,19 @@ impl Run {
             part.at = at;
             ranges.push(first.zip(last).map(|((a, _), (b, _))| (a.min(b), a.max(b))));
         }
-        let names: Vec<BTreeSet<String>> =
-            self.parts.iter().map(|p| p.fields.iter().map(|f| f.field.name.clone()).collect()).collect();
+        let names: Vec<BTreeSet<String>> = self
+            .parts
+            .iter()
+            .map(|p| p.fields.iter().map(|f| f.field.name.clone()).collect())
+            .collect();
         let meet = |a: usize, b: usize| match (ranges[a], ranges[b]) {
             (Some((a0, a1)), Some((b0, b1))) => a0 <= b1 && b0 <= a1,
             _ => true,
         };
         let all = self.parts.len();
-        let clash = |name: &String, a: usize| (0..all).any(|b| b != a && names[b].contains(name) && meet(a, b));
+        let clash = |name: &String, a: usize| {
+            (0..all).any(|b| b != a && names[b].contains(name) && meet(a, b))
+        };
         let mut rename: Vec<(usize, String)> = Vec::new();
         for (a, own) in names.iter().enumerate() {
             rename.extend(own.iter().filter(|name| clash(name, a)).map(|name| (a, name.clone())));
@@ -193,7 +205,8 @@ impl Run {
                 held.entry(place(&field, &part.name) as u32).or_insert(value);
             }
         }
-        self.number = fields.iter().enumerate().find_map(|(at, f)| number(f, held.get(&(at as u32))?));
+        self.number =
+            fields.iter().enumerate().find_map(|(at, f)| number(f, held.get(&(at as u32))?));
         self.held = held.into_iter().collect();
         self.schema = Arc::new(Schema { fields });
     }

@@ -51,8 +51,9 @@ pub struct Hdf5Source {
     last: u64,
     newest: Option<u64>,
     polled: Option<Instant>,
-    /// A value of the next event was damaged so often.
+    /// A value of the next event was damaged so often; the file is to be asked before it is looked at again.
     trouble: u32,
+    waits: bool,
     turn: u64,
     /// Of runs that are through.
     counts: Counts,
@@ -86,6 +87,7 @@ impl Hdf5Source {
             newest: None,
             polled: None,
             trouble: 0,
+            waits: false,
             turn: 0,
             counts: Counts::default(),
         };
@@ -110,7 +112,11 @@ impl Hdf5Source {
             }
         }
         let timed = self.run.parts.iter().any(|p| matches!(p.stamps, Stamps::Column(..)));
-        let now = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64);
+        let now = || {
+            SystemTime::now()
+                .duration_since(SystemTime::UNIX_EPOCH)
+                .map_or(0, |d| d.as_nanos() as u64)
+        };
         let counter = self.options.epoch == crate::Epoch::Counter;
         let stamp = first.unwrap_or(if self.run.live && timed && !counter { now() } else { 0 });
         self.last = stamp;
@@ -126,7 +132,7 @@ impl Hdf5Source {
     /// Looks at the next event of every part and decides who takes part.
     fn decide(&mut self) -> anyhow::Result<Found> {
         self.contributors.clear();
-        if self.trouble > 0 && self.polled.is_some_and(|at| at.elapsed() < POLL) {
+        if self.waits {
             return Ok(Found::Pending);
         }
         let mut least: Option<(u64, u64)> = None;
@@ -159,8 +165,10 @@ impl Hdf5Source {
             return Ok(false);
         }
         self.polled = Some(Instant::now());
+        let waited = std::mem::take(&mut self.waits);
         self.run.unchanged(self.turn)?;
         let mut damaged = false;
+        self.run.files.refresh();
         for store in self.run.files.all() {
             damaged |= store.refresh().is_err();
         }
@@ -174,7 +182,7 @@ impl Hdf5Source {
         }
         if damaged {
             self.run.files.counts.add(Count::NotYetWritten);
-            return Ok(false);
+            return Ok(waited);
         }
         if more {
             self.run.files.counts.add(Count::Grown);
@@ -186,7 +194,7 @@ impl Hdf5Source {
             self.run.parts.iter_mut().for_each(|p| p.live = false);
         }
         self.run.announced |= written;
-        Ok(more || ended)
+        Ok(more || ended || waited)
     }
 
     /// Closes this run, or opens the next; false when there is none.
@@ -235,13 +243,15 @@ impl Hdf5Source {
                 Err(Stop::Again) => {
                     out.cancel();
                     counts.clear();
+                    // Damage, or is this no longer the file?
+                    self.run.unchanged(self.turn).map_err(Stop::Broken)?;
                 }
                 Err(Stop::Damaged(what)) => {
                     out.cancel();
                     self.trouble += 1;
                     if self.trouble < PATIENCE {
-                        self.found = None;
-                        self.polled = Some(Instant::now());
+                        (self.found, self.waits) = (None, true);
+                        self.run.files.counts.add(Count::NotYetWritten);
                         return Err(Stop::Damaged(what));
                     }
                     self.give_up();
@@ -323,9 +333,9 @@ impl Source for Hdf5Source {
             match self.event(own, out) {
                 Ok(()) => {}
                 Err(Stop::Full) => return Ok(Written::Full(written)),
-                Err(Stop::Broken(problem)) if written == 0 => {
+                Err(Stop::Broken(error)) if written == 0 => {
                     let path = self.run.stores.first().map(|s| s.path().display().to_string());
-                    return Err(anyhow!("HDF5 file {}: {problem}", path.unwrap_or_default()));
+                    return Err(error.context(format!("HDF5 file {}", path.unwrap_or_default())));
                 }
                 Err(_) => break,
             }

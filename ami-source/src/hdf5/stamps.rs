@@ -99,7 +99,10 @@ pub fn date(text: &str) -> Option<u64> {
     let (hour, minute) = (clock.next()?.parse::<i64>().ok()?, clock.next()?.parse::<i64>().ok()?);
     let second: f64 = clock.next().unwrap_or("0").parse().ok()?;
     let sane = (1970..2262).contains(&year) && (1..13).contains(&month) && (1..32).contains(&day);
-    if !sane || !(0..24).contains(&hour) || !(0..60).contains(&minute) || !(0.0..61.0).contains(&second)
+    if !sane
+        || !(0..24).contains(&hour)
+        || !(0..60).contains(&minute)
+        || !(0.0..61.0).contains(&second)
     {
         return None;
     }
@@ -132,7 +135,9 @@ mod tests {
         assert_eq!(date("1970-01-01T00:00:00Z"), Some(0));
         assert_eq!(date("2024-02-29T12:00:00.25+02:00"), Some(1_709_200_800_250_000_000));
         assert_eq!(date("2025-01-01 00:00:00"), Some(1_735_689_600_000_000_000));
-        for wrong in ["", "yesterday", "2024-13-01T00:00:00", "2024-01-01T25:00:00", "9999-01-01T00:00"] {
+        for wrong in
+            ["", "yesterday", "2024-13-01T00:00:00", "2024-01-01T25:00:00", "9999-01-01T00:00"]
+        {
             assert_eq!(date(wrong), None, "{wrong}");
         }
     }

@@ -133,7 +133,13 @@ impl Walk<'_> {
         Ok(())
     }
 
-    fn group(&mut self, store: &Rc<Store>, path: &str, links: Vec<Link>, depth: usize) -> Result<()> {
+    fn group(
+        &mut self,
+        store: &Rc<Store>,
+        path: &str,
+        links: Vec<Link>,
+        depth: usize,
+    ) -> Result<()> {
         for Link { name, target } in links {
             if path.len() + name.len() > MAX_PATH {
                 self.broken(path, "names that are too long");
@@ -215,7 +221,9 @@ fn lookup(files: &Rc<Files>, store: &Rc<Store>, path: &str, hops: usize) -> Resu
                 let store = files.linked(&place.0, &file)?;
                 lookup(files, &store, &to, hops + 1)?
             }
-            Target::Unknown => return Err(Problem::Unsupported("a link of an unknown kind".into())),
+            Target::Unknown => {
+                return Err(Problem::Unsupported("a link of an unknown kind".into()));
+            }
         };
         so_far = format!("{so_far}/{name}");
     }

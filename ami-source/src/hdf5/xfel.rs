@@ -38,7 +38,7 @@ pub fn parts(draft: &mut Draft<'_>) -> anyhow::Result<Vec<Part>> {
         && column.count(0).is_ok_and(|first| first > 0)
     {
         let scale = Scale::of(&column.dataset.attributes, draft.options.epoch);
-        part.stamps = Stamps::Column(column, scale);
+        part.stamps = Stamps::Column(Box::new(column), scale);
     }
     let index = index(draft, ids.rows())?;
     part.ids = Some(ids);
@@ -87,10 +87,13 @@ fn index(draft: &mut Draft<'_>, trains: u64) -> anyhow::Result<Index> {
     let abouts: Vec<String> = draft.contents.datasets.iter().filter_map(of_index).collect();
     let mut index = Index::new();
     for about in abouts {
-        let (first, count) =
-            (draft.take(&format!("/INDEX/{about}/first")), draft.take(&format!("/INDEX/{about}/count")));
+        let (first, count) = (
+            draft.take(&format!("/INDEX/{about}/first")),
+            draft.take(&format!("/INDEX/{about}/count")),
+        );
         let (Some(first), Some(count)) = (first, count) else { continue };
-        let (Ok(first), Ok(mut count)) = (Column::new(first.dataset), Column::new(count.dataset)) else {
+        let (Ok(first), Ok(mut count)) = (Column::new(first.dataset), Column::new(count.dataset))
+        else {
             continue;
         };
         let mut many = false;

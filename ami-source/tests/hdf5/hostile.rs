@@ -4,7 +4,6 @@
 use crate::common::{Taker, open};
 use ami_source::SourceSpec;
 use ami_source::hdf5::inspect;
-use ami_source::source::Source;
 use proptest::prelude::*;
 use std::path::Path;
 

@@ -1,6 +1,6 @@
 //! Files that grow, that are replaced and that are cut while they are read.
 
-use crate::common::{Taker, open, python, script};
+use crate::common::{Taker, open, python, script, take};
 use ami_source::source::Source;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
@@ -160,4 +160,42 @@ fn a_file_that_is_cut_or_replaced_is_opened_again() {
         check(&taker, 50);
         assert!(counters(&*source)["broken"] >= 1);
     }
+}
+
+/// Eight events of an image and a number, each image a chunk with its checksum; prints where the third
+/// one's bytes begin.
+const CHUNKS: &str = r#"
+import sys, h5py, numpy as np
+with h5py.File(sys.argv[1], "w") as f:
+    f.create_dataset("image", data=np.arange(8 * 64 * 64).reshape(8, 64, 64), chunks=(1, 64, 64), fletcher32=True)
+    f["x"] = np.arange(8)
+with h5py.File(sys.argv[1]) as f:
+    print(f["image"].id.get_chunk_info(2).byte_offset)
+"#;
+
+#[test]
+fn a_damaged_chunk_takes_its_value_and_no_other() {
+    let Some(python) = python() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("damaged.h5");
+    let made = std::process::Command::new(python).args(["-c", CHUNKS]).arg(&file).output().unwrap();
+    let at: usize = String::from_utf8(made.stdout).unwrap().trim().parse().unwrap();
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[at + 100] ^= 4;
+    std::fs::write(&file, bytes).unwrap();
+    let (taken, counters) = take(&format!("hdf5:{}", file.display()));
+    let there: Vec<bool> = taken.events.iter().map(|e| e.fields.contains_key("image")).collect();
+    assert_eq!(there, [true, true, false, true, true, true, true, true]);
+    assert!(taken.events.iter().all(|e| e.fields.contains_key("x")));
+    assert_eq!(counters["damaged_values"], 1);
+}
+
+#[test]
+fn a_file_is_looped_as_runs() {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hdf5/small_old.h5");
+    let (taken, _) = take(&format!("hdf5:{file}?loop=3&fields=entry:pulse_id"));
+    assert_eq!((taken.events.len(), &taken.runs[..]), (36, &[Some(1), Some(2), Some(3)][..]));
+    assert!(taken.events.windows(2).all(|w| w[0].stamp < w[1].stamp));
+    assert_eq!(taken.events[0].fields, taken.events[12].fields);
+    assert_eq!(taken.schema.fields.len(), 1);
 }

@@ -6,4 +6,5 @@
 mod common;
 mod hostile;
 mod live;
+mod speed;
 mod values;

@@ -52,7 +52,11 @@ fn values_are_those_of_h5py() {
         });
         let events: Vec<Event> = events.collect();
         if taken.events.len() != events.len() {
-            wrong.push(format!("{name}: {} events instead of {}", taken.events.len(), events.len()));
+            wrong.push(format!(
+                "{name}: {} events instead of {}",
+                taken.events.len(),
+                events.len()
+            ));
         }
         let differences = taken.events.iter().zip(&events).enumerate();
         let mut differences = differences.filter_map(|(i, (a, b))| Some((i, difference(a, b)?)));
@@ -66,7 +70,10 @@ fn values_are_those_of_h5py() {
         }
         for (counter, want) in case["counters"].as_object().unwrap() {
             if counters.get(counter.as_str()).copied() != want.as_u64() {
-                wrong.push(format!("{name}: {counter} is {:?}, not {want}", counters.get(counter.as_str())));
+                wrong.push(format!(
+                    "{name}: {counter} is {:?}, not {want}",
+                    counters.get(counter.as_str())
+                ));
             }
         }
         for (alias, field) in case["alias"].as_object().into_iter().flatten() {

@@ -29,7 +29,11 @@ pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
         repeat(out, written, back, len + 2)?;
         written += len + 2;
     }
-    if written == out.len() { Ok(()) } else { damaged("a chunk of another length than its shape says") }
+    if written == out.len() {
+        Ok(())
+    } else {
+        damaged("a chunk of another length than its shape says")
+    }
 }
 
 /// Writes `len` bytes at `at` that are those from `back` before on; the two may overlap.

@@ -13,7 +13,7 @@ fn small(n: u64) -> Result<usize> {
 }
 
 fn element(bytes: &[u8], at: u64, size: usize) -> Result<Vec<u8>> {
-    let at = small(at)?.checked_mul(size).unwrap_or(usize::MAX);
+    let at = small(at)?.saturating_mul(size);
     let found = at.checked_add(size).and_then(|end| bytes.get(at..end));
     found.map(<[u8]>::to_vec).ok_or(Problem::Damaged("an index that ends early"))
 }
@@ -37,7 +37,8 @@ pub fn fixed(store: &Store, address: u64, number: u64) -> Result<Option<Entry>> 
     }
     let per_page = 1u64 << page_bits;
     if count <= per_page {
-        let piece = store.checked(block, small(count)?.saturating_mul(size).saturating_add(10 + o))?;
+        let piece =
+            store.checked(block, small(count)?.saturating_mul(size).saturating_add(10 + o))?;
         store.cursor(&piece).signature(b"FADB", "no block of a fixed array")?;
         return Ok(Some((element(&piece[6 + o..], number, size)?, filtered)));
     }
@@ -48,7 +49,8 @@ pub fn fixed(store: &Store, address: u64, number: u64) -> Result<Option<Entry>> 
     store.cursor(&piece).signature(b"FADB", "no block of a fixed array")?;
     let page = number / per_page;
     // The first page has the highest bit.
-    let there = piece[6 + o..].get((page / 8) as usize).is_some_and(|b| b & (0x80 >> (page % 8)) != 0);
+    let there =
+        piece[6 + o..].get((page / 8) as usize).is_some_and(|b| b & (0x80 >> (page % 8)) != 0);
     if !there {
         return Ok(None);
     }
@@ -145,7 +147,13 @@ impl Extensible<'_> {
         c.address()
     }
 
-    fn in_super_block(&self, at: u64, level: u64, per_block: u64, i: u64) -> Result<Option<Vec<u8>>> {
+    fn in_super_block(
+        &self,
+        at: u64,
+        level: u64,
+        per_block: u64,
+        i: u64,
+    ) -> Result<Option<Vec<u8>>> {
         let o = self.store.widths().offset;
         let blocks = small(1u64 << (level / 2).min(40))?;
         let pages = if per_block > self.per_page { per_block / self.per_page } else { 0 };

@@ -163,7 +163,8 @@ impl<'a> Tree2<'a> {
             0 => 0,
             _ => o + self.count_width + self.below_width[level - 1],
         };
-        let pointers = if level == 0 { 0 } else { (records.saturating_add(1)).saturating_mul(pointer) };
+        let pointers =
+            if level == 0 { 0 } else { (records.saturating_add(1)).saturating_mul(pointer) };
         let len = records.saturating_mul(self.record).saturating_add(pointers).saturating_add(10);
         if len > self.node {
             return damaged("a node with more records than it can hold");

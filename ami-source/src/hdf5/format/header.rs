@@ -99,7 +99,7 @@ fn first(store: &Store, address: u64) -> Result<Vec<Message>> {
 
 /// Version 2, each block with its checksum.
 fn second(store: &Store, address: u64) -> Result<Vec<Message>> {
-    let most = store.len()?.saturating_sub(address).min(64) as usize;
+    let most = store.bytes()?.saturating_sub(address).min(64) as usize;
     let prefix = store.piece(address, most)?;
     let mut c = store.cursor(&prefix);
     c.skip(4)?;

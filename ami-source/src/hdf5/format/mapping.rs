@@ -152,7 +152,8 @@ fn grid(c: &mut Cursor<'_>, rank: usize, width: usize) -> Result<Vec<Region>> {
         let (start, stride) = (c.uint(width)?, c.uint(width)?);
         let (count, block) = (c.uint(width)?, c.uint(width)?);
         let (count, block) = if stride == block || count == 1 {
-            let all = if count == endless || block == endless { None } else { count.checked_mul(block) };
+            let all =
+                if count == endless || block == endless { None } else { count.checked_mul(block) };
             (1, all.unwrap_or(u64::MAX))
         } else {
             (count, block)

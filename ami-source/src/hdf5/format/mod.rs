@@ -68,3 +68,6 @@ pub(crate) fn damaged<T>(what: &'static str) -> Result<T> {
 pub(crate) fn unsupported<T>(what: impl Into<String>) -> Result<T> {
     Err(Problem::Unsupported(what.into()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Small messages of a dataset: its axes, its filters, the value of what was never written.
 
 use crate::hdf5::format::cursor::Cursor;
-use crate::hdf5::format::{MAX_AXES, MAX_ATTRIBUTE, Problem, Result, damaged};
+use crate::hdf5::format::{MAX_ATTRIBUTE, MAX_AXES, Problem, Result, damaged};
 
 /// Filters of one dataset; the format's own limit.
 const MAX_FILTERS: usize = 32;

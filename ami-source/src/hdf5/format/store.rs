@@ -18,6 +18,9 @@ const KEPT: usize = 16 << 20;
 /// Bytes of object headers.
 const MAX_WALKED: usize = 1 << 30;
 
+/// Pieces by address and length.
+type Pieces = HashMap<(u64, usize), Rc<[u8]>>;
+
 /// A file, open for reading.
 #[derive(Debug)]
 pub struct Store {
@@ -28,7 +31,9 @@ pub struct Store {
     superblock: Cell<Superblock>,
     /// Greatest length seen.
     longest: Cell<u64>,
-    pieces: RefCell<HashMap<(u64, usize), Rc<[u8]>>>,
+    /// It is being written, so that its writer may cut off what it does not need.
+    grows: Cell<bool>,
+    pieces: RefCell<Pieces>,
     kept: Cell<usize>,
     /// Bytes of object headers walked over.
     walked: Cell<usize>,
@@ -52,6 +57,7 @@ impl Store {
             path: path.to_path_buf(),
             identity: (metadata.dev(), metadata.ino()),
             longest: Cell::new(metadata.len()),
+            grows: Cell::new(false),
             file,
             superblock,
             pieces: RefCell::default(),
@@ -85,10 +91,11 @@ impl Store {
     /// # Errors
     /// When it cannot be read any more.
     pub fn refresh(&self) -> Result<()> {
+        self.grows.set(true);
         self.pieces.borrow_mut().clear();
         self.kept.set(0);
         self.walked.set(0);
-        self.superblock.set(Superblock::find(&self.file, self.len()?)?);
+        self.superblock.set(Superblock::find(&self.file, self.bytes()?)?);
         Ok(())
     }
 
@@ -107,8 +114,8 @@ impl Store {
         if now != self.identity {
             return Err(Problem::Limit("was replaced while it was read".into()));
         }
-        let len = self.len()?;
-        if len < self.longest.get() {
+        let len = self.bytes()?;
+        if len < self.longest.get() && !self.grows.get() {
             return Err(Problem::Limit("was cut while it was read".into()));
         }
         self.longest.set(len);
@@ -119,7 +126,7 @@ impl Store {
     ///
     /// # Errors
     /// When the system does not say.
-    pub fn len(&self) -> Result<u64> {
+    pub fn bytes(&self) -> Result<u64> {
         Ok(self.file.metadata()?.len())
     }
 
@@ -188,7 +195,7 @@ impl Store {
     /// `len`, if the file holds so much there and no piece should be larger.
     fn bounded(&self, address: u64, len: u64) -> Result<usize> {
         let end = self.superblock.get().base.checked_add(address).and_then(|a| a.checked_add(len));
-        if end.is_none_or(|end| self.len().is_ok_and(|have| end > have)) {
+        if end.is_none_or(|end| self.bytes().is_ok_and(|have| end > have)) {
             return damaged("an address beyond the file's end: it was cut, or is being written");
         }
         match usize::try_from(len) {
