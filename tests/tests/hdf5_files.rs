@@ -95,10 +95,68 @@ fn the_answers_are_numpys_with_any_number_of_workers() {
         }
         let hist = system.get("g/hist");
         assert_eq!(json!(hist.i64s("counts")), want["hist"], "{}", hist.header);
+        if workers == 2 {
+            saved(&python, &system, &want);
+        }
         assert!(system.stop());
     }
     listed(&file);
     missed(&file);
+}
+
+/// Reads what was saved as a viewer does: from default to default to the signal.
+const READ: &str = r#"
+import json, sys
+import h5py, numpy as np
+with h5py.File(sys.argv[1]) as f:
+    entry = f[f.attrs["default"]]
+    hist = entry["g_hist"]
+    signal, edges = hist[hist.attrs["signal"]], hist[hist.attrs["axes"][0]]
+    trace = entry["g_trace"]
+    print(json.dumps({
+        "classes": [f.attrs["NX_class"], entry.attrs["NX_class"], hist.attrs["NX_class"]],
+        "default": entry.attrs["default"], "hist": signal[()].tolist(), "edges": edges.shape,
+        "image": entry["g_image"][entry["g_image"].attrs["signal"]][()].ravel().tolist(),
+        "trace": trace[trace.attrs["signal"]][()].tolist(), "n": int(entry["g_n/value"][()]),
+        "complete": bool(hist["truth/window_complete"][()]), "run": int(hist["truth/run"][()]),
+        "graph": json.loads(entry["graphs/g"].asstr()[()])["name"], "beats": len(entry["g_n/truth"]),
+    }))
+"#;
+
+/// `ami-ctl save` writes files that h5py opens, with numpy's answers in them.
+fn saved(python: &Path, system: &System, want: &Value) {
+    let file = system.dir().join("out.h5");
+    let save = |args: &[&str]| {
+        let out = Command::new(bin("ami-ctl"))
+            .arg("--run-dir")
+            .arg(system.dir())
+            .args(["save", "g/hist", "g/image", "g/trace", "g/n", "-o"])
+            .arg(&file)
+            .args(args)
+            .output()
+            .unwrap();
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    };
+    save(&[]);
+    let read = Command::new(python).args(["-c", READ]).arg(&file).output().unwrap();
+    assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
+    let got: Value = serde_json::from_slice(&read.stdout).unwrap();
+    assert_eq!(got["classes"], json!(["NXroot", "NXentry", "NXdata"]));
+    assert_eq!((&got["default"], &got["edges"]), (&json!("g_hist"), &json!([41])));
+    for key in ["hist", "image", "n"] {
+        assert_eq!(got[key], want[key], "{key}");
+    }
+    let trace: Vec<f64> =
+        got["trace"].as_array().unwrap().iter().filter_map(Value::as_f64).collect();
+    assert!(close(&trace, &want["trace"]));
+    assert_eq!(
+        (&got["complete"], &got["run"], &got["graph"]),
+        (&json!(true), &json!(1), &json!("g"))
+    );
+    save(&["--history"]);
+    save(&["--every", "0.1", "--duration", "0.5"]);
+    save(&["--at-end-of", "run", "--duration", "0.5"]);
+    assert!(system.dir().join("out-r0001.h5").is_file(), "the run that is still going");
 }
 
 /// `ami-ventilator inspect` says what is in it.

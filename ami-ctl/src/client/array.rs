@@ -51,6 +51,11 @@ impl NdArray {
         Ok(NdArray { name: name.into(), dtype, shape, bytes })
     }
 
+    /// Its bytes, C order, little-endian.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// All elements as f64, in C order.
     pub fn to_f64(&self) -> Vec<f64> {
         macro_rules! read {

@@ -29,6 +29,7 @@ mod source;
 mod stamps;
 pub mod tree;
 mod url;
+pub mod writer;
 mod xfel;
 
 pub use inspect::inspect;

@@ -40,7 +40,8 @@ pub fn decode(input: &[u8], out: &mut [u8]) -> Result<()> {
 pub(super) fn repeat(out: &mut [u8], at: usize, back: usize, len: usize) -> Result<()> {
     let from = at.checked_sub(back).filter(|_| back > 0).ok_or(DAMAGED)?;
     let end = at.checked_add(len).filter(|end| *end <= out.len()).ok_or(DAMAGED)?;
-    if back >= len {
+    // A call is not worth it for a few bytes.
+    if back >= len && len >= 32 {
         out.copy_within(from..from + len, at);
     } else {
         for i in at..end {
