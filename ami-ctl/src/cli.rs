@@ -43,6 +43,8 @@ enum Command {
     Watch(commands::watch::Args),
     /// Live rates, utilisation, lag, cost per node, drops
     Top(commands::top::Args),
+    /// Features to a NeXus/HDF5 file: once, every so often, or at the end of runs or steps
+    Save(commands::save::Args),
     /// Events as they pass, to a file that replays
     Record(commands::record::Args),
     /// The average of a field, to a file that `calibrate` subtracts
@@ -88,6 +90,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Watch(args) => commands::watch::run(&args, &system()?),
         Command::Top(args) => commands::top::run(&args, &system()?),
         Command::Pedestal(args) => commands::pedestal::run(&args, &system()?),
+        Command::Save(args) => commands::save::run(&args, &system()?),
         Command::Record(args) => commands::record::run(&args, &system()?),
         Command::Doctor(args) => commands::doctor::run(&args, &system()?),
         Command::Bench(args) => bench::run(&args, &globals),
@@ -143,6 +146,9 @@ mod tests {
             "watch g/n g/m --duration 2",
             "top --once",
             "record out.xtc2 --seconds 3 --events 100",
+            "save g/n g/h* -o out.h5 --every 5",
+            "save g/n -o out.h5 --at-end-of run --duration 9",
+            "save g/n -o out.h5 --history",
             "doctor",
             "bench P1 --json",
             "bench --table t.md",

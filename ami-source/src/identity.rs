@@ -7,6 +7,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::time::SystemTime;
 
 /// Bytes at a file's beginning that are looked at: the first datagram's stamp is among them. A file
 /// that takes another's place may get its inode.
@@ -30,6 +31,26 @@ pub(crate) fn of_file(path: &Path) -> String {
         let _ = file.take(BEGINNING as u64).read_to_end(&mut beginning);
     }
     format!("{}:{}:{}", metadata.dev(), metadata.ino(), hash(&beginning))
+}
+
+/// Device, inode and birth of a file that may grow; when it was changed last, unless its HDF5 superblock
+/// says that it is being written.
+pub(crate) fn of_hdf5(path: &Path) -> String {
+    let Ok(metadata) = path.metadata() else { return String::new() };
+    let mut beginning = Vec::new();
+    if metadata.is_file()
+        && let Ok(file) = File::open(path)
+    {
+        let _ = file.take(12).read_to_end(&mut beginning);
+    }
+    let written = matches!(beginning[..], [.., 2 | 3, _, _, flags] if flags != 0);
+    let ns = |time: std::io::Result<SystemTime>| {
+        let since = time.ok().and_then(|t| t.duration_since(SystemTime::UNIX_EPOCH).ok());
+        since.map_or(0, |t| t.as_nanos())
+    };
+    let (born, changed) = (ns(metadata.created()), ns(metadata.modified()));
+    let changed = if written { 0 } else { changed };
+    format!("{}:{}:{born}:{changed}", metadata.dev(), metadata.ino())
 }
 
 /// A hash of all of it.

@@ -1,6 +1,7 @@
 //! The kinds of sources: the one place that names them all.
 
 use crate::dectris::DectrisUrl;
+use crate::hdf5::Hdf5Url;
 use crate::hints::did_you_mean;
 use crate::opener::Opened;
 use crate::sim::SimUrl;
@@ -16,6 +17,8 @@ pub enum SourceKind {
     Xtc2(Xtc2Url),
     /// Streams of DECTRIS detectors.
     Dectris(DectrisUrl),
+    /// HDF5 files.
+    Hdf5(Hdf5Url),
 }
 
 /// What a kind of source makes of its part of a URL.
@@ -47,10 +50,11 @@ pub(crate) trait UrlPart {
 /// Scheme, options, and what reads the part of the URL between the scheme and the options.
 type Scheme = (&'static str, &'static [&'static str], fn(&str) -> Result<SourceKind, String>);
 
-const SCHEMES: [Scheme; 3] = [
+const SCHEMES: [Scheme; 4] = [
     ("sim", SimUrl::OPTIONS, |rest| SimUrl::read(rest).map(SourceKind::Sim)),
     ("xtc2", &[], |rest| Xtc2Url::read(rest).map(SourceKind::Xtc2)),
     ("dectris", DectrisUrl::OPTIONS, |rest| DectrisUrl::read(rest).map(SourceKind::Dectris)),
+    ("hdf5", Hdf5Url::OPTIONS, |rest| Hdf5Url::read(rest).map(SourceKind::Hdf5)),
 ];
 
 impl SourceKind {
@@ -64,9 +68,12 @@ impl SourceKind {
         if rest.ends_with(".xtc2") {
             return Xtc2Url::read(rest).map(SourceKind::Xtc2);
         }
+        if Hdf5Url::is_bare(rest) {
+            return Hdf5Url::read(rest).map(SourceKind::Hdf5);
+        }
         if !rest.contains(':') {
             return Err(format!(
-                "no kind of source; write sim:NAME, sim:FILE.toml or xtc2:PATH (kinds: {})",
+                "no kind of source; write sim:NAME, sim:FILE.toml, xtc2:PATH or hdf5:PATH (kinds: {})",
                 list(&names)
             ));
         }
@@ -85,6 +92,7 @@ impl SourceKind {
             SourceKind::Sim(part) => part,
             SourceKind::Xtc2(part) => part,
             SourceKind::Dectris(part) => part,
+            SourceKind::Hdf5(part) => part,
         }
     }
 
@@ -93,6 +101,7 @@ impl SourceKind {
             SourceKind::Sim(part) => part,
             SourceKind::Xtc2(part) => part,
             SourceKind::Dectris(part) => part,
+            SourceKind::Hdf5(part) => part,
         }
     }
 }

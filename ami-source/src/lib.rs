@@ -13,6 +13,7 @@ pub mod adaptors;
 mod brackets;
 pub mod codecs;
 pub mod dectris;
+pub mod hdf5;
 mod hints;
 mod identity;
 pub mod inspect;

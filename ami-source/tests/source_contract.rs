@@ -1,4 +1,4 @@
-//! The laws of `Source`, run over every preset of the simulation and every adaptor: whatever the
+//! The laws of `Source`, run over every preset of the simulation, a file and every adaptor: whatever the
 //! splits, the limits and the room, the same events and transitions come.
 
 // A failed unwrap is a failed test, also in a helper.
@@ -13,6 +13,7 @@ use ami_source::adaptors::looped::Looped;
 use ami_source::adaptors::paced::Paced;
 use ami_source::adaptors::range::Range;
 use ami_source::dectris::{DectrisUrl, Series};
+use ami_source::hdf5::Hdf5Source;
 use ami_source::live::{Live, Recorded};
 use ami_source::sim::{Model, SimConfig, SimSource, preset_names};
 use ami_source::source::{Next, Source, Transition, Written};
@@ -329,6 +330,14 @@ fn sources() -> Vec<(&'static str, usize, Make)> {
         Box::new(Looped::new(Box::new(open), Some(4)).unwrap())
     };
     list.push(("range, looped", 1 << 13, Box::new(both)));
+    list.push((
+        "hdf5",
+        1 << 12,
+        Box::new(|| {
+            let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/hdf5/small_new.h5");
+            Box::new(Hdf5Source::open(&[file.into()], &Default::default()).unwrap())
+        }),
+    ));
     let hostile = [10, 20, 15, 15, 900, 30, 40, 40].map(|t| (None, t));
     let back = move || -> Box<dyn Source> {
         let open = move || Ok(Script::new("n", &hostile) as Box<dyn Timed>);

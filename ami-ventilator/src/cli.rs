@@ -13,6 +13,8 @@ Sources (ventilator.source):
   sim:NAME_OR_FILE[?rate=HZ&seed=N]   a simulated beamline: a preset (pump-probe, scalars, …) or a TOML file
   xtc2:PATH[,PATH…]                   LCLS-II files: streams, chunks, recordings
   dectris:tcp://HOST:PORT[,…]         streams of DECTRIS detectors, versions 1 and 2
+  hdf5:PATH[,PATH…][?timestamp=DATASET&fields=GLOB&join=id&follow=true]
+                                      HDF5 files: European XFEL, NeXus, CXI, DECTRIS; growing ones are followed
 Options of all: pace=max|realtime|HZ, loop=N|forever, epoch=unix|epics|counter, start=N, events=N,
 overload=block|drop
 
@@ -58,19 +60,19 @@ fn inspect_command() -> Command {
             Arg::new("url")
                 .required(true)
                 .value_name("URL")
-                .help("xtc2:PATH[,PATH…], a path, or a live source"),
+                .help("xtc2:PATH[,PATH…], hdf5:PATH[,PATH…], a path, or a live source"),
         )
         .arg(
             Arg::new("json")
                 .long("json")
                 .action(ArgAction::SetTrue)
-                .help("One JSON line per datagram"),
+                .help("One JSON line per datagram, or per dataset"),
         )
         .arg(
             Arg::new("hash")
                 .long("hash")
                 .action(ArgAction::SetTrue)
-                .help("With --json: the FNV-1a hash of each field's bytes"),
+                .help("With --json, of XTC2: the FNV-1a hash of each field's bytes"),
         )
 }
 
@@ -81,6 +83,10 @@ fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
         Ok(spec) if spec.live() => {
             let mut out = std::io::BufWriter::new(std::io::stdout().lock());
             return ami_source::inspect_live::run(&spec, matches.get_flag("json"), &mut out);
+        }
+        Ok(spec @ SourceSpec { kind: SourceKind::Hdf5(_), .. }) => {
+            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+            return ami_source::hdf5::inspect(&spec, matches.get_flag("json"), &mut out);
         }
         Ok(_) => anyhow::bail!(
             "{url}: only recordings and live sources can be inspected; `ami-ctl sources` shows the fields of others"

@@ -52,7 +52,7 @@ pub struct Decoder {
 }
 
 /// All of them.
-pub const DECODERS: [Decoder; 27] = [
+pub const DECODERS: [Decoder; 28] = [
     Decoder {
         name: "to_ventilator",
         samples: || headers(garbage::to_ventilator()),
@@ -84,6 +84,7 @@ pub const DECODERS: [Decoder; 27] = [
     Decoder { name: "chunk", samples: samples::chunks, decode: chunk },
     Decoder { name: "ring", samples: samples::rings, decode: ring },
     Decoder { name: "xtc2", samples: samples::xtc2, decode: xtc2 },
+    Decoder { name: "hdf5", samples: samples::hdf5, decode: hdf5 },
     Decoder { name: "journal", samples: samples::journals, decode: journal },
     Decoder { name: "graph", samples: samples::graphs, decode: graph },
     Decoder { name: "graph_set", samples: samples::graph_sets, decode: graph_set },
@@ -194,6 +195,27 @@ fn xtc2(bytes: &[u8], dir: &Path) -> bool {
     let file = dir.join("data.xtc2");
     std::fs::write(&file, bytes).unwrap();
     ami_source::inspect::run(&[file], true, true, &mut std::io::sink()).is_ok()
+}
+
+/// The listing, and the first events.
+fn hdf5(bytes: &[u8], dir: &Path) -> bool {
+    let file = dir.join("data.h5");
+    std::fs::write(&file, bytes).unwrap();
+    let options = ami_source::hdf5::Options { follow: Some(false), ..Default::default() };
+    let url = format!("hdf5:{}?follow=false", file.display());
+    let _ = ami_source::hdf5::inspect(&url.parse().unwrap(), true, &mut std::io::sink());
+    let Ok(mut source) = ami_source::hdf5::Hdf5Source::open(&[file], &options) else {
+        return false;
+    };
+    while source.transition().is_some() {}
+    let mut staging = Staging::new(&source.schema());
+    let mut memory = HeapArena::new(1 << 16);
+    let mut out = ChunkWriter::new(&mut staging, &mut memory, 0, 20, 1 << 15);
+    for _ in 0..20 {
+        let _ = source.write(&mut out, u64::MAX, 20);
+        source.skip();
+    }
+    true
 }
 
 fn journal(bytes: &[u8], dir: &Path) -> bool {

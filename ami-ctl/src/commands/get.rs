@@ -56,7 +56,7 @@ pub fn run(args: &Args, system: &System) -> anyhow::Result<ExitCode> {
 }
 
 /// A feature of an active graph that has had no value: why. Another: the nearest names.
-fn known(error: ClientError, system: &System, topic: &str) -> anyhow::Error {
+pub(crate) fn known(error: ClientError, system: &System, topic: &str) -> anyhow::Error {
     let ClientError::Refused(mut refusal) = error else { return error.into() };
     let store = system.store();
     if let Some((reason, hint)) = absent::reason(&system.manager(), topic) {

@@ -10,6 +10,7 @@ pub mod node;
 pub mod ops;
 pub mod pedestal;
 pub mod record;
+pub mod save;
 pub mod sources;
 pub mod status;
 pub mod top;

@@ -83,6 +83,14 @@ pub fn to_hosts() -> Vec<Vec<u8>> {
     vec![encode(&RootMessage::Decision { version: 3, heartbeat: Some(17), life: 1 })]
 }
 
+/// Files that h5py wrote, old and new.
+pub fn hdf5() -> Vec<Vec<u8>> {
+    vec![
+        include_bytes!("../../../ami-source/tests/hdf5/small_old.h5").to_vec(),
+        include_bytes!("../../../ami-source/tests/hdf5/small_new.h5").to_vec(),
+    ]
+}
+
 /// States of every reduction of the stream's graph.
 pub fn partials() -> Vec<Vec<u8>> {
     let mut worker = WorkerStage::new(plan());
