@@ -16,6 +16,7 @@ mod identity;
 pub mod inspect;
 pub mod kinds;
 mod opener;
+pub mod shmem;
 pub mod sim;
 pub mod source;
 pub mod timed;

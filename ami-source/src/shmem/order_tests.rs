@@ -1,0 +1,1 @@
+//! Tests of the order: races of two channels, as sequences of what is read when.
