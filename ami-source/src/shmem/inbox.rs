@@ -232,8 +232,10 @@ impl Inbox {
         true
     }
 
-    /// Memory of a datagram that was taken.
-    pub fn recycle(&self, event: bool, block: Block) {
+    /// A datagram that was taken: its buffer is given back if it was held, its memory used again.
+    pub fn recycle(&self, event: bool, datagram: Datagram) {
+        let Datagram { block, lease } = datagram;
+        drop(lease);
         let mut state = self.lock();
         let bytes = if event { &mut state.event_bytes } else { &mut state.transition_bytes };
         *bytes = bytes.saturating_sub(block.footprint());

@@ -47,6 +47,15 @@ pub enum Turn {
     Wait(Option<u64>),
 }
 
+/// Which of the two that stand first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum First {
+    Event,
+    /// Unless events before it may still come.
+    Transition,
+    TransitionNow,
+}
+
 /// A transition as it is known again: service and timestamp.
 type Mark = (u8, u64);
 
@@ -150,12 +159,12 @@ impl<T> Order<T> {
             let transition = self.transitions.front();
             let event = self.events.front();
             let first = match (transition, event) {
-                (Some(transition), Some(event)) => self.event_first(event, transition),
-                (None, Some(_)) => true,
-                (Some(_), None) => false,
+                (Some(transition), Some(event)) => self.first(event, transition),
+                (None, Some(_)) => First::Event,
+                (Some(_), None) => First::Transition,
                 (None, None) => return Turn::Wait(None),
             };
-            if let Some(event) = event.filter(|_| first) {
+            if let Some(event) = event.filter(|_| first == First::Event) {
                 let Some(why) = self.void(event) else { return Turn::Event(event.header) };
                 tallies.add(why);
                 if let Some(event) = self.events.pop_front() {
@@ -166,7 +175,7 @@ impl<T> Order<T> {
             let Some(transition) = transition else { return Turn::Wait(None) };
             let Some(kind) = kind_of(transition.header.service()) else { continue };
             let left = self.settling(transition, now_ns);
-            if left > 0 {
+            if left > 0 && first != First::TransitionNow {
                 return Turn::Wait(Some(left));
             }
             return Turn::Transition(kind, transition.header);
@@ -223,17 +232,27 @@ impl<T> Order<T> {
         (event.header.timestamp() < self.closed).then_some(Tally::EventsOfClosedSteps)
     }
 
-    fn event_first(&self, event: &Arrival<T>, transition: &Arrival<T>) -> bool {
+    fn first(&self, event: &Arrival<T>, transition: &Arrival<T>) -> First {
         if event.session != transition.session {
-            return event.session < transition.session;
+            let older = event.session < transition.session;
+            return if older { First::Event } else { First::TransitionNow };
         }
-        let (event, header) = (event.header.timestamp(), &transition.header);
-        // Time goes back, as in a recording that is played again: an event that is not older than
-        // the newest one so far still belongs before that.
-        if begins_anew(header) && header.timestamp() < self.newest {
-            return event >= self.newest;
+        let timestamp = event.header.timestamp();
+        // Time goes back, as in a recording that is played again: what is not older than the newest
+        // event so far is of before, all else of after.
+        let back = |t: &Arrival<T>| begins_anew(&t.header) && t.header.timestamp() < self.newest;
+        let after =
+            |t: &Arrival<T>| t.session == event.session && t.header.timestamp() <= timestamp;
+        if timestamp < self.newest && self.transitions.iter().any(|t| back(t) && after(t)) {
+            return First::TransitionNow;
         }
-        event < header.timestamp()
+        if timestamp >= self.newest && back(transition) {
+            return First::Event;
+        }
+        match timestamp < transition.header.timestamp() {
+            true => First::Event,
+            false => First::Transition,
+        }
     }
 
     /// How long events before a transition are still waited for, ns: of clients of which none came that

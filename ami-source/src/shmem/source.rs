@@ -1,6 +1,6 @@
 //! The source: what the receiver's thread read, in order, as events and transitions.
 
-use crate::brackets::{Brackets, plain};
+use crate::brackets::Brackets;
 use crate::shmem::ShmemOptions;
 use crate::shmem::inbox::{Datagram, Inbox};
 use crate::shmem::order::{Order, Turn};
@@ -102,27 +102,22 @@ impl ShmemSource {
     fn decide(&mut self) -> Turn {
         loop {
             let (inbox, now_ns) = (&self.inbox, self.inbox.now_ns());
-            // What is left out is an event or so; that its memory is not used again is no matter.
-            let turn = self.order.decide(now_ns, &mut self.counts, &inbox.tallies, |event, body| {
-                inbox.recycle(event, body.block);
-            });
+            let turn =
+                self.order.decide(now_ns, &mut self.counts, &inbox.tallies, |event, body| {
+                    inbox.recycle(event, body);
+                });
             if !matches!(turn, Turn::Wait(_)) || !self.pull() {
                 return turn;
             }
         }
     }
 
-    /// A run or a step that was never ended ends where the next one begins.
+    /// A run that was never ended ends where the next one begins.
     fn close_before(&mut self, kind: TransitionKind) {
-        let ends_run = matches!(kind, TransitionKind::Configure | TransitionKind::BeginRun);
-        if !ends_run && kind != TransitionKind::BeginStep {
-            return;
-        }
-        let closing = self.brackets.closing(self.newest.unwrap_or(0));
-        let closing = closing.into_iter().filter(|t| ends_run || t.kind != TransitionKind::EndRun);
-        for transition in closing {
-            self.inbox.tallies.add(Tally::MadeTransitions);
-            self.closing.push_back(plain(transition.kind, transition.timestamp));
+        if matches!(kind, TransitionKind::Configure | TransitionKind::BeginRun) {
+            let closing = self.brackets.closing(self.newest.unwrap_or(0));
+            self.inbox.tallies.more(Tally::MadeTransitions, closing.len() as u64);
+            self.closing.extend(closing);
         }
     }
 
@@ -140,7 +135,7 @@ impl ShmemSource {
         }
         let (what, one) = ((kind, self.epoch.stamp(header)), One(&self.table, &body.block));
         let transition = self.reading.transition(what, &one, &[0], &mut self.counts);
-        self.inbox.recycle(false, body.block);
+        self.inbox.recycle(false, body);
         Some(transition)
     }
 
@@ -158,7 +153,7 @@ impl ShmemSource {
             self.inbox.tallies.more(Tally::PulsesMissing, missing);
         }
         if let Some(event) = self.order.take_event() {
-            self.inbox.recycle(true, event.body.block);
+            self.inbox.recycle(true, event.body);
         }
     }
 }
