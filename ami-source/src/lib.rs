@@ -11,6 +11,7 @@
 
 pub mod adaptors;
 mod brackets;
+pub mod fields;
 mod hints;
 mod identity;
 pub mod inspect;

@@ -5,6 +5,7 @@ use ami_source::{SourceKind, SourceSpec};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What the command is for, with the sources it knows.
 pub const ABOUT: &str = "Reads events from a source into the ring and hands them to workers.
@@ -12,10 +13,14 @@ pub const ABOUT: &str = "Reads events from a source into the ring and hands them
 Sources (ventilator.source):
   sim:NAME_OR_FILE[?rate=HZ&seed=N]   a simulated beamline: a preset (pump-probe, scalars, …) or a TOML file
   xtc2:PATH[,PATH…]                   LCLS-II files: streams, chunks, recordings
+  shmem:TAG[?clients=N&hold=N]        LCLS-II live: the monitoring shared memory of this host
 Options of all: pace=max|realtime|HZ, loop=N|forever, epoch=unix|epics|counter, start=N, events=N,
 overload=block|drop
 
 Also: `ami-ventilator inspect URL`, `ami-ventilator record FILE` (each with --help)";
+
+/// `inspect` waits so long for what a live source says first.
+const CONFIGURE: Duration = Duration::from_secs(10);
 
 /// Runs a subcommand if the arguments name one.
 pub fn subcommand() -> Option<ExitCode> {
@@ -52,8 +57,13 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 fn inspect_command() -> Command {
     Command::new("inspect")
         .bin_name("ami-ventilator inspect")
-        .about("Lists what XTC2 files hold, without running anything")
-        .arg(Arg::new("url").required(true).value_name("URL").help("xtc2:PATH[,PATH…], or a path"))
+        .about("Lists what XTC2 files hold, or which fields another source offers, without running anything")
+        .arg(
+            Arg::new("url")
+                .required(true)
+                .value_name("URL")
+                .help("xtc2:PATH[,PATH…], a path, or another source: its Configure is waited for"),
+        )
         .arg(
             Arg::new("json")
                 .long("json")
@@ -70,17 +80,13 @@ fn inspect_command() -> Command {
 
 fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
     let url = matches.get_one::<String>("url").map_or("", String::as_str);
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let paths: Vec<PathBuf> = match url.parse::<SourceSpec>() {
         Ok(SourceSpec { kind: SourceKind::Xtc2(files), .. }) => files.paths,
-        Ok(_) => anyhow::bail!(
-            "{url}: only xtc2: sources can be inspected; `ami-ctl sources` shows the fields of others"
-        ),
+        Ok(spec) => return ami_source::fields::list(&spec, CONFIGURE, &mut out),
         // A plain path of any name.
         Err(_) if !url.contains(':') => vec![PathBuf::from(url)],
         Err(error) => return Err(error.into()),
     };
-    let out = std::io::BufWriter::new(std::io::stdout().lock());
-    ami_source::inspect::run(&paths, matches.get_flag("json"), matches.get_flag("hash"), &mut {
-        out
-    })
+    ami_source::inspect::run(&paths, matches.get_flag("json"), matches.get_flag("hash"), &mut out)
 }

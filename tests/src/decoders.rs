@@ -29,6 +29,7 @@ use ami_proto::data_path::to_collector::ToCollector;
 use ami_proto::data_path::to_root::ToRoot;
 use ami_proto::data_path::to_ventilator::ToVentilator;
 use ami_proto::data_path::ventilator_to_worker::LaneMessage;
+use ami_source::shmem::message;
 use ami_source::sim::{Model, SimConfig, SimSource};
 use ami_source::source::Source;
 use ami_store::store::Store;
@@ -50,7 +51,7 @@ pub struct Decoder {
 }
 
 /// All of them.
-pub const DECODERS: [Decoder; 25] = [
+pub const DECODERS: [Decoder; 26] = [
     Decoder {
         name: "to_ventilator",
         samples: || headers(garbage::to_ventilator()),
@@ -82,6 +83,7 @@ pub const DECODERS: [Decoder; 25] = [
     Decoder { name: "chunk", samples: samples::chunks, decode: chunk },
     Decoder { name: "ring", samples: samples::rings, decode: ring },
     Decoder { name: "xtc2", samples: samples::xtc2, decode: xtc2 },
+    Decoder { name: "shmem", samples: samples::shmem, decode: shmem },
     Decoder { name: "journal", samples: samples::journals, decode: journal },
     Decoder { name: "graph", samples: samples::graphs, decode: graph },
     Decoder { name: "graph_set", samples: samples::graph_sets, decode: graph_set },
@@ -190,6 +192,13 @@ fn xtc2(bytes: &[u8], dir: &Path) -> bool {
     let file = dir.join("data.xtc2");
     std::fs::write(&file, bytes).unwrap();
     ami_source::inspect::run(&[file], true, true, &mut std::io::sink()).is_ok()
+}
+
+/// A message of a monitoring server: a hello, a port, a buffer's index.
+fn shmem(bytes: &[u8], _dir: &Path) -> bool {
+    let Some(message) = bytes.first_chunk() else { return false };
+    let _ = (message::port(message), message::index(message));
+    message::Hello::read(message).is_ok()
 }
 
 fn journal(bytes: &[u8], dir: &Path) -> bool {

@@ -15,7 +15,7 @@
 mod client;
 mod inbox;
 mod memory;
-mod message;
+pub mod message;
 mod mqueue;
 mod order;
 mod pulse;
