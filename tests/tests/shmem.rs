@@ -59,10 +59,11 @@ fn recorded(dir: &Path, events: usize, period_ns: u64) -> PathBuf {
     let path = dir.join("run.xtc2");
     let mut items = vec![Item::Sets(Configure, &[("motor", 0.0)]), Item::Sets(BeginRun, &[])];
     let steps: [&[(&str, f64)]; 3] = [&[("motor", 1.0)], &[("motor", 2.0)], &[("motor", 5.0)]];
+    let pressure = [("pressure", events as f64)];
     for step in steps {
         items.extend([Item::Sets(BeginStep, step), Item::Sets(Enable, &[])]);
         items.push(Item::Events(events / 2));
-        items.push(Item::Sets(SlowUpdate, &[("pressure", events as f64)]));
+        items.push(Item::Sets(SlowUpdate, &pressure));
         items.push(Item::Events(events - events / 2));
         items.extend([Item::Sets(Disable, &[]), Item::Sets(EndStep, &[])]);
     }

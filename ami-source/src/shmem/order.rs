@@ -160,7 +160,10 @@ impl<T> Order<T> {
             let event = self.events.front();
             let first = match (transition, event) {
                 (Some(transition), Some(event)) => self.first(event, transition),
-                (None, Some(_)) => First::Event,
+                (None, Some(event)) => match self.too_early(event, now_ns) {
+                    0 => First::Event,
+                    left => return Turn::Wait(Some(left)),
+                },
                 (Some(_), None) => First::Transition,
                 (None, None) => return Turn::Wait(None),
             };
@@ -253,6 +256,14 @@ impl<T> Order<T> {
             true => First::Event,
             false => First::Transition,
         }
+    }
+
+    /// How long an event still waits, ns: where none are expected, what enables it may be on its way.
+    fn too_early(&self, event: &Arrival<T>, now_ns: u64) -> u64 {
+        if self.flowing || self.void(event).is_some() {
+            return 0;
+        }
+        (event.at_ns + SETTLE_NS).saturating_sub(now_ns)
     }
 
     /// How long events before a transition are still waited for, ns: of clients of which none came that

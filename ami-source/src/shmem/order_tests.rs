@@ -111,6 +111,21 @@ fn an_event_that_is_not_older_ends_the_wait() {
 }
 
 #[test]
+fn an_event_where_none_is_expected_waits_for_what_enables_it() {
+    let mut bench = Bench::new();
+    bench.all(0, &BEGIN[..3]);
+    assert_eq!(bench.all(0, &[(EVENT, 10)]), Some(SETTLE_NS));
+    bench.all(0, &BEGIN[3..]);
+    assert_eq!(bench.out[2..], [(BEGIN_STEP, 3), (ENABLE, 4), (EVENT, 10)]);
+    // In recordings without Enable it waits once.
+    let mut bench = Bench::new();
+    assert!(bench.all(0, &[(CONFIGURE, 1), (EVENT, 10), (EVENT, 20)]).is_some());
+    bench.now_ns += SETTLE_NS;
+    assert_eq!(bench.take(), None);
+    assert_eq!(bench.out.len(), 3);
+}
+
+#[test]
 fn of_two_clients_both_are_waited_for_but_not_for_ever() {
     let mut bench = Bench::new();
     bench.all(0, &BEGIN);

@@ -357,7 +357,7 @@ impl Ventilator {
             self.watch();
             self.pump.record(false);
             self.perform()?;
-            self.wait(WATCH)?;
+            self.wait(WATCH, false)?;
         }
         self.pump.flow.broadcast(&LaneMessage::Quit);
         self.perform()?;
