@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[path = "shmem/bench.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod bench;
 #[path = "xtc2/common.rs"]
 #[allow(dead_code)]
