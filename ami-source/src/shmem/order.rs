@@ -116,12 +116,18 @@ impl<T> Order<T> {
         self.transitions.push_back(arrival);
     }
 
-    /// An event was read.
+    /// An event was read. Not while one is decided and not yet taken.
     pub fn event(&mut self, arrival: Arrival<T>) {
         if let Some(reached) = self.reach(&arrival) {
             *reached = (arrival.header.timestamp(), arrival.at_ns);
         }
-        self.events.push_back(arrival);
+        // Each client's events are in order; those of several are put in order here.
+        let later = |e: &Arrival<T>| {
+            (e.session, e.header.timestamp()) > (arrival.session, arrival.header.timestamp())
+                && e.client != arrival.client
+        };
+        let behind = self.events.iter().rev().take_while(|e| later(e)).count();
+        self.events.insert(self.events.len() - behind, arrival);
     }
 
     /// Sessions below this one are over.

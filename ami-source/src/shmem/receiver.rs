@@ -9,6 +9,7 @@ use crate::shmem::inbox::{Back, Datagram, Inbox, Lease, Read};
 use crate::shmem::message::{Message, Names, index};
 use crate::shmem::order::Arrival;
 use crate::shmem::tally::Tally;
+use crate::xtc2::dgram::Header;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use std::sync::Arc;
 use std::time::Duration;
@@ -174,7 +175,7 @@ impl Receiver {
         };
         let read = joined.memory.read(index, joined.guess, &mut block);
         let header = read.ok().flatten();
-        let event = header.filter(|header| header.is_event());
+        let event = header.filter(Header::is_event);
         let Some(header) = event else {
             let bad = header.map_or(Tally::BadDatagrams, |_| Tally::WrongChannel);
             inbox.tallies.add(bad);

@@ -94,7 +94,7 @@ fn renumber(mut xtcs: &mut [u8], stream: u32) {
         let (xtc, rest) = xtcs.split_at_mut(u32_at(xtcs, 8) as usize);
         match kind {
             0 => renumber(&mut xtc[12..], stream),
-            1 | 4 => xtc[..4].copy_from_slice(&(src + (stream * 64 << 8)).to_le_bytes()),
+            1 | 4 => xtc[..4].copy_from_slice(&(src + ((stream * 64) << 8)).to_le_bytes()),
             _ => {}
         }
         xtcs = rest;

@@ -351,7 +351,7 @@ impl Server {
         }
         let level = service & !1;
         self.cache.retain(|(cached, _)| *cached < level);
-        if service % 2 == 0 {
+        if service.is_multiple_of(2) {
             self.cache.push((service, index));
         }
     }

@@ -89,7 +89,7 @@ fn length(dgrams: &[Vec<u8>]) -> u64 {
 fn shifted(dgram: &[u8], ns: u64) -> Vec<u8> {
     let t = dgram::timestamp(dgram);
     let t = (t >> 32) * 1_000_000_000 + (t & 0xffff_ffff) + ns;
-    dgram::at(dgram, (t / 1_000_000_000) << 32 | t % 1_000_000_000)
+    dgram::at(dgram, ((t / 1_000_000_000) << 32) | (t % 1_000_000_000))
 }
 
 impl Serve {

@@ -48,7 +48,7 @@ impl Slot {
 
     /// The same, unless the client is behind.
     pub fn broadcast(&mut self, service: u8, index: usize, message: &Message) {
-        let begin = service % 2 == 0 && service != dgram::SLOW_UPDATE;
+        let begin = service.is_multiple_of(2) && service != dgram::SLOW_UPDATE;
         if begin && self.outstanding.iter().any(|(held, _)| *held == dgram::ENABLE) {
             self.behind = true;
         }
