@@ -44,6 +44,9 @@ fn main() -> anyhow::Result<()> {
             }
         }
     }
+    for (name, count) in source.counters().into_iter().filter(|(_, count)| *count > 0) {
+        println!("{name} {count}");
+    }
     let seconds = began.elapsed().as_secs_f64();
     println!(
         "{{\"events\": {events}, \"seconds\": {seconds:.3}, \"per_second\": {:.0}}}",

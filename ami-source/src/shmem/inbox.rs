@@ -8,7 +8,7 @@ use crate::shmem::tally::Tallies;
 use rustix::event::{EventfdFlags, eventfd};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -103,6 +103,7 @@ pub struct Inbox {
     kick: OwnedFd,
     stopping: AtomicBool,
     joined: AtomicUsize,
+    quiet_ns: AtomicU64,
     began: Instant,
     /// What is counted.
     pub tallies: Tallies,
@@ -130,6 +131,7 @@ impl Inbox {
             kick: eventfd(0, flags)?,
             stopping: AtomicBool::new(false),
             joined: AtomicUsize::new(0),
+            quiet_ns: AtomicU64::new(0),
             began: Instant::now(),
             tallies: Tallies::default(),
         })
@@ -200,6 +202,11 @@ impl Inbox {
         self.tell(state);
     }
 
+    /// At this time no queue of events had any; what was read before was handed on.
+    pub fn quiet(&self, at_ns: u64) {
+        self.quiet_ns.store(at_ns, Ordering::Release);
+    }
+
     /// What is to be given back.
     pub fn take_back(&self) -> Vec<Back> {
         still(&self.kick);
@@ -218,18 +225,17 @@ impl Inbox {
 
     // For the source.
 
-    /// All that was read since, transitions first, and the sessions that live; false when there is
-    /// nothing new.
-    pub fn pull(&self, mut take: impl FnMut(bool, Read), living: &mut u64) -> bool {
+    /// All that was read since, transitions first, and the first session that lives. Nothing when
+    /// there is nothing new.
+    pub fn pull(&self, mut take: impl FnMut(bool, Read), living: &mut Option<u64>) {
         let mut state = self.lock();
         if !std::mem::take(&mut state.told) {
-            return false;
+            return;
         }
         still(&self.bell);
-        *living = state.living;
+        *living = Some(state.living);
         state.transitions.drain(..).for_each(|read| take(false, read));
         state.events.drain(..).for_each(|read| take(true, read));
-        true
     }
 
     /// A datagram that was taken: its buffer is given back if it was held, its memory used again.
@@ -253,6 +259,11 @@ impl Inbox {
     /// Becomes readable when there is something to pull.
     pub fn bell(&self) -> BorrowedFd<'_> {
         self.bell.as_fd()
+    }
+
+    /// When the queues of events were last found empty, ns; what was read before can be pulled.
+    pub fn quiet_ns(&self) -> u64 {
+        self.quiet_ns.load(Ordering::Acquire)
     }
 
     /// How many clients of ours are connected.

@@ -146,11 +146,11 @@ impl<T> Order<T> {
         self.reached.get_mut(arrival.client)
     }
 
-    /// What comes next. What is not to come is taken out here and handed to `drop`, with whether
-    /// it is an event.
+    /// What comes next. At `quiet_ns` there was nothing more to be read, and what was read until then is
+    /// here. What is not to come is taken out and handed to `drop`, with whether it is an event.
     pub fn decide(
         &mut self,
-        now_ns: u64,
+        (now_ns, quiet_ns): (u64, u64),
         counts: &mut Counts,
         tallies: &Tallies,
         mut drop: impl FnMut(bool, T),
@@ -166,7 +166,7 @@ impl<T> Order<T> {
             let event = self.events.front();
             let first = match (transition, event) {
                 (Some(transition), Some(event)) => self.first(event, transition),
-                (None, Some(event)) => match self.too_early(event, now_ns) {
+                (None, Some(event)) => match self.too_early(event, quiet_ns) {
                     0 => First::Event,
                     left => return Turn::Wait(Some(left)),
                 },
@@ -183,7 +183,8 @@ impl<T> Order<T> {
             }
             let Some(transition) = transition else { return Turn::Wait(None) };
             let Some(kind) = kind_of(transition.header.service()) else { continue };
-            let left = self.settling(transition, now_ns);
+            // Who waits for other clients with events in hand has no room for more, in the end.
+            let left = self.settling(transition, if event.is_some() { now_ns } else { quiet_ns });
             if left > 0 && first != First::TransitionNow {
                 return Turn::Wait(Some(left));
             }
@@ -265,11 +266,11 @@ impl<T> Order<T> {
     }
 
     /// How long an event still waits, ns: where none are expected, what enables it may be on its way.
-    fn too_early(&self, event: &Arrival<T>, now_ns: u64) -> u64 {
+    fn too_early(&self, event: &Arrival<T>, quiet_ns: u64) -> u64 {
         if self.flowing || self.void(event).is_some() {
             return 0;
         }
-        (event.at_ns + SETTLE_NS).saturating_sub(now_ns)
+        (event.at_ns + SETTLE_NS).saturating_sub(quiet_ns)
     }
 
     /// How long events before a transition are still waited for, ns: of clients of which none came that

@@ -54,7 +54,12 @@ impl Bench {
     fn take(&mut self) -> Option<u64> {
         loop {
             let drop = |_, ()| ();
-            match self.order.decide(self.now_ns, &mut self.counts, &self.tallies, drop) {
+            match self.order.decide(
+                (self.now_ns, self.now_ns),
+                &mut self.counts,
+                &self.tallies,
+                drop,
+            ) {
                 Turn::Wait(left) => return left,
                 Turn::Event(header) => {
                     self.out.push((EVENT, header.timestamp()));

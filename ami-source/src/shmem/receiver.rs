@@ -7,7 +7,7 @@
 use crate::shmem::client::{Client, Heard, Joined};
 use crate::shmem::inbox::{Back, Datagram, Inbox, Lease, Read};
 use crate::shmem::message::{Message, Names, index};
-use crate::shmem::order::Arrival;
+use crate::shmem::order::{Arrival, SETTLE_NS};
 use crate::shmem::tally::Tally;
 use crate::xtc2::dgram::Header;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +18,11 @@ use std::time::Duration;
 const LOOK: Duration = Duration::from_millis(100);
 /// How long is slept when all is well: only what is readable wakes.
 const LONG: Duration = Duration::from_secs(1);
+/// So long after something was read it is looked often, for a transition may wait for events until it
+/// is known that there are none.
+const WATCHFUL_NS: u64 = 3 * SETTLE_NS;
+/// How long is slept then.
+const SHORT: Duration = Duration::from_millis(20);
 
 /// See the module's documentation.
 pub struct Receiver {
@@ -29,6 +34,9 @@ pub struct Receiver {
     session: u64,
     /// Events read in this round.
     round: Vec<Read>,
+    /// No queue of events had any in this round.
+    quiet: bool,
+    watchful_ns: u64,
     /// Why there is no connection, as it was told last.
     told: String,
 }
@@ -41,13 +49,16 @@ impl Receiver {
     pub fn new(tag: &str, clients: usize, hold: usize, inbox: Arc<Inbox>) -> Receiver {
         let clients = (0..clients).map(|_| Client::new()).collect();
         let (names, round, told) = (Names::new(tag), Vec::new(), String::new());
-        Receiver { names, hold, inbox, clients, session: 0, round, told }
+        let (session, quiet, watchful_ns) = (0, false, 0);
+        Receiver { names, hold, inbox, clients, session, round, quiet, watchful_ns, told }
     }
 
     /// Until the source is gone.
     pub fn run(mut self) {
         while !self.inbox.stopping() {
             let room = self.inbox.room();
+            let began_ns = self.inbox.now_ns();
+            self.quiet = true;
             let mut busy = self.release();
             for at in 0..self.clients.len() {
                 match self.serve(at, room) {
@@ -59,8 +70,13 @@ impl Receiver {
                 }
             }
             self.hand_on();
-            if !busy {
-                self.sleep(room);
+            if self.quiet {
+                self.inbox.quiet(began_ns);
+            }
+            if busy {
+                self.watchful_ns = began_ns + WATCHFUL_NS;
+            } else {
+                self.sleep(room, began_ns < self.watchful_ns);
             }
         }
     }
@@ -76,6 +92,10 @@ impl Receiver {
         if events && self.may_read(at) {
             let received = self.joined(at).map_or(Ok(None), |joined| joined.events.receive());
             event = received.map_err(|_| Gone)?;
+            self.quiet &= event.is_none();
+        } else {
+            // One that holds all it may has events that are looked at first.
+            self.quiet &= self.joined(at).is_some_and(|joined| joined.begun && joined.held > 0);
         }
         // After that the event was there: whatever the server told before it is there, too.
         while transitions && self.transition(at)? {
@@ -232,19 +252,19 @@ impl Receiver {
     }
 
     /// Until there is something to do.
-    fn sleep(&self, (events, transitions): (bool, bool)) {
+    fn sleep(&self, (events, transitions): (bool, bool), watchful: bool) {
         let kick = self.inbox.kick();
         let mut fds = vec![PollFd::from_borrowed_fd(kick, PollFlags::IN)];
-        let mut most = LONG;
+        let mut most = if watchful { SHORT } else { LONG };
         for (at, client) in self.clients.iter().enumerate() {
             match client {
-                Client::Away(_) => most = LOOK,
+                Client::Away(_) => most = most.min(LOOK),
                 Client::Seeking(queue, _) => {
-                    most = LOOK;
+                    most = most.min(LOOK);
                     fds.extend(queue.fd().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)));
                 }
                 Client::Calling(line, _) => {
-                    most = LOOK;
+                    most = most.min(LOOK);
                     fds.push(PollFd::new(&line.tcp, PollFlags::IN));
                 }
                 Client::Joined(joined) => {

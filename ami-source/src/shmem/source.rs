@@ -25,6 +25,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+/// What waits for silence is looked at again after this time at the earliest.
+const LOOK: Duration = Duration::from_millis(5);
+
 /// Reads the monitoring shared memory.
 #[derive(Debug)]
 pub struct ShmemSource {
@@ -39,6 +42,8 @@ pub struct ShmemSource {
     closing: VecDeque<Transition>,
     announced: Option<Turn>,
     due: Option<Duration>,
+    /// When the queues of events were last found empty.
+    quiet_ns: u64,
     newest: Option<u64>,
     pulses: Pulses,
     counts: Counts,
@@ -79,37 +84,42 @@ impl ShmemSource {
             closing: VecDeque::new(),
             announced: None,
             due: None,
+            quiet_ns: 0,
             newest: None,
             pulses: Pulses::default(),
             counts: Counts::default(),
         })
     }
 
-    /// Takes over what was read; false when there is nothing new.
-    fn pull(&mut self) -> bool {
-        let mut living = 0;
-        let order = &mut self.order;
-        let new = self.inbox.pull(
+    /// Takes over what was read.
+    fn pull(&mut self) {
+        // Before: what was read until then is taken over now.
+        self.quiet_ns = self.inbox.quiet_ns();
+        let (mut living, order) = (None, &mut self.order);
+        self.inbox.pull(
             |event, read| if event { order.event(read) } else { order.transition(read) },
             &mut living,
         );
-        if new {
+        if let Some(living) = living {
             self.order.living(living);
         }
-        new
     }
 
     fn decide(&mut self) -> Turn {
-        loop {
-            let (inbox, now_ns) = (&self.inbox, self.inbox.now_ns());
-            let turn =
-                self.order.decide(now_ns, &mut self.counts, &inbox.tallies, |event, body| {
-                    inbox.recycle(event, body);
-                });
-            if !matches!(turn, Turn::Wait(_)) || !self.pull() {
-                return turn;
-            }
+        let turn = self.turn();
+        if matches!(turn, Turn::Event(_)) {
+            return turn;
         }
+        self.pull();
+        self.turn()
+    }
+
+    fn turn(&mut self) -> Turn {
+        let inbox = &self.inbox;
+        let times = (inbox.now_ns(), self.quiet_ns);
+        self.order.decide(times, &mut self.counts, &inbox.tallies, |event, body| {
+            inbox.recycle(event, body);
+        })
     }
 
     /// A run that was never ended ends where the next one begins.
@@ -169,7 +179,7 @@ impl Source for ShmemSource {
         };
         match turn {
             Turn::Wait(due) => {
-                self.due = due.map(Duration::from_nanos);
+                self.due = due.map(|ns| Duration::from_nanos(ns).max(LOOK));
                 Ok(Next::Pending)
             }
             Turn::Event(header) => {

@@ -45,7 +45,8 @@ struct Serve {
     /// Events per second; 0: as fast as they can be posted.
     #[arg(long, short = 'r', default_value_t = 60.0)]
     rate: f64,
-    /// Passes over the files; 0 forever. Every pass but the first is shifted in time behind the last.
+    /// Passes over the files; 0 forever. Every pass but the first is shifted in time behind the last and
+    /// has no Configure.
     #[arg(long, short = 'L', default_value_t = 1)]
     loops: u64,
     /// Every event visits every client.
@@ -113,6 +114,9 @@ impl Serve {
             let shift = pass * length(&dgrams);
             for dgram in &dgrams {
                 let dgram = if shift > 0 { shifted(dgram, shift) } else { dgram.clone() };
+                if pass > 0 && dgram::service(&dgram) == dgram::CONFIGURE {
+                    continue;
+                }
                 if !dgram::is_event(&dgram) {
                     self.transition(&mut server, &dgram);
                     continue;
