@@ -95,7 +95,8 @@ impl Receiver {
             self.quiet &= event.is_none();
         } else {
             // One that holds all it may has events that are looked at first.
-            self.quiet &= self.joined(at).is_some_and(|joined| joined.begun && joined.held > 0);
+            let holds = self.joined(at).is_some_and(|joined| joined.begun && joined.held > 0);
+            self.quiet &= events && holds;
         }
         // After that the event was there: whatever the server told before it is there, too.
         while transitions && self.transition(at)? {

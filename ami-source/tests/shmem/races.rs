@@ -44,6 +44,25 @@ fn events_that_are_read_after_the_end_of_their_step_are_of_that_step() {
 }
 
 #[test]
+fn the_time_of_a_slow_source_is_not_taken_for_silence() {
+    let mut bench = started();
+    bench.serve(&dgrams("cam", &[event(10)]));
+    bench.events(1);
+    for dgram in dgrams("cam", &[Item::Set(Disable, 100)]) {
+        bench.server().transition(&dgram);
+    }
+    bench.wait("it", |b| b.source.due_in().is_some() || b.source.next().is_err());
+    for dgram in dgrams("cam", &[event(20)]) {
+        bench.server().event(&dgram);
+    }
+    bench.wait("the event to be read", |b| b.server().free() == most_events());
+    // Longer than a transition waits: the event is there, but nobody has looked.
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    bench.transitions(&[Configure, BeginRun, BeginStep, Enable, Disable]);
+    assert_eq!(bench.replay.order.concat(), "TTTTeeT");
+}
+
+#[test]
 fn what_is_older_than_a_step_that_was_closed_is_counted() {
     let mut bench = started();
     bench.serve(&dgrams("cam", &[event(10), Item::Set(Disable, 100), Item::Set(EndStep, 101)]));
