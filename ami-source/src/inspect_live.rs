@@ -1,5 +1,5 @@
-//! `ami-ventilator inspect` of a live source: connects, looks for a moment at what comes, and says what
-//! fields it makes. What it takes nobody else gets, where a protocol gives each message to one.
+//! `ami-ventilator inspect` of what is no file: opens the source, looks for a moment at what comes, and says
+//! what fields it makes. What it takes nobody else gets, where a protocol gives each message to one.
 
 use crate::source::{Next, Source};
 use crate::url::SourceSpec;
@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::{Duration, Instant};
 
-/// How long fields are waited for.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// How long events are counted after that.
 const LOOK: Duration = Duration::from_secs(1);
 /// How long a wait is when nothing wakes.
@@ -25,15 +23,20 @@ struct Seen {
     events: u64,
 }
 
-/// Looks at a live source and lists what it makes to `out`.
+/// Opens a source, waits for its fields, at most `patience`, and lists what it makes to `out`.
 ///
 /// # Errors
 /// When it cannot be opened or breaks, nothing comes that tells fields, or `out` fails.
-pub fn run(spec: &SourceSpec, json: bool, out: &mut dyn Write) -> anyhow::Result<()> {
+pub fn run(
+    spec: &SourceSpec,
+    json: bool,
+    patience: Duration,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     let mut source = crate::open(spec, 0, "inspect", 0)?;
     let mut seen = Seen::default();
     let began = Instant::now();
-    let mut until = began + PATIENCE;
+    let mut until = began + patience;
     while Instant::now() < until {
         match source.next()? {
             Next::Event(_) => {
@@ -57,11 +60,10 @@ pub fn run(spec: &SourceSpec, json: bool, out: &mut dyn Write) -> anyhow::Result
     let lost = source.lost();
     anyhow::ensure!(
         seen.schema.is_some(),
-        "nothing came in {} s that tells fields; {}",
-        PATIENCE.as_secs(),
+        "nothing came within {patience:?} that tells fields; {}",
         match lost {
-            true => "no peer is there: check the address, and that it is sending",
-            false => "the peer is there, but silent: start what it sends",
+            true => "its peer is not there: is it running, and does it take another client?",
+            false => "its peer is there, but silent: it has fields once data are taken",
         }
     );
     print(&seen, &source.counters(), json, out)?;
@@ -110,4 +112,26 @@ fn print(
     }
     writeln!(out, "\n{} events and these transitions: {:?}", seen.events, seen.transitions)?;
     writeln!(out, "counted: {counters:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_of_a_simulation_are_listed() {
+        let mut out = Vec::new();
+        let spec = "sim:mixed?events=5".parse().unwrap();
+        run(&spec, false, Duration::from_secs(10), &mut out).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.starts_with("field") && text.lines().count() > 3, "{text}");
+        assert!(text.contains("scalar") && text.contains("5 events"), "{text}");
+    }
+
+    #[test]
+    fn who_is_not_there_is_named() {
+        let spec = "shmem:ami-nobody".parse().unwrap();
+        let error = run(&spec, false, Duration::from_millis(1), &mut Vec::new()).unwrap_err();
+        assert!(error.to_string().contains("is it running"), "{error}");
+    }
 }

@@ -4,6 +4,7 @@ use crate::dectris::DectrisUrl;
 use crate::hdf5::Hdf5Url;
 use crate::hints::did_you_mean;
 use crate::opener::Opened;
+use crate::shmem::ShmemUrl;
 use crate::sim::SimUrl;
 use crate::url::{SourceSpec, list};
 use crate::xtc2::Xtc2Url;
@@ -19,6 +20,8 @@ pub enum SourceKind {
     Dectris(DectrisUrl),
     /// HDF5 files.
     Hdf5(Hdf5Url),
+    /// The monitoring shared memory of LCLS-II.
+    Shmem(ShmemUrl),
 }
 
 /// What a kind of source makes of its part of a URL.
@@ -50,9 +53,10 @@ pub(crate) trait UrlPart {
 /// Scheme, options, and what reads the part of the URL between the scheme and the options.
 type Scheme = (&'static str, &'static [&'static str], fn(&str) -> Result<SourceKind, String>);
 
-const SCHEMES: [Scheme; 4] = [
+const SCHEMES: [Scheme; 5] = [
     ("sim", SimUrl::OPTIONS, |rest| SimUrl::read(rest).map(SourceKind::Sim)),
     ("xtc2", &[], |rest| Xtc2Url::read(rest).map(SourceKind::Xtc2)),
+    ("shmem", ShmemUrl::OPTIONS, |rest| ShmemUrl::read(rest).map(SourceKind::Shmem)),
     ("dectris", DectrisUrl::OPTIONS, |rest| DectrisUrl::read(rest).map(SourceKind::Dectris)),
     ("hdf5", Hdf5Url::OPTIONS, |rest| Hdf5Url::read(rest).map(SourceKind::Hdf5)),
 ];
@@ -93,6 +97,7 @@ impl SourceKind {
             SourceKind::Xtc2(part) => part,
             SourceKind::Dectris(part) => part,
             SourceKind::Hdf5(part) => part,
+            SourceKind::Shmem(part) => part,
         }
     }
 
@@ -102,6 +107,7 @@ impl SourceKind {
             SourceKind::Xtc2(part) => part,
             SourceKind::Dectris(part) => part,
             SourceKind::Hdf5(part) => part,
+            SourceKind::Shmem(part) => part,
         }
     }
 }

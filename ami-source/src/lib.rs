@@ -21,6 +21,7 @@ pub mod inspect_live;
 pub mod kinds;
 pub mod live;
 mod opener;
+pub mod shmem;
 pub mod sim;
 pub mod source;
 pub mod timed;

@@ -4,17 +4,26 @@
 // A failed unwrap is a failed test, also in a helper.
 #![allow(clippy::unwrap_used)]
 
+#[path = "shmem/bench.rs"]
+#[allow(dead_code, unused_imports)]
+mod bench;
+#[path = "xtc2/common.rs"]
+#[allow(dead_code)]
+mod common;
+
 use ami_graph::data::batch::Column;
 use ami_graph::data::schema::{Field, Held, Kind, Schema};
 use ami_graph::data::value::{DType, Scalar, Value};
 use ami_proto::data_path::chunk::{ChunkView, ChunkWriter, Full, HeapArena, Staging};
 use ami_proto::data_path::transition::TransitionKind;
+use ami_shmem_server::{Server, clean, dgram};
 use ami_source::adaptors::looped::Looped;
 use ami_source::adaptors::paced::Paced;
 use ami_source::adaptors::range::Range;
 use ami_source::dectris::{DectrisUrl, Series};
 use ami_source::hdf5::Hdf5Source;
 use ami_source::live::{Live, Recorded};
+use ami_source::shmem::ShmemSource;
 use ami_source::sim::{Model, SimConfig, SimSource, preset_names};
 use ami_source::source::{Next, Source, Transition, Written};
 use ami_source::{Pace, SourceSpec, Timed, open};
@@ -24,6 +33,7 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// What a source delivered. A field's value is its shape and a hash of its bytes.
@@ -350,7 +360,102 @@ fn sources() -> Vec<(&'static str, usize, Make)> {
         Box::new(Live::new(feed, Series::new(url)))
     };
     list.push(("dectris", 1 << 15, Box::new(dectris)));
+    let dgrams = Arc::new(three_steps());
+    let served = move || -> Box<dyn Source> { Box::new(Served::new(dgrams.clone())) };
+    list.push(("shared memory", 64, Box::new(served)));
     list
+}
+
+/// A run as a monitoring server offers it.
+fn three_steps() -> Vec<Vec<u8>> {
+    let mut items =
+        vec![bench::Item::Set(bench::Configure, 0), bench::Item::Set(bench::BeginRun, 1)];
+    for step in [1_000_000, 2_000_000, 3_000_000] {
+        let set = |kind, at| bench::Item::Set(kind, step + at);
+        items.extend([set(bench::BeginStep, 0), set(bench::Enable, 1)]);
+        items.extend((1..40).map(|n| bench::event(step + 7000 * n)));
+        items.push(set(bench::SlowUpdate, 280_000));
+        items.extend((41..60).map(|n| bench::event(step + 7000 * n)));
+        items.extend([set(bench::Disable, 900_000), set(bench::EndStep, 900_001)]);
+    }
+    items.push(bench::Item::Set(bench::EndRun, 4_000_000));
+    bench::dgrams("cam", &items)
+}
+
+/// A monitoring server in a thread, which loses nothing, and its client until the run's end. What is
+/// pending there is waited for here, so that the laws can be looked at.
+struct Served {
+    source: ShmemSource,
+    stop: Arc<AtomicBool>,
+    server: Option<std::thread::JoinHandle<()>>,
+    ended: bool,
+}
+
+impl Served {
+    fn new(dgrams: Arc<Vec<Vec<u8>>>) -> Served {
+        let options = bench::options(&bench::tag(), 1);
+        let source = ShmemSource::open(&options.tag, &Default::default()).unwrap();
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopping = stop.clone();
+        let serve = move || {
+            let all = options.events;
+            let mut server = Server::start(options.clone()).unwrap();
+            let wait = |server: &mut Server, ready: &dyn Fn(&Server) -> bool| {
+                while !ready(server) && !stopping.load(Ordering::Relaxed) {
+                    server.wait(Duration::from_millis(1));
+                    server.poll();
+                }
+            };
+            wait(&mut server, &|s| s.clients() == 1);
+            for d in dgrams.iter() {
+                // Enable takes back what nobody read.
+                let room = |s: &Server| match dgram::service(d) {
+                    dgram::ENABLE => s.free() == all,
+                    _ => s.has_room(),
+                };
+                wait(&mut server, &room);
+                if dgram::is_event(d) { server.event(d) } else { server.transition(d) }
+            }
+            wait(&mut server, &|_| false);
+            clean(&options.tag, 1);
+        };
+        Served { source, stop, server: Some(std::thread::spawn(serve)), ended: false }
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.server.take().unwrap().join().unwrap();
+    }
+}
+
+impl Source for Served {
+    fn next(&mut self) -> anyhow::Result<Next> {
+        loop {
+            match self.source.next()? {
+                _ if self.ended => return Ok(Next::End),
+                Next::Pending => std::thread::sleep(Duration::from_micros(50)),
+                next => return Ok(next),
+            }
+        }
+    }
+    fn transition(&mut self) -> Option<Transition> {
+        let transition = self.source.transition()?;
+        self.ended = transition.kind == TransitionKind::EndRun;
+        Some(transition)
+    }
+    fn write(
+        &mut self,
+        out: &mut ChunkWriter<'_>,
+        before: u64,
+        max: usize,
+    ) -> anyhow::Result<Written> {
+        self.source.write(out, before, max)
+    }
+    fn skip(&mut self) {
+        self.source.skip();
+    }
 }
 
 fn splits() -> impl Strategy<Value = Vec<Split>> {

@@ -5,6 +5,7 @@ use ami_source::{SourceKind, SourceSpec};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 /// What the command is for, with the sources it knows.
 pub const ABOUT: &str = "Reads events from a source into the ring and hands them to workers.
@@ -15,10 +16,14 @@ Sources (ventilator.source):
   dectris:tcp://HOST:PORT[,…]         streams of DECTRIS detectors, versions 1 and 2
   hdf5:PATH[,PATH…][?timestamp=DATASET&fields=GLOB&join=id&follow=true]
                                       HDF5 files: European XFEL, NeXus, CXI, DECTRIS; growing ones are followed
+  shmem:TAG[?clients=N&hold=N]        LCLS-II live: the monitoring shared memory of this host
 Options of all: pace=max|realtime|HZ, loop=N|forever, epoch=unix|epics|counter, start=N, events=N,
 overload=block|drop
 
 Also: `ami-ventilator inspect URL`, `ami-ventilator record FILE` (each with --help)";
+
+/// `inspect` waits so long for a source's fields.
+const CONFIGURE: Duration = Duration::from_secs(10);
 
 /// Runs a subcommand if the arguments name one.
 pub fn subcommand() -> Option<ExitCode> {
@@ -55,12 +60,12 @@ fn broken_pipe(error: &anyhow::Error) -> bool {
 fn inspect_command() -> Command {
     Command::new("inspect")
         .bin_name("ami-ventilator inspect")
-        .about("Lists what files hold or a live source sends, without running anything")
+        .about("Lists what files hold, or what another source has on offer, without running anything")
         .arg(
             Arg::new("url")
                 .required(true)
                 .value_name("URL")
-                .help("xtc2:PATH[,PATH…], hdf5:PATH[,PATH…], a path, or a live source"),
+                .help("xtc2:PATH[,PATH…], hdf5:PATH[,PATH…], a path, or another source: its fields are waited for"),
         )
         .arg(
             Arg::new("json")
@@ -78,25 +83,17 @@ fn inspect_command() -> Command {
 
 fn inspect(matches: &ArgMatches) -> anyhow::Result<()> {
     let url = matches.get_one::<String>("url").map_or("", String::as_str);
+    let (json, hash) = (matches.get_flag("json"), matches.get_flag("hash"));
+    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     let paths: Vec<PathBuf> = match url.parse::<SourceSpec>() {
         Ok(SourceSpec { kind: SourceKind::Xtc2(files), .. }) => files.paths,
-        Ok(spec) if spec.live() => {
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            return ami_source::inspect_live::run(&spec, matches.get_flag("json"), &mut out);
-        }
         Ok(spec @ SourceSpec { kind: SourceKind::Hdf5(_), .. }) => {
-            let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-            return ami_source::hdf5::inspect(&spec, matches.get_flag("json"), &mut out);
+            return ami_source::hdf5::inspect(&spec, json, &mut out);
         }
-        Ok(_) => anyhow::bail!(
-            "{url}: only recordings and live sources can be inspected; `ami-ctl sources` shows the fields of others"
-        ),
+        Ok(spec) => return ami_source::inspect_live::run(&spec, json, CONFIGURE, &mut out),
         // A plain path of any name.
         Err(_) if !url.contains(':') => vec![PathBuf::from(url)],
         Err(error) => return Err(error.into()),
     };
-    let out = std::io::BufWriter::new(std::io::stdout().lock());
-    ami_source::inspect::run(&paths, matches.get_flag("json"), matches.get_flag("hash"), &mut {
-        out
-    })
+    ami_source::inspect::run(&paths, json, hash, &mut out)
 }

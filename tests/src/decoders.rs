@@ -31,6 +31,7 @@ use ami_proto::data_path::to_ventilator::ToVentilator;
 use ami_proto::data_path::ventilator_to_worker::LaneMessage;
 use ami_source::codecs;
 use ami_source::live::{Live, Recorded, Wire};
+use ami_source::shmem::message;
 use ami_source::sim::{Model, SimConfig, SimSource};
 use ami_source::source::{Next, Source, Written};
 use ami_store::store::Store;
@@ -52,7 +53,7 @@ pub struct Decoder {
 }
 
 /// All of them.
-pub const DECODERS: [Decoder; 28] = [
+pub const DECODERS: [Decoder; 29] = [
     Decoder {
         name: "to_ventilator",
         samples: || headers(garbage::to_ventilator()),
@@ -85,6 +86,7 @@ pub const DECODERS: [Decoder; 28] = [
     Decoder { name: "ring", samples: samples::rings, decode: ring },
     Decoder { name: "xtc2", samples: samples::xtc2, decode: xtc2 },
     Decoder { name: "hdf5", samples: samples::hdf5, decode: hdf5 },
+    Decoder { name: "shmem", samples: samples::shmem, decode: shmem },
     Decoder { name: "journal", samples: samples::journals, decode: journal },
     Decoder { name: "graph", samples: samples::graphs, decode: graph },
     Decoder { name: "graph_set", samples: samples::graph_sets, decode: graph_set },
@@ -216,6 +218,13 @@ fn hdf5(bytes: &[u8], dir: &Path) -> bool {
         source.skip();
     }
     true
+}
+
+/// A message of a monitoring server: a hello, a port, a buffer's index.
+fn shmem(bytes: &[u8], _dir: &Path) -> bool {
+    let Some(message) = bytes.first_chunk() else { return false };
+    let _ = (message::port(message), message::index(message));
+    message::Hello::read(message).is_ok()
 }
 
 fn journal(bytes: &[u8], dir: &Path) -> bool {

@@ -121,6 +121,10 @@ impl Source for Range {
         self.inner.canned()
     }
 
+    fn lost(&self) -> bool {
+        !self.ended && self.inner.lost()
+    }
+
     fn due_in(&self) -> Option<std::time::Duration> {
         self.inner.due_in()
     }

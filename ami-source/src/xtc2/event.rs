@@ -3,12 +3,13 @@
 use crate::xtc2::counts::{Count, Counts};
 use crate::xtc2::held::text;
 use crate::xtc2::names::Datum;
+use crate::xtc2::reading::Datagrams;
 use crate::xtc2::schema::{Plan, Route, Stack};
-use crate::xtc2::stream::Stream;
 use ami_graph::data::batch::Dims;
 use ami_graph::data::schema::Kind;
 use ami_graph::data::value::{DType, MAX_RANK};
 use ami_proto::data_path::chunk::{ChunkWriter, Full};
+use std::convert::Infallible;
 
 /// Where a segment's value lies until all segments of its stack are known.
 #[derive(Debug, Clone, Copy)]
@@ -27,33 +28,76 @@ pub struct Scratch {
     seen: Vec<u64>,
     event: u64,
     slots: Vec<Option<Slot>>,
+    /// The field that is the pulse id, and its value in the last event.
+    pulse: Option<usize>,
+    pulse_id: Option<u64>,
 }
+
+/// What the DAQ's timing system calls the pulse id: `timing:raw:pulseId`.
+const PULSE_ID: &str = ":pulseId";
 
 impl Scratch {
     /// For the fields of a plan.
     pub fn new(plan: &Plan) -> Scratch {
-        let seen = vec![0; plan.schema.fields.len()];
-        Scratch { seen, event: 0, slots: vec![None; plan.slots] }
+        let fields = &plan.schema.fields;
+        let pulse = fields.iter().position(|f| {
+            (f.dtype, f.rank, f.kind) == (DType::U64, 0, Kind::Event) && f.name.ends_with(PULSE_ID)
+        });
+        let (seen, slots) = (vec![0; fields.len()], vec![None; plan.slots]);
+        Scratch { seen, event: 0, slots, pulse, pulse_id: None }
+    }
+
+    /// Pulse id of the last event, where it has one.
+    pub fn pulse_id(&self) -> Option<u64> {
+        self.pulse_id
+    }
+
+    /// Pulse id of an event that is not written; None also where the data have none.
+    pub fn pulse_id_in<D: Datagrams + ?Sized>(
+        &self,
+        plan: &Plan,
+        streams: &D,
+        contributors: &[usize],
+    ) -> Option<u64> {
+        let pulse = self.pulse?;
+        let mut found = None;
+        for &stream in contributors {
+            let routes = &plan.routes[stream];
+            let find = &mut |datum: Datum<'_, '_>, _: &mut Counts| {
+                let route = routes.get(datum.at).and_then(|r| r.get(datum.field));
+                if route.and_then(|r| r.field) == Some(pulse as u32) {
+                    found = datum.bytes.try_into().ok().map(u64::from_le_bytes);
+                }
+                Ok(())
+            };
+            // Its damage is not counted: nothing of it is used.
+            let dgram = streams.dgram(stream);
+            let walked =
+                streams.table(stream).each::<Infallible>(dgram, &mut Counts::default(), find);
+            let Ok(()) = walked;
+        }
+        found
     }
 
     /// Writes the event that stands next in the `contributors` among the streams.
     ///
     /// # Errors
     /// When the ring has no room: the caller takes the event back.
-    pub fn write(
+    pub fn write<D: Datagrams + ?Sized>(
         &mut self,
         plan: &Plan,
-        streams: &[Stream],
+        streams: &D,
         contributors: &[usize],
         out: &mut ChunkWriter<'_>,
         counts: &mut Counts,
     ) -> Result<(), Full> {
         self.event += 1;
         self.slots.fill(None);
+        self.pulse_id = None;
         for &stream in contributors {
-            let dgram = streams[stream].dgram();
+            let dgram = streams.dgram(stream);
             let routes = &plan.routes[stream];
-            streams[stream].table().each(dgram, counts, &mut |datum, counts| {
+            streams.table(stream).each(dgram, counts, &mut |datum, counts| {
                 let route = routes.get(datum.at).and_then(|r| r.get(datum.field));
                 match route {
                     Some(route) => self.datum(route, &datum, (stream, dgram), out, counts),
@@ -84,6 +128,9 @@ impl Scratch {
             counts.add(Count::DuplicateFields);
             return Ok(());
         }
+        if self.pulse == Some(field) {
+            self.pulse_id = datum.bytes.try_into().ok().map(u64::from_le_bytes);
+        }
         if let Some(slot) = route.slot {
             // Bytes of nothing may lie anywhere, also before the datagram.
             let offset = datum.bytes.as_ptr() as usize;
@@ -104,15 +151,15 @@ impl Scratch {
 
     /// All segments there and of one shape: one block of memory that is stack and segments at once.
     /// Otherwise those that are there, each by itself.
-    fn stack(
+    fn stack<D: Datagrams + ?Sized>(
         &self,
         stack: &Stack,
-        streams: &[Stream],
+        streams: &D,
         out: &mut ChunkWriter<'_>,
         counts: &mut Counts,
     ) -> Result<(), Full> {
         let slots = &self.slots[stack.first_slot..stack.first_slot + stack.members.len()];
-        let bytes = |s: &Slot| &streams[s.stream].dgram()[s.start..s.start + s.len];
+        let bytes = |s: &Slot| &streams.dgram(s.stream)[s.start..s.start + s.len];
         let first = slots.iter().flatten().next();
         let Some(first) = first else { return Ok(()) };
         let complete = slots.iter().all(Option::is_some);

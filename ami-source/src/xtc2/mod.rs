@@ -14,10 +14,11 @@ pub mod dgram;
 pub mod dump;
 mod event;
 pub mod file;
-mod held;
+pub(crate) mod held;
 pub mod names;
 pub mod paths;
-mod schema;
+pub(crate) mod reading;
+pub(crate) mod schema;
 mod source;
 mod stream;
 mod url;
@@ -44,7 +45,7 @@ pub struct Xtc2Options {
 
 impl Epoch {
     /// ami's timestamp for a datagram's.
-    const fn stamp(self, header: &dgram::Header) -> u64 {
+    pub(crate) const fn stamp(self, header: &dgram::Header) -> u64 {
         let offset = match self {
             Epoch::Unix => 0,
             Epoch::Epics => EPICS_EPOCH,

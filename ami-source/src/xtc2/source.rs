@@ -3,32 +3,18 @@
 use crate::source::{Next, Source, Transition, Written};
 use crate::timed::Timed;
 use crate::xtc2::counts::{Count, Counts};
-use crate::xtc2::dgram::{BEGIN_RUN, CONFIGURE, Header};
-use crate::xtc2::event::Scratch;
-use crate::xtc2::held::{Gathering, labels, recorded_schema};
+use crate::xtc2::dgram::{CONFIGURE, Header};
+use crate::xtc2::held::labels;
 use crate::xtc2::paths::{RunFiles, arrange, expand};
-use crate::xtc2::schema::{Labels, Plan, plan};
+use crate::xtc2::reading::{Reading, kind_of};
+use crate::xtc2::schema::Labels;
 use crate::xtc2::stream::{Head, Stream};
 use crate::xtc2::{Epoch, Xtc2Options};
-use ami_graph::data::schema::Held;
 use ami_proto::data_path::chunk::ChunkWriter;
 use ami_proto::data_path::transition::TransitionKind;
 use anyhow::bail;
 use std::collections::VecDeque;
 use std::path::PathBuf;
-
-/// Transitions that ami knows, by service.
-const KINDS: [TransitionKind; 9] = [
-    TransitionKind::Configure,
-    TransitionKind::Unconfigure,
-    TransitionKind::BeginRun,
-    TransitionKind::EndRun,
-    TransitionKind::BeginStep,
-    TransitionKind::EndStep,
-    TransitionKind::Enable,
-    TransitionKind::Disable,
-    TransitionKind::SlowUpdate,
-];
 
 /// What was found to come next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,9 +38,7 @@ pub struct Xtc2Source {
     /// Added to every timestamp.
     shift: u64,
     newest: Option<u64>,
-    plan: Plan,
-    scratch: Scratch,
-    held: Held,
+    reading: Reading,
     /// A Configure has been delivered.
     configured: bool,
     announced: Option<Found>,
@@ -78,9 +62,7 @@ impl Xtc2Source {
             epoch: options.epoch,
             shift: 0,
             newest: None,
-            plan: Plan::default(),
-            scratch: Scratch::default(),
-            held: Held::new(),
+            reading: Reading::default(),
             configured: false,
             announced: None,
             contributors: Vec::new(),
@@ -136,10 +118,9 @@ impl Xtc2Source {
                 first.service_name(),
             );
         }
-        let kind = first.service().checked_sub(CONFIGURE).and_then(|k| KINDS.get(usize::from(k)));
-        Ok(match kind {
+        Ok(match kind_of(first.service()) {
             _ if first.is_event() => Found::Event(first),
-            Some(&kind) => Found::Transition(kind, first),
+            Some(kind) => Found::Transition(kind, first),
             None => Found::Other,
         })
     }
@@ -166,45 +147,24 @@ impl Xtc2Source {
             labels(stream.table(), stream.dgram(), stream.ahead(), &mut codes);
         }
         let tables: Vec<_> = self.streams.iter().map(Stream::table).collect();
-        self.plan = plan(&tables, &codes, &mut self.counts);
         // A recording is one stream; in any other company its schema says nothing.
-        if let [stream] = &self.streams[..]
-            && let Some(schema) = recorded_schema(stream.table(), stream.dgram())
-        {
-            match self.plan.recorded(schema) {
-                Some(plan) => self.plan = plan,
-                None => tracing::warn!("the schema in the recording does not fit its data; unused"),
-            }
-        }
-        self.scratch = Scratch::new(&self.plan);
-        self.held.clear();
+        let alone = match &self.streams[..] {
+            [stream] => Some(stream.dgram()),
+            _ => None,
+        };
+        self.reading.configure(&tables, &codes, alone, &mut self.counts);
         self.configured = true;
     }
 
     fn read_transition(&mut self, kind: TransitionKind, header: &Header) -> Transition {
-        let configure = kind == TransitionKind::Configure;
-        if configure {
+        if kind == TransitionKind::Configure {
             self.configure();
         }
         for _ in self.contributors.len()..self.streams.len() {
             self.counts.add(Count::TransitionsMissing);
         }
-        let mut gathering = Gathering::new(&self.plan);
-        for &stream in &self.contributors {
-            let (table, dgram) = (self.streams[stream].table(), self.streams[stream].dgram());
-            gathering.read(stream, table, dgram, &mut self.counts);
-        }
-        gathering.stacks(&self.held, &mut self.counts);
-        let Gathering { set, run, step, .. } = gathering;
-        self.held.extend(set.iter().map(|(k, v)| (*k, v.clone())));
-        Transition {
-            kind,
-            timestamp: self.stamp(header),
-            schema: configure.then(|| self.plan.schema.clone()),
-            run: run.filter(|_| header.service() == BEGIN_RUN),
-            step: step.filter(|_| kind == TransitionKind::BeginStep),
-            held: set.into_iter().collect(),
-        }
+        let (what, streams) = ((kind, self.stamp(header)), &self.streams[..]);
+        self.reading.transition(what, streams, &self.contributors, &mut self.counts)
     }
 }
 
@@ -274,8 +234,8 @@ impl Source for Xtc2Source {
             }
             out.event(stamp);
             let mut counts = Counts::default();
-            let (plan, streams, from) = (&self.plan, &self.streams, &self.contributors);
-            if self.scratch.write(plan, streams, from, out, &mut counts).is_err() {
+            let (streams, from) = (&self.streams[..], &self.contributors);
+            if self.reading.event(streams, from, out, &mut counts).is_err() {
                 // Its damage is counted when it is taken.
                 out.cancel();
                 return Ok(Written::Full(written));

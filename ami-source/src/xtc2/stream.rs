@@ -6,9 +6,20 @@ use crate::xtc2::dgram::{BEGIN_RUN, CONFIGURE, ENABLE, END_RUN, Header};
 use crate::xtc2::file::{DgramFile, First, Peek, first};
 use crate::xtc2::names::{Table, text_of};
 use crate::xtc2::paths::{StreamFiles, is_live, is_small};
+use crate::xtc2::reading::Datagrams;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::path::{Path, PathBuf};
+
+impl Datagrams for [Stream] {
+    fn table(&self, stream: usize) -> &Table {
+        self[stream].table()
+    }
+
+    fn dgram(&self, stream: usize) -> &[u8] {
+        self[stream].dgram()
+    }
+}
 
 /// What a stream has next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

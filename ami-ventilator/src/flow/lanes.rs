@@ -278,8 +278,9 @@ impl Flow {
         let oldest = self.contexts.first_key_value().map_or(0, |(n, _)| *n);
         seat.told.contexts = seat.told.contexts.split_off(&oldest);
         let (schema, version) = (context.conditions.schema, context.conditions.version);
-        if seat.told.schemas.insert(schema)
-            && let Some(fields) = self.schemas.get(&schema)
+        // A graph may be applied before a live source has said what it has: there is no schema yet.
+        if let Some(fields) = self.schemas.get(&schema)
+            && seat.told.schemas.insert(schema)
         {
             self.effects.push(Effect::Lane(lane, LaneMessage::Schema(schema, (**fields).clone())));
         }

@@ -353,8 +353,8 @@ impl Flow {
         if self.told.contexts.contains(&context.number) {
             return;
         }
-        if self.told.schemas.insert(schema)
-            && let Some(fields) = self.schemas.get(&schema)
+        if let Some(fields) = self.schemas.get(&schema)
+            && self.told.schemas.insert(schema)
         {
             let message = ToCollector::Schema(self.epoch, schema, (**fields).clone());
             self.effects.push(Effect::Collector(message));

@@ -39,6 +39,24 @@ fn sent(effects: &[Effect]) -> Vec<(u32, u64, bool)> {
 }
 
 #[test]
+fn a_schema_that_comes_after_a_graph_is_told() {
+    let mut flow = Flow::new(7, LIMITS);
+    flow.join(0, Work);
+    // A live source has not said yet what it has, and a graph is applied.
+    flow.context(conditions(), Held::new(), StepValues::new());
+    flow.schema(Arc::new(Schema::default()));
+    flow.context(conditions(), Held::new(), StepValues::new());
+    flow.begin(Key { segment: 0, heartbeat: 0 }, 1, 0, 0);
+    flow.unit(&sealed(0), 1, 0);
+    flow.flush(true, false, 0);
+    let effects = flow.effects();
+    let lane = |e: &Effect| matches!(e, Effect::Lane(0, LaneMessage::Schema(0, _)));
+    let collector = |e: &Effect| matches!(e, Effect::Collector(ToCollector::Schema(7, 0, _)));
+    assert_eq!(effects.iter().filter(|e| lane(e)).count(), 1);
+    assert_eq!(effects.iter().filter(|e| collector(e)).count(), 1);
+}
+
+#[test]
 fn light_load_stays_on_one_lane_and_heavy_load_spreads() {
     let mut flow = flow(3);
     for n in 0..3 {

@@ -235,11 +235,22 @@ pub fn configurations() -> Vec<Vec<u8>> {
     ]
 }
 
+/// Hellos of monitoring servers: distribute and serial mode.
+pub fn shmem() -> Vec<Vec<u8>> {
+    [[0x0000_0000u32, 0x0001_011a, 0x0001_0000, 0], [0x0000_0001, 0x0000_021a, 0x0001_0000, 0]]
+        .map(|words| words.into_iter().flat_map(u32::to_le_bytes).collect())
+        .into()
+}
+
 /// Source URLs.
 pub fn urls() -> Vec<Vec<u8>> {
-    ["sim:mixed?rate=10&pace=realtime&loop=forever", "xtc2:/a/b.xtc2,/c.xtc2?epoch=counter&start=7"]
-        .map(|u| u.as_bytes().to_vec())
-        .into()
+    [
+        "sim:mixed?rate=10&pace=realtime&loop=forever",
+        "xtc2:/a/b.xtc2,/c.xtc2?epoch=counter&start=7",
+        "shmem:rix0?clients=4&hold=2&epoch=epics&overload=drop",
+    ]
+    .map(|u| u.as_bytes().to_vec())
+    .into()
 }
 
 /// A checkpoint of an open heartbeat.
