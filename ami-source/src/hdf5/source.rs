@@ -167,9 +167,13 @@ impl Hdf5Source {
         self.polled = Some(Instant::now());
         let waited = std::mem::take(&mut self.waits);
         self.run.unchanged(self.turn)?;
+        let stores = self.run.files.all();
+        if !waited && stores.iter().all(|store| store.quiet()) {
+            return Ok(false);
+        }
         let mut damaged = false;
         self.run.files.refresh();
-        for store in self.run.files.all() {
+        for store in stores {
             damaged |= store.refresh().is_err();
         }
         let written = self.run.stores.iter().any(|s| s.superblock().written_for_readers());

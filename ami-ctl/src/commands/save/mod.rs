@@ -237,7 +237,7 @@ mod tests {
         let path = dir.path().join("out.h5");
         std::fs::write(&path, "old").unwrap();
         let mut tree = Group::default();
-        tree.attribute("long", "x".repeat(70_000).as_str());
+        tree.attribute(&"x".repeat(70_000), "a name too long");
         assert!(replace(&path, &tree).is_err());
         assert_eq!(std::fs::read(&path).unwrap(), b"old");
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left behind");

@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
 /// Bytes of structure kept in memory.
 const KEPT: usize = 16 << 20;
@@ -33,6 +34,8 @@ pub struct Store {
     longest: Cell<u64>,
     /// It is being written, so that its writer may cut off what it does not need.
     grows: Cell<bool>,
+    /// Length and time of the last change when it was read anew.
+    seen: Cell<Option<(u64, SystemTime)>>,
     pieces: RefCell<Pieces>,
     kept: Cell<usize>,
     /// Bytes of object headers walked over.
@@ -58,6 +61,7 @@ impl Store {
             identity: (metadata.dev(), metadata.ino()),
             longest: Cell::new(metadata.len()),
             grows: Cell::new(false),
+            seen: Cell::new(None),
             file,
             superblock,
             pieces: RefCell::default(),
@@ -92,11 +96,22 @@ impl Store {
     /// When it cannot be read any more.
     pub fn refresh(&self) -> Result<()> {
         self.grows.set(true);
+        let metadata = self.file.metadata()?;
+        self.seen.set(metadata.modified().ok().map(|time| (metadata.len(), time)));
         self.pieces.borrow_mut().clear();
         self.kept.set(0);
         self.walked.set(0);
         self.superblock.set(Superblock::find(&self.file, self.bytes()?)?);
         Ok(())
+    }
+
+    /// True when nobody has written since it was read anew. Changes of the last second do not count as
+    /// seen: clocks of files tick slowly.
+    pub fn quiet(&self) -> bool {
+        let Ok(metadata) = self.file.metadata() else { return false };
+        let Ok(time) = metadata.modified() else { return false };
+        let old = time.elapsed().is_ok_and(|age| age > Duration::from_secs(1));
+        old && self.seen.get() == Some((metadata.len(), time))
     }
 
     /// Says when the file is no longer what was opened: another one under its name, or shorter.

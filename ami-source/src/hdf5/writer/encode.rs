@@ -89,26 +89,65 @@ fn number_type(dtype: DType) -> Vec<u8> {
     }
 }
 
-/// An attribute of texts.
-pub fn attribute(name: &str, value: &Attribute) -> Vec<u8> {
-    let (texts, shape): (Vec<&str>, Vec<usize>) = match value {
+/// Texts of any length, as h5py gives them to people: where each one is stands in the attribute.
+const LONG_TEXT: [u8; 20] = [0x19, 1, 1, 0, 16, 0, 0, 0, 0x10, 0, 0, 0, 1, 0, 0, 0, 0, 0, 8, 0];
+/// Heaps are multiples of this.
+const PAGE: usize = 4096;
+
+fn texts(value: &Attribute) -> (Vec<&str>, Vec<usize>) {
+    match value {
         Attribute::Text(text) => (vec![text], Vec::new()),
         Attribute::Texts(texts) => (texts.iter().map(String::as_str).collect(), vec![texts.len()]),
+    }
+}
+
+/// A global heap with the texts of all attributes, numbered from 1; empty for none.
+pub fn heap(attributes: &[(String, Attribute)]) -> Vec<u8> {
+    let mut objects = Vec::new();
+    let all = attributes.iter().flat_map(|(_, value)| texts(value).0);
+    for (i, text) in all.enumerate() {
+        objects.extend((i as u16 + 1).to_le_bytes());
+        objects.extend([1, 0, 0, 0, 0, 0]);
+        objects.extend((text.len() as u64).to_le_bytes());
+        objects.extend(text.as_bytes());
+        objects.resize(objects.len().next_multiple_of(8), 0);
+    }
+    if objects.is_empty() {
+        return objects;
+    }
+    let size = (16 + objects.len() + 16).next_multiple_of(PAGE);
+    let mut heap = b"GCOL\x01\0\0\0".to_vec();
+    heap.extend((size as u64).to_le_bytes());
+    heap.extend(&objects);
+    // What is free is object 0.
+    heap.extend([0; 8]);
+    heap.extend(((size - 16 - objects.len()) as u64).to_le_bytes());
+    heap.resize(size, 0);
+    heap
+}
+
+/// Attributes whose texts stand in the heap at an address.
+pub fn attributes(attributes: &[(String, Attribute)], heap: u64) -> Vec<Vec<u8>> {
+    let mut number = 0u32;
+    let mut encode = |(name, value): &(String, Attribute)| {
+        let (texts, shape) = texts(value);
+        let space = space(&shape);
+        let mut bytes = vec![3, 0];
+        for len in [name.len() + 1, LONG_TEXT.len(), space.len()] {
+            bytes.extend((len as u16).to_le_bytes());
+        }
+        bytes.push(1);
+        bytes.extend(name.as_bytes());
+        bytes.push(0);
+        bytes.extend(LONG_TEXT);
+        bytes.extend(space);
+        for text in texts {
+            number += 1;
+            bytes.extend((text.len() as u32).to_le_bytes());
+            bytes.extend(heap.to_le_bytes());
+            bytes.extend(number.to_le_bytes());
+        }
+        bytes
     };
-    let longest = texts.iter().map(|t| t.len()).max().unwrap_or(0).max(1);
-    let (dtype, space) = (text_type(longest), space(&shape));
-    let mut bytes = vec![3, 0];
-    for len in [name.len() + 1, dtype.len(), space.len()] {
-        bytes.extend((len as u16).to_le_bytes());
-    }
-    bytes.push(1);
-    bytes.extend(name.as_bytes());
-    bytes.push(0);
-    bytes.extend(dtype);
-    bytes.extend(space);
-    for text in texts {
-        bytes.extend(text.as_bytes());
-        bytes.resize(bytes.len() + longest - text.len(), 0);
-    }
-    bytes
+    attributes.iter().map(&mut encode).collect()
 }

@@ -107,7 +107,7 @@ impl Group {
 /// Writes a file whose root is `root`.
 ///
 /// # Errors
-/// When it cannot be written, or a name or attribute is longer than the format allows (64 KiB).
+/// When it cannot be written, or a name is longer than the format allows (64 KiB).
 pub fn write(root: &Group, out: &mut (impl Write + Seek)) -> io::Result<()> {
     let mut file = File { out, at: 0 };
     file.put(&[0; encode::SUPERBLOCK])?;
@@ -159,16 +159,14 @@ impl<W: Write + Seek> File<'_, W> {
         mut messages: Vec<(u8, Vec<u8>)>,
         attributes: &[(String, Attribute)],
     ) -> io::Result<u64> {
-        for (name, value) in attributes {
-            messages.push((encode::ATTRIBUTE, encode::attribute(name, value)));
-        }
+        let heap = encode::heap(attributes);
+        let heap = if heap.is_empty() { 0 } else { self.put(&heap)? };
+        let encoded = encode::attributes(attributes, heap);
+        messages.extend(encoded.into_iter().map(|bytes| (encode::ATTRIBUTE, bytes)));
         let mut body = Vec::new();
         for (kind, bytes) in messages {
             let len = u16::try_from(bytes.len()).map_err(|_| {
-                io::Error::new(
-                    io::ErrorKind::InvalidInput,
-                    "a name or attribute of more than 64 KiB",
-                )
+                io::Error::new(io::ErrorKind::InvalidInput, "a name of more than 64 KiB")
             })?;
             body.push(kind);
             body.extend(len.to_le_bytes());
@@ -232,7 +230,7 @@ mod tests {
             }
         }
         let long = "x".repeat(70_000);
-        root.attribute("long", long.as_str());
+        root.attribute(&long, "value");
         assert!(write(&root, &mut io::Cursor::new(Vec::new())).is_err());
     }
 }
