@@ -2,10 +2,12 @@
 
 use crate::dectris::DectrisUrl;
 use crate::hints::did_you_mean;
+use crate::karabo::KaraboUrl;
 use crate::opener::Opened;
 use crate::sim::SimUrl;
 use crate::url::{SourceSpec, list};
 use crate::xtc2::Xtc2Url;
+use crate::zmq::ZmqUrl;
 
 /// Which source, with the options that only it has.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,6 +18,10 @@ pub enum SourceKind {
     Xtc2(Xtc2Url),
     /// Streams of DECTRIS detectors.
     Dectris(DectrisUrl),
+    /// Trains of the European XFEL.
+    Karabo(KaraboUrl),
+    /// Messages of any program.
+    Zmq(ZmqUrl),
 }
 
 /// What a kind of source makes of its part of a URL.
@@ -47,10 +53,12 @@ pub(crate) trait UrlPart {
 /// Scheme, options, and what reads the part of the URL between the scheme and the options.
 type Scheme = (&'static str, &'static [&'static str], fn(&str) -> Result<SourceKind, String>);
 
-const SCHEMES: [Scheme; 3] = [
+const SCHEMES: [Scheme; 5] = [
     ("sim", SimUrl::OPTIONS, |rest| SimUrl::read(rest).map(SourceKind::Sim)),
     ("xtc2", &[], |rest| Xtc2Url::read(rest).map(SourceKind::Xtc2)),
     ("dectris", DectrisUrl::OPTIONS, |rest| DectrisUrl::read(rest).map(SourceKind::Dectris)),
+    ("karabo", KaraboUrl::OPTIONS, |rest| KaraboUrl::read(rest).map(SourceKind::Karabo)),
+    ("zmq", ZmqUrl::OPTIONS, |rest| ZmqUrl::read(rest).map(SourceKind::Zmq)),
 ];
 
 impl SourceKind {
@@ -85,6 +93,8 @@ impl SourceKind {
             SourceKind::Sim(part) => part,
             SourceKind::Xtc2(part) => part,
             SourceKind::Dectris(part) => part,
+            SourceKind::Karabo(part) => part,
+            SourceKind::Zmq(part) => part,
         }
     }
 
@@ -93,6 +103,8 @@ impl SourceKind {
             SourceKind::Sim(part) => part,
             SourceKind::Xtc2(part) => part,
             SourceKind::Dectris(part) => part,
+            SourceKind::Karabo(part) => part,
+            SourceKind::Zmq(part) => part,
         }
     }
 }

@@ -13,6 +13,8 @@ Sources (ventilator.source):
   sim:NAME_OR_FILE[?rate=HZ&seed=N]   a simulated beamline: a preset (pump-probe, scalars, …) or a TOML file
   xtc2:PATH[,PATH…]                   LCLS-II files: streams, chunks, recordings
   dectris:tcp://HOST:PORT[,…]         streams of DECTRIS detectors, versions 1 and 2
+  karabo:tcp://HOST:PORT[,…]          trains of karabo-bridge (European XFEL)
+  zmq:tcp://ADDRESS:PORT[,…]          messages of any program, or another ami's features
 Options of all: pace=max|realtime|HZ, loop=N|forever, epoch=unix|epics|counter, start=N, events=N,
 overload=block|drop
 

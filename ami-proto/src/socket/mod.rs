@@ -86,6 +86,9 @@ const WAITING_MESSAGES: i32 = 1000;
 /// Requests of a client that wait for their turn, and small answers that wait for one that does not read.
 const WAITING_ANSWERS: i32 = 32;
 
+/// Answers that wait for a program which sends events and has not read yet how those before were taken.
+const UNREAD_ANSWERS: i32 = 10_000;
+
 /// A socket with its options. What waits is bounded here, before there are peers, and never again: libzmq 4.3
 /// passes a changed bound on to the other end of every connection, also where that is gone by now, and
 /// dies of it.
@@ -166,8 +169,10 @@ fn make_foreign(
         // What is asked is asked of a peer that is there.
         socket.set_immediate(true)?;
     }
-    if kind == zmq::SUB {
-        socket.set_subscribe(b"")?;
+    if kind == zmq::ROUTER {
+        // An answer to one who is gone is no answer. Who sends much before reading answers gets them all.
+        socket.set_router_mandatory(true)?;
+        socket.set_sndhwm(UNREAD_ANSWERS)?;
     }
     let events = [E::CONNECTED, E::ACCEPTED, E::DISCONNECTED, E::CLOSED];
     socket.monitor(monitor, events.iter().fold(0, |all, e| all | *e as i32))?;
