@@ -3,11 +3,13 @@
 use crate::dectris::DectrisUrl;
 use crate::hdf5::Hdf5Url;
 use crate::hints::did_you_mean;
+use crate::karabo::KaraboUrl;
 use crate::opener::Opened;
 use crate::shmem::ShmemUrl;
 use crate::sim::SimUrl;
 use crate::url::{SourceSpec, list};
 use crate::xtc2::Xtc2Url;
+use crate::zmq::ZmqUrl;
 
 /// Which source, with the options that only it has.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +24,10 @@ pub enum SourceKind {
     Hdf5(Hdf5Url),
     /// The monitoring shared memory of LCLS-II.
     Shmem(ShmemUrl),
+    /// Trains of the European XFEL.
+    Karabo(KaraboUrl),
+    /// Messages of any program.
+    Zmq(ZmqUrl),
 }
 
 /// What a kind of source makes of its part of a URL.
@@ -53,12 +59,14 @@ pub(crate) trait UrlPart {
 /// Scheme, options, and what reads the part of the URL between the scheme and the options.
 type Scheme = (&'static str, &'static [&'static str], fn(&str) -> Result<SourceKind, String>);
 
-const SCHEMES: [Scheme; 5] = [
+const SCHEMES: [Scheme; 7] = [
     ("sim", SimUrl::OPTIONS, |rest| SimUrl::read(rest).map(SourceKind::Sim)),
     ("xtc2", &[], |rest| Xtc2Url::read(rest).map(SourceKind::Xtc2)),
     ("shmem", ShmemUrl::OPTIONS, |rest| ShmemUrl::read(rest).map(SourceKind::Shmem)),
     ("dectris", DectrisUrl::OPTIONS, |rest| DectrisUrl::read(rest).map(SourceKind::Dectris)),
     ("hdf5", Hdf5Url::OPTIONS, |rest| Hdf5Url::read(rest).map(SourceKind::Hdf5)),
+    ("karabo", KaraboUrl::OPTIONS, |rest| KaraboUrl::read(rest).map(SourceKind::Karabo)),
+    ("zmq", ZmqUrl::OPTIONS, |rest| ZmqUrl::read(rest).map(SourceKind::Zmq)),
 ];
 
 impl SourceKind {
@@ -98,6 +106,8 @@ impl SourceKind {
             SourceKind::Dectris(part) => part,
             SourceKind::Hdf5(part) => part,
             SourceKind::Shmem(part) => part,
+            SourceKind::Karabo(part) => part,
+            SourceKind::Zmq(part) => part,
         }
     }
 
@@ -108,6 +118,8 @@ impl SourceKind {
             SourceKind::Dectris(part) => part,
             SourceKind::Hdf5(part) => part,
             SourceKind::Shmem(part) => part,
+            SourceKind::Karabo(part) => part,
+            SourceKind::Zmq(part) => part,
         }
     }
 }

@@ -18,6 +18,7 @@ mod hints;
 mod identity;
 pub mod inspect;
 pub mod inspect_live;
+pub mod karabo;
 pub mod kinds;
 pub mod live;
 mod opener;
@@ -27,6 +28,7 @@ pub mod source;
 pub mod timed;
 pub mod url;
 pub mod xtc2;
+pub mod zmq;
 
 pub use identity::identity;
 pub use kinds::SourceKind;

@@ -22,10 +22,12 @@ use ami_source::adaptors::paced::Paced;
 use ami_source::adaptors::range::Range;
 use ami_source::dectris::{DectrisUrl, Series};
 use ami_source::hdf5::Hdf5Source;
+use ami_source::karabo::{KaraboUrl, Pulses, Trains};
 use ami_source::live::{Live, Recorded};
 use ami_source::shmem::ShmemSource;
 use ami_source::sim::{Model, SimConfig, SimSource, preset_names};
 use ami_source::source::{Next, Source, Transition, Written};
+use ami_source::zmq::{Events, Pattern, ZmqUrl};
 use ami_source::{Pace, SourceSpec, Timed, open};
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -363,6 +365,24 @@ fn sources() -> Vec<(&'static str, usize, Make)> {
     let dgrams = Arc::new(three_steps());
     let served = move || -> Box<dyn Source> { Box::new(Served::new(dgrams.clone())) };
     list.push(("shared memory", 64, Box::new(served)));
+    for by_pulse in [false, true] {
+        let karabo = move || -> Box<dyn Source> {
+            let mut url = KaraboUrl::read("tcp://bridge:1").unwrap();
+            if by_pulse {
+                url.pulses = Pulses::Events;
+            }
+            let feed = Recorded::new(ami_source::karabo::samples::all());
+            Box::new(Live::new(feed, Trains::new(url)))
+        };
+        list.push(("karabo", 1 << 10, Box::new(karabo)));
+    }
+    let programs = || -> Box<dyn Source> {
+        let mut url = ZmqUrl::read("ipc:///tmp/x").unwrap();
+        url.pattern = Pattern::Pull;
+        let feed = Recorded::new(ami_source::zmq::samples::all());
+        Box::new(Live::new(feed, Events::new(url, None)))
+    };
+    list.push(("zmq", 1 << 10, Box::new(programs)));
     list
 }
 

@@ -17,6 +17,8 @@ Sources (ventilator.source):
   hdf5:PATH[,PATH…][?timestamp=DATASET&fields=GLOB&join=id&follow=true]
                                       HDF5 files: European XFEL, NeXus, CXI, DECTRIS; growing ones are followed
   shmem:TAG[?clients=N&hold=N]        LCLS-II live: the monitoring shared memory of this host
+  karabo:tcp://HOST:PORT[,…]          trains of karabo-bridge (European XFEL)
+  zmq:tcp://ADDRESS:PORT[,…]          messages of any program, or another ami's features
 Options of all: pace=max|realtime|HZ, loop=N|forever, epoch=unix|epics|counter, start=N, events=N,
 overload=block|drop
 

@@ -53,7 +53,7 @@ pub struct Decoder {
 }
 
 /// All of them.
-pub const DECODERS: [Decoder; 29] = [
+pub const DECODERS: [Decoder; 31] = [
     Decoder {
         name: "to_ventilator",
         samples: || headers(garbage::to_ventilator()),
@@ -103,6 +103,8 @@ pub const DECODERS: [Decoder; 29] = [
     Decoder { name: "url", samples: samples::urls, decode: url },
     Decoder { name: "dectris", samples: samples::dectris, decode: dectris },
     Decoder { name: "codecs", samples: samples::compressed, decode: compressed },
+    Decoder { name: "karabo", samples: samples::karabo, decode: karabo },
+    Decoder { name: "zmq", samples: samples::programs, decode: programs },
 ];
 
 fn headers(messages: Vec<Vec<Vec<u8>>>) -> Vec<Vec<u8>> {
@@ -368,6 +370,21 @@ fn dectris(bytes: &[u8], _dir: &Path) -> bool {
     };
     let ami_source::SourceKind::Dectris(url) = spec.kind else { return false };
     drained(bytes, ami_source::dectris::Series::new(url))
+}
+
+fn karabo(bytes: &[u8], _dir: &Path) -> bool {
+    let read = |options: &str| {
+        let spec = format!("karabo:tcp://b:1{options}").parse::<ami_source::SourceSpec>();
+        let Ok(ami_source::SourceKind::Karabo(url)) = spec.map(|s| s.kind) else { return false };
+        drained(bytes, ami_source::karabo::Trains::new(url))
+    };
+    read("") | read("?pulses=events&match=train")
+}
+
+fn programs(bytes: &[u8], _dir: &Path) -> bool {
+    let spec = "zmq:tcp://b:1?pattern=pull".parse::<ami_source::SourceSpec>();
+    let Ok(ami_source::SourceKind::Zmq(url)) = spec.map(|s| s.kind) else { return false };
+    drained(bytes, ami_source::zmq::Events::new(url, None))
 }
 
 /// Compressed arrays; the last two bytes say how large the array and its elements are.

@@ -92,8 +92,8 @@ impl Karabo {
     pub fn bind(address: &str, pattern: Pattern) -> Result<Karabo, SocketError> {
         let bounds = Bounds { waiting: WAITING, sending: SENDING, frame: REQUEST };
         let addresses = [address.to_owned()];
-        let kind = pattern.socket();
-        let socket = Foreign::open(kind, Side::Bind, &addresses, bounds, "karabo-bridge")?;
+        let at = (Side::Bind, &addresses[..]);
+        let socket = Foreign::open(pattern.socket(), at, "", bounds, "karabo-bridge")?;
         let (clients, frames, counts) = (Clients::default(), Vec::new(), Counts::default());
         Ok(Karabo { pattern, socket, clients, frames, counts })
     }

@@ -66,14 +66,15 @@ impl std::fmt::Debug for Foreign {
 }
 
 impl Foreign {
-    /// Opens a socket at these addresses. Peers may come later and go: they are found again.
+    /// Opens a socket at these addresses; one that subscribes, to topics that begin so. Peers may come
+    /// later and go: they are found again.
     ///
     /// # Errors
     /// When an address is senseless, or in use.
     pub fn open(
         kind: SocketType,
-        side: Side,
-        addresses: &[String],
+        (side, addresses): (Side, &[String]),
+        topic: &str,
         bounds: Bounds,
         what: &'static str,
     ) -> Result<Foreign, SocketError> {
@@ -88,6 +89,9 @@ impl Foreign {
         let context = zmq::Context::new();
         let (socket, monitor) =
             make_foreign(&context, kind, bounds, &name).map_err(|e| failed(&all, e))?;
+        if kind == zmq::SUB {
+            socket.set_subscribe(topic.as_bytes()).map_err(|e| failed(&all, e))?;
+        }
         for address in addresses {
             let done = match side {
                 Side::Bind => socket.bind(address),

@@ -166,8 +166,9 @@ fn make_foreign(
         // What is asked is asked of a peer that is there.
         socket.set_immediate(true)?;
     }
-    if kind == zmq::SUB {
-        socket.set_subscribe(b"")?;
+    if kind == zmq::ROUTER {
+        // An answer to one who is gone is no answer.
+        socket.set_router_mandatory(true)?;
     }
     let events = [E::CONNECTED, E::ACCEPTED, E::DISCONNECTED, E::CLOSED];
     socket.monitor(monitor, events.iter().fold(0, |all, e| all | *e as i32))?;

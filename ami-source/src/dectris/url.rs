@@ -86,6 +86,7 @@ impl UrlPart for DectrisUrl {
             kind: zmq::PULL,
             side: Side::Connect,
             sockets: vec![self.addresses.clone()],
+            topic: String::new(),
             bounds: Bounds { waiting: WAITING, sending: WAITING, frame: self.message_bytes as i64 },
             queue_bytes: self.queue_bytes,
             request: None,

@@ -4,6 +4,7 @@
 //! beyond with the peer: what it does with them is its protocol's. A ZeroMQ descriptor only tells
 //! changes, so the reader sleeps on one of ours.
 
+use crate::live::asking::Asking;
 use crate::live::{Feed, Message};
 use ami_proto::process::daemon::now_ns;
 use ami_proto::socket::foreign::{Bounds, Foreign, Received, Side};
@@ -24,11 +25,13 @@ pub struct Plan {
     pub side: Side,
     /// Addresses, socket by socket.
     pub sockets: Vec<Vec<String>>,
+    /// What a SUB socket subscribes to: topics that begin so.
+    pub topic: String,
     /// What libzmq lets wait.
     pub bounds: Bounds,
     /// Bytes of the queue; it may be exceeded by one message.
     pub queue_bytes: usize,
-    /// What is sent to get a message, once for each. None: messages come by themselves.
+    /// What is sent to get a message, see [`Asking`]. None: messages come by themselves.
     pub request: Option<&'static [&'static [u8]]>,
     /// What it is for, in errors.
     pub what: &'static str,
@@ -48,6 +51,8 @@ struct Shared {
     broken: Mutex<Option<String>>,
     bytes: AtomicUsize,
     limit: usize,
+    /// A peer is to be there: it has an address.
+    awaited: bool,
     /// The thread waits for room.
     full: AtomicBool,
     stop: AtomicBool,
@@ -58,6 +63,7 @@ struct Shared {
     received: AtomicU64,
     too_large: AtomicU64,
     undelivered: AtomicU64,
+    again: AtomicU64,
     /// Wakes the reader.
     wake: OwnedFd,
     /// Wakes the thread.
@@ -111,7 +117,7 @@ impl Inflow {
     /// When an address is senseless or in use.
     pub fn start(plan: Plan) -> anyhow::Result<Inflow> {
         let open = |addresses: &Vec<String>| {
-            Foreign::open(plan.kind, plan.side, addresses, plan.bounds, plan.what)
+            Foreign::open(plan.kind, (plan.side, addresses), &plan.topic, plan.bounds, plan.what)
         };
         let sockets = plan.sockets.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let bell = || eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC);
@@ -121,6 +127,7 @@ impl Inflow {
             broken: Mutex::default(),
             bytes: AtomicUsize::new(0),
             limit: plan.queue_bytes,
+            awaited: plan.side == Side::Connect,
             full: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             peers: AtomicUsize::new(0),
@@ -130,10 +137,11 @@ impl Inflow {
             received: AtomicU64::new(0),
             too_large: AtomicU64::new(0),
             undelivered: AtomicU64::new(0),
+            again: AtomicU64::new(0),
             wake: bell()?,
             poke: bell()?,
         });
-        let asked = vec![false; sockets.len()];
+        let asked = sockets.iter().map(|_| Asking::default()).collect();
         let mut receiver = Receiver { sockets, asked, request: plan.request, shared };
         let shared = receiver.shared.clone();
         let thread = std::thread::Builder::new().name("inflow".into()).spawn(move || {
@@ -195,7 +203,7 @@ impl Feed for Inflow {
     }
 
     fn lost(&self) -> bool {
-        self.shared.peers.load(SeqCst) == 0
+        self.shared.awaited && self.shared.peers.load(SeqCst) == 0
     }
 
     fn now_ns(&self) -> u64 {
@@ -215,6 +223,7 @@ impl Feed for Inflow {
             ("connections", s.came.load(SeqCst)),
             ("disconnections", s.went.load(SeqCst)),
             ("answers_undelivered", s.undelivered.load(SeqCst)),
+            ("asked_again", s.again.load(SeqCst)),
         ]
     }
 }
@@ -222,8 +231,8 @@ impl Feed for Inflow {
 /// The thread's part.
 struct Receiver {
     sockets: Vec<Foreign>,
-    /// By socket: a request is under way.
-    asked: Vec<bool>,
+    /// By socket.
+    asked: Vec<Asking>,
     request: Option<&'static [&'static [u8]]>,
     shared: Arc<Shared>,
 }
@@ -251,8 +260,9 @@ impl Receiver {
             let changes = socket.changes()?;
             self.shared.came.fetch_add(changes.came, SeqCst);
             self.shared.went.fetch_add(changes.went, SeqCst);
-            // Who went has forgotten the request.
-            *asked &= changes.went == 0;
+            if changes.went > 0 {
+                asked.forget();
+            }
             peers += socket.peers();
         }
         self.shared.peers.store(peers, SeqCst);
@@ -287,25 +297,35 @@ impl Receiver {
             if !self.has_room() {
                 return Ok(n > 0);
             }
-            if let Some(request) = self.request
-                && !self.asked[at]
-            {
-                let frames = request.iter().map(|f| zmq::Message::from(*f)).collect();
-                self.asked[at] = self.sockets[at].peers() > 0 && self.sockets[at].send(frames)?;
-            }
+            self.ask(at)?;
             match self.sockets[at].receive(&mut frames)? {
                 Received::Nothing => return Ok(n > 0),
                 Received::TooLarge => {
                     self.shared.too_large.fetch_add(1, SeqCst);
-                    self.asked[at] = false;
+                    self.asked[at].answered(now_ns());
                 }
                 Received::Message => {
-                    self.asked[at] = false;
+                    self.asked[at].answered(now_ns());
                     self.push(std::mem::take(&mut frames), at);
                 }
             }
         }
         Ok(true)
+    }
+
+    /// Sends a request, where there are any and it is time for one.
+    fn ask(&mut self, at: usize) -> Result<(), zmq::Error> {
+        let (socket, asked) = (&self.sockets[at], &mut self.asked[at]);
+        let Some(request) = self.request else { return Ok(()) };
+        if socket.peers() > 0 && asked.is_due(now_ns()) {
+            let frames = request.iter().map(|f| zmq::Message::from(*f)).collect();
+            if socket.send(frames)? {
+                asked.asked(now_ns());
+                let again: u64 = self.asked.iter().map(|a| a.again).sum();
+                self.shared.again.store(again, SeqCst);
+            }
+        }
+        Ok(())
     }
 
     fn push(&self, frames: Vec<zmq::Message>, from: usize) {

@@ -9,11 +9,13 @@
 //! be a recording of them.
 
 mod addresses;
+mod asking;
+pub(crate) mod fields;
 mod inflow;
 mod message;
 
 pub(crate) use addresses::{addresses, detector};
-pub use inflow::{Inflow, Plan};
+pub use inflow::{Inflow, Plan, Replies};
 pub use message::{Message, Recorded};
 
 use crate::source::{Next, Source, Transition, Written};
@@ -54,8 +56,8 @@ pub trait Wire {
         out: &mut ChunkWriter<'_>,
     ) -> Result<(), Full>;
 
-    /// The event was taken, written or not.
-    fn taken(&mut self, _event: Self::Event) {}
+    /// The event was taken, written or dropped.
+    fn taken(&mut self, _event: Self::Event, _written: bool) {}
 
     /// Nothing is there to be taken: adds what waited for more to come, if it has waited long enough.
     fn idle(&mut self, _now_ns: u64, _ahead: &mut VecDeque<Ahead<Self::Event>>) {}
@@ -112,9 +114,9 @@ impl<F: Feed, W: Wire> Live<F, W> {
         Live { feed, wire, ahead: VecDeque::new(), more: false }
     }
 
-    fn take(&mut self) {
+    fn take(&mut self, written: bool) {
         if let Some(Ahead::Event(_, event)) = self.ahead.pop_front() {
-            self.wire.taken(event);
+            self.wire.taken(event, written);
         }
     }
 }
@@ -176,7 +178,7 @@ impl<F: Feed, W: Wire> Source for Live<F, W> {
                 out.cancel();
                 return Ok(Written::Full(written));
             }
-            self.take();
+            self.take(true);
             last = Some(stamp);
             written += 1;
         }
@@ -185,7 +187,7 @@ impl<F: Feed, W: Wire> Source for Live<F, W> {
 
     fn skip(&mut self) {
         if let Some(Ahead::Event(..)) = self.ahead.front() {
-            self.take();
+            self.take(false);
         }
     }
 

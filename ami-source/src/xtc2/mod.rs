@@ -24,6 +24,8 @@ mod stream;
 mod url;
 pub mod writer;
 
+pub(crate) use held::scalar;
+
 pub use crate::url::Epoch;
 pub use source::Xtc2Source;
 pub use url::Xtc2Url;

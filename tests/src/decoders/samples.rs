@@ -368,11 +368,25 @@ pub fn messages(mut bytes: &[u8]) -> Vec<Vec<Vec<u8>>> {
     messages
 }
 
-/// Series of both versions of DECTRIS' streams, and each message alone.
-pub fn dectris() -> Vec<Vec<u8>> {
-    let all = ami_source::dectris::samples::all();
+/// Each message alone, and all together.
+fn alone_and_together(all: &[Vec<Vec<u8>>]) -> Vec<Vec<u8>> {
     let alone = all.iter().map(|message| joined(std::slice::from_ref(message)));
-    alone.chain([joined(&all)]).collect()
+    alone.chain([joined(all)]).collect()
+}
+
+/// Series of both versions of DECTRIS' streams.
+pub fn dectris() -> Vec<Vec<u8>> {
+    alone_and_together(&ami_source::dectris::samples::all())
+}
+
+/// Trains of both protocols of karabo-bridge.
+pub fn karabo() -> Vec<Vec<u8>> {
+    alone_and_together(&ami_source::karabo::samples::all())
+}
+
+/// Events of programs, and features.
+pub fn programs() -> Vec<Vec<u8>> {
+    alone_and_together(&ami_source::zmq::samples::all())
 }
 
 /// An LZ4 block, and one in the framing of HDF5's filter; the array's length in units of 64 and the size
