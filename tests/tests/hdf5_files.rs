@@ -111,7 +111,9 @@ import h5py, numpy as np
 with h5py.File(sys.argv[1]) as f:
     entry = f[f.attrs["default"]]
     hist = entry["g_hist"]
-    signal, edges = hist[hist.attrs["signal"]], hist[hist.attrs["axes"][0]]
+    signal, edges = hist[hist.attrs["signal"]], hist["edges"]
+    centers = hist[hist.attrs["axes"][0]][()]
+    assert np.array_equal(centers, (edges[1:] + edges[:-1]) / 2)
     trace = entry["g_trace"]
     print(json.dumps({
         "classes": [f.attrs["NX_class"], entry.attrs["NX_class"], hist.attrs["NX_class"]],

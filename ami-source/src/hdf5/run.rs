@@ -108,8 +108,11 @@ impl Run {
             let written = store.superblock().written_for_readers();
             let live = options.follow.unwrap_or(written);
             let model = Model::of(&files, &store, options, live)?;
-            for (path, reason) in &model.broken {
+            for (path, reason) in model.broken.iter().take(10) {
                 tracing::warn!(path, reason, "left out");
+            }
+            if model.broken.len() > 10 {
+                tracing::warn!(links = model.broken.len(), "left out; `inspect` lists them");
             }
             tracing::info!(path = %path.display(), layout = model.layout, live, "reading");
             (run.live, run.announced) = (run.live | live, run.announced | (live && written));

@@ -99,16 +99,30 @@ fn topics(args: &Args, system: &System) -> anyhow::Result<Vec<String>> {
     Ok(topics)
 }
 
+/// The values of the topics: all that there are, or the newest, of one heartbeat for each graph.
 fn newest(args: &Args, system: &System) -> anyhow::Result<Values> {
     let store = system.store();
-    let one = |topic: String| -> anyhow::Result<(String, Vec<Feature>)> {
-        let values = match args.history {
-            true => store.history(&topic, 0, MOST),
-            false => store.get(&topic).map(|f| vec![f]),
+    let mut frames: BTreeMap<String, Vec<Feature>> = BTreeMap::new();
+    let mut values = Values::new();
+    for topic in topics(args, system)? {
+        if args.history {
+            let all = store.history(&topic, 0, MOST).map_err(|e| get::known(e, system, &topic))?;
+            values.push((topic, all));
+            continue;
+        }
+        let graph = topic.split('/').next().unwrap_or_default().to_owned();
+        if !frames.contains_key(&graph) {
+            // What is not in the frame is asked for by itself, which says why there is none.
+            frames.insert(graph.clone(), store.snapshot(&graph).unwrap_or_default());
+        }
+        let of_frame = frames.get(&graph).and_then(|all| all.iter().find(|f| f.topic() == topic));
+        let feature = match of_frame {
+            Some(feature) => feature.clone(),
+            None => store.get(&topic).map_err(|e| get::known(e, system, &topic))?,
         };
-        Ok((topic.clone(), values.map_err(|e| get::known(e, system, &topic))?))
-    };
-    topics(args, system)?.into_iter().map(one).collect()
+        values.push((topic, vec![feature]));
+    }
+    Ok(values)
 }
 
 /// Keeps the newest values and writes them when a value of another run or step comes.

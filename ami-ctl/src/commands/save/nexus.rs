@@ -59,12 +59,9 @@ pub fn name(topic: &str) -> String {
 fn one(feature: &Feature) -> Group {
     let mut group = data_group(feature.topic());
     let signal = signal(feature);
+    let array = feature.arrays.iter().find(|a| Some(&a.name) == signal.as_ref());
     if let Some(signal) = &signal {
-        group.attribute("signal", signal.as_str());
-    }
-    let shape = feature.arrays.iter().find(|a| Some(&a.name) == signal.as_ref());
-    if let Some(shape) = shape.map(|a| a.shape.clone()).filter(|s| !s.is_empty()) {
-        group.attribute("axes", Attribute::Texts(axes(feature, signal.as_deref(), &shape)));
+        plotted(&mut group, signal, axes(feature, array));
     }
     for array in &feature.arrays {
         group.data(&own_name(&array.name, signal.as_deref()), dataset(array));
@@ -74,6 +71,20 @@ fn one(feature: &Feature) -> Group {
     }
     group.group("truth", truth(feature));
     group
+}
+
+/// Names the signal and its axes; axes that are made for it are added.
+fn plotted(group: &mut Group, signal: &str, axes: Vec<(String, Option<Data>)>) {
+    group.attribute("signal", signal);
+    let names: Vec<String> = axes.iter().map(|(name, _)| name.clone()).collect();
+    if !names.is_empty() {
+        group.attribute("axes", Attribute::Texts(names));
+    }
+    for (name, made) in axes {
+        if let Some(data) = made {
+            group.data(&name, data);
+        }
+    }
 }
 
 fn data_group(topic: &str) -> Group {
@@ -98,19 +109,29 @@ fn signal(feature: &Feature) -> Option<String> {
     best.or_else(|| arrays().next()).or_else(first).map(str::to_owned)
 }
 
-/// For each axis of the signal the array that belongs to it, or "." for none.
-fn axes(feature: &Feature, signal: Option<&str>, shape: &[usize]) -> Vec<String> {
-    let candidates: [&[&str]; 2] =
-        [&["edges", "x_edges", "keys", "values", "time", "x", "q"], &["y_edges"]];
-    let fits = |name: &str, n: usize| {
-        let found = feature.arrays.iter().find(|a| a.name == name && Some(name) != signal);
-        found.is_some_and(|a| a.shape.len() == 1 && (a.shape[0] == n || a.shape[0] == n + 1))
-    };
+/// For each axis of the signal what belongs to it, or "." for nothing. Viewers want a point for each
+/// bin: edges become centers beside them.
+fn axes(feature: &Feature, signal: Option<&NdArray>) -> Vec<(String, Option<Data>)> {
+    const FIRST: [&str; 7] = ["edges", "x_edges", "keys", "values", "time", "x", "q"];
+    const SECOND: [&str; 1] = ["y_edges"];
+    let Some(signal) = signal else { return Vec::new() };
     let of = |(axis, n): (usize, &usize)| {
-        let names = candidates.get(axis).copied().unwrap_or(&[]);
-        names.iter().find(|name| fits(name, *n)).map_or(".".into(), |name| (*name).to_owned())
+        let names = [&FIRST[..], &SECOND[..]].get(axis).copied().unwrap_or(&[]);
+        let arrays = names.iter().filter_map(|name| {
+            feature.arrays.iter().find(|a| a.name == *name && a.name != signal.name)
+        });
+        let mut arrays = arrays.filter(|a| a.shape == [*n] || a.shape == [n + 1]);
+        match arrays.next() {
+            None => (".".to_owned(), None),
+            Some(array) if array.shape == [*n] => (array.name.clone(), None),
+            Some(edges) => {
+                let centers = edges.to_f64();
+                let centers = centers.windows(2).map(|pair| (pair[0] + pair[1]) / 2.0);
+                (edges.name.replace("edges", "centers"), Some(series(centers)))
+            }
+        }
     };
-    shape.iter().enumerate().map(of).collect()
+    signal.shape.iter().enumerate().map(of).collect()
 }
 
 fn dataset(array: &NdArray) -> Data {
@@ -161,39 +182,59 @@ fn truth(feature: &Feature) -> Group {
     group
 }
 
-/// Values over time: scalars as series, arrays of one shape with a new first axis.
+/// Values over time: scalars as series, arrays of one shape with a new first axis. What changed its
+/// shape is there as it is now.
 fn over_time(topic: &str, values: &[Feature]) -> Group {
     let mut group = data_group(topic);
     let Some(newest) = values.last() else { return group };
-    if let Some(signal) = signal(newest) {
-        let rank = newest.arrays.iter().find(|a| a.name == signal).map_or(0, |a| a.shape.len());
-        let mut axes = vec!["timestamp_ns".to_owned()];
-        axes.resize(1 + rank, ".".into());
-        group.attribute("signal", signal.as_str());
-        group.attribute("axes", Attribute::Texts(axes));
+    let signal = signal(newest);
+    let array = newest.arrays.iter().find(|a| Some(&a.name) == signal.as_ref());
+    let stack = array.is_none_or(|array| stacked(values, array).is_some());
+    match &signal {
+        Some(signal) if stack => {
+            let rest = array.map_or(0, |a| a.shape.len());
+            let mut axes = vec![("timestamp_ns".to_owned(), None)];
+            axes.extend((0..rest).map(|_| (".".to_owned(), None)));
+            plotted(&mut group, signal, axes);
+        }
+        Some(signal) => {
+            let axes = array.map_or(0, |a| a.shape.len());
+            let axes = (0..axes).map(|_| (".".to_owned(), None)).collect();
+            plotted(&mut group, &format!("{signal}_newest"), axes);
+        }
+        None => {}
     }
     for array in &newest.arrays {
-        let found = |f: &Feature| {
-            let same = |a: &&NdArray| {
-                (&a.name, a.dtype, &a.shape) == (&array.name, array.dtype, &array.shape)
-            };
-            f.arrays.iter().find(same).map(|a| a.bytes().to_vec())
-        };
-        let bytes: Option<Vec<Vec<u8>>> = values.iter().map(found).collect();
-        // What changed its shape is there as it is now.
-        match bytes {
-            Some(bytes) => {
-                let shape: Vec<usize> =
-                    [values.len()].into_iter().chain(array.shape.clone()).collect();
-                group.data(&array.name, Data::array(array.dtype, &shape, bytes.concat()));
-            }
-            None => group.data(&format!("{}_newest", array.name), dataset(array)),
+        let name = own_name(&array.name, signal.as_deref());
+        match stacked(values, array) {
+            Some(data) => group.data(&name, data),
+            None => group.data(&format!("{name}_newest"), dataset(array)),
         }
     }
-    let names: Vec<String> = newest.values().map(|(name, _)| name.to_owned()).collect();
-    for name in names {
+    series_of(&mut group, values, newest);
+    group.group("truth", truth(newest));
+    group
+}
+
+/// The arrays of one name of all values; None when one is missing or of another shape.
+fn stacked(values: &[Feature], like: &NdArray) -> Option<Data> {
+    let mut bytes = Vec::new();
+    for feature in values {
+        let array = feature.arrays.iter().find(|a| a.name == like.name)?;
+        if (array.dtype, &array.shape) != (like.dtype, &like.shape) {
+            return None;
+        }
+        bytes.extend_from_slice(array.bytes());
+    }
+    let shape: Vec<usize> = [values.len()].into_iter().chain(like.shape.clone()).collect();
+    Some(Data::array(like.dtype, &shape, bytes))
+}
+
+/// Scalars and what tells one value from the other.
+fn series_of(group: &mut Group, values: &[Feature], newest: &Feature) {
+    for (name, _) in newest.values() {
         let of = |f: &Feature| f.values().find(|(n, _)| *n == name).and_then(|(_, v)| number(v));
-        group.data(&name, series(values.iter().map(|f| of(f).unwrap_or(f64::NAN))));
+        group.data(name, series(values.iter().map(|f| of(f).unwrap_or(f64::NAN))));
     }
     for key in ["timestamp_ns", "heartbeat", "seq", "run", "window_events", "window_expected"] {
         let whole: Vec<u8> =
@@ -202,8 +243,6 @@ fn over_time(topic: &str, values: &[Feature]) -> Group {
     }
     let complete = values.iter().map(|f| u8::from(f.complete().1)).collect();
     group.data("window_complete", Data::array(DType::Bool, &[values.len()], complete));
-    group.group("truth", truth(newest));
-    group
 }
 
 fn series(numbers: impl Iterator<Item = f64>) -> Data {
