@@ -235,7 +235,7 @@ fn more_than_workers_can_do_is_thinned_and_counted() {
         graph["nodes"][format!("h{n}")] =
             json!({"op": "hist", "in": format!("e{n}"), "bins": 10, "range": [0, 10]});
     }
-    // As fast as it can, over and over; one worker cannot do a tenth of it.
+    // As fast as it can, over and over: far more than one worker can do.
     let source = format!("shmem:{}?overload=drop", tag.0);
     let builder = System::of(&source).workers(1).set("ventilator.ring_bytes=33554432");
     let system = builder.start();
