@@ -309,6 +309,11 @@ impl Server {
         self.queues[..self.options.queues].iter().map(Mqueue::len).sum()
     }
 
+    /// Transitions that clients have not given back.
+    pub fn unreturned(&self) -> usize {
+        self.slots.iter().flatten().map(|slot| slot.outstanding.len()).sum()
+    }
+
     /// Writes whatever bytes into a buffer.
     pub fn put(&self, index: usize, bytes: &[u8]) {
         assert!(bytes.len() <= self.options.size, "a datagram of {} bytes", bytes.len());
