@@ -94,19 +94,18 @@ fn graph(events: u64) -> Value {
                  "window": "reset"}}})
 }
 
+/// Values, label and arrays of a feature.
+type Content = (Value, Value, Vec<(String, Vec<u8>)>);
+
 /// What is published of a feature, without what tells when.
-fn content(feature: &Feature) -> (Value, Value, Vec<(String, Vec<u8>)>) {
+fn content(feature: &Feature) -> Content {
     let arrays = feature.arrays.iter().map(|(name, bytes)| (name.clone(), bytes.clone()));
     let label = ["window_events", "window_expected", "window_dropped", "run", "step"];
     let label = label.map(|key| feature.header[key].clone());
     (feature.header["values"].clone(), json!(label), arrays.collect())
 }
 
-fn finished(
-    source: &str,
-    workers: usize,
-    events: u64,
-) -> Vec<(Value, Value, Vec<(String, Vec<u8>)>)> {
+fn finished(source: &str, workers: usize, events: u64) -> Vec<Content> {
     let system = System::of(source).workers(workers).start();
     system.apply(&graph(events));
     system.drained();
@@ -229,14 +228,14 @@ fn more_than_workers_can_do_is_thinned_and_counted() {
     let file = recorded(dir.path(), 5000, 50_000);
     let tag = Tag::new();
     let mut graph = graph(100);
-    for n in 0..120 {
+    for n in 0..1000 {
         let expr = format!("exp(sin(x * {n}.5)) + log(x * x + 1)");
         graph["nodes"][format!("e{n}")] =
             json!({"op": "expr", "in": {"x": "cam:raw:x"}, "expr": expr});
         graph["nodes"][format!("h{n}")] =
             json!({"op": "hist", "in": format!("e{n}"), "bins": 10, "range": [0, 10]});
     }
-    // As fast as it can, over and over; one worker cannot do a tenth of it.
+    // As fast as it can, over and over: far more than one worker can do.
     let source = format!("shmem:{}?overload=drop", tag.0);
     let builder = System::of(&source).workers(1).set("ventilator.ring_bytes=33554432");
     let system = builder.start();

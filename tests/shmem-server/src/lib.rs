@@ -1,6 +1,6 @@
 //! A server of LCLS-II's monitoring shared memory, written from a description of the protocol and
 //! not from ami's client, for tests: what it does next is told by its caller, step by step, so that
-//! every race of the protocol can be made to happen. [`reference`] is the least client that works;
+//! every race of the protocol can be made to happen. [`reference`](mod@reference) is the least client that works;
 //! [`dgram`] reads and builds datagrams; `main.rs` serves files.
 
 pub mod dgram;
@@ -307,6 +307,11 @@ impl Server {
     /// Events in queues that nobody has read.
     pub fn unread(&self) -> usize {
         self.queues[..self.options.queues].iter().map(Mqueue::len).sum()
+    }
+
+    /// Transitions that clients have not given back.
+    pub fn unreturned(&self) -> usize {
+        self.slots.iter().flatten().map(|slot| slot.outstanding.len()).sum()
     }
 
     /// Writes whatever bytes into a buffer.

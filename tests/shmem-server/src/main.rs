@@ -59,6 +59,9 @@ struct Serve {
     /// Starts once so many clients are there.
     #[arg(long, default_value_t = 1)]
     wait: usize,
+    /// Posts every event so many times, a microsecond apart.
+    #[arg(long, default_value_t = 1)]
+    repeat: u64,
     /// Leaves out the first events.
     #[arg(long, default_value_t = 0)]
     from: u64,
@@ -121,9 +124,12 @@ impl Serve {
                     self.transition(&mut server, &dgram);
                     continue;
                 }
-                events += 1;
-                if events > self.from {
-                    self.event(&mut server, &dgram, began, events - self.from);
+                for n in 0..self.repeat {
+                    events += 1;
+                    if events > self.from {
+                        let dgram = if n > 0 { shifted(&dgram, 1000 * n) } else { dgram.clone() };
+                        self.event(&mut server, &dgram, began, events - self.from);
+                    }
                 }
             }
             pass += 1;
