@@ -316,6 +316,34 @@ type Make = Box<dyn Fn() -> Box<dyn Source>>;
 /// A source under test, how many bytes its largest event needs, and what it delivers.
 type Case = (&'static str, usize, Make, Vec<Item>);
 
+/// Sources of messages, here recorded ones.
+fn live_sources(list: &mut Vec<(&'static str, usize, Make)>) {
+    let dectris = || -> Box<dyn Source> {
+        let url = DectrisUrl::read("tcp://detector:31001").unwrap();
+        let feed = Recorded::new(ami_source::dectris::samples::all());
+        Box::new(Live::new(feed, Series::new(url)))
+    };
+    list.push(("dectris", 1 << 15, Box::new(dectris)));
+    for by_pulse in [false, true] {
+        let karabo = move || -> Box<dyn Source> {
+            let mut url = KaraboUrl::read("tcp://bridge:1").unwrap();
+            if by_pulse {
+                url.pulses = Pulses::Events;
+            }
+            let feed = Recorded::new(ami_source::karabo::samples::all());
+            Box::new(Live::new(feed, Trains::new(url)))
+        };
+        list.push(("karabo", 1 << 10, Box::new(karabo)));
+    }
+    let programs = || -> Box<dyn Source> {
+        let mut url = ZmqUrl::read("ipc:///tmp/x").unwrap();
+        url.pattern = Pattern::Pull;
+        let feed = Recorded::new(ami_source::zmq::samples::all());
+        Box::new(Live::new(feed, Events::new(url, None)))
+    };
+    list.push(("zmq", 1 << 10, Box::new(programs)));
+}
+
 /// Every source under test by name, and how many bytes its largest event needs.
 fn sources() -> Vec<(&'static str, usize, Make)> {
     let mut list: Vec<(&'static str, usize, Make)> = Vec::new();
@@ -356,33 +384,10 @@ fn sources() -> Vec<(&'static str, usize, Make)> {
         Box::new(Looped::new(Box::new(open), Some(3)).unwrap())
     };
     list.push(("time going back", 64, Box::new(back)));
-    let dectris = || -> Box<dyn Source> {
-        let url = DectrisUrl::read("tcp://detector:31001").unwrap();
-        let feed = Recorded::new(ami_source::dectris::samples::all());
-        Box::new(Live::new(feed, Series::new(url)))
-    };
-    list.push(("dectris", 1 << 15, Box::new(dectris)));
     let dgrams = Arc::new(three_steps());
     let served = move || -> Box<dyn Source> { Box::new(Served::new(dgrams.clone())) };
     list.push(("shared memory", 64, Box::new(served)));
-    for by_pulse in [false, true] {
-        let karabo = move || -> Box<dyn Source> {
-            let mut url = KaraboUrl::read("tcp://bridge:1").unwrap();
-            if by_pulse {
-                url.pulses = Pulses::Events;
-            }
-            let feed = Recorded::new(ami_source::karabo::samples::all());
-            Box::new(Live::new(feed, Trains::new(url)))
-        };
-        list.push(("karabo", 1 << 10, Box::new(karabo)));
-    }
-    let programs = || -> Box<dyn Source> {
-        let mut url = ZmqUrl::read("ipc:///tmp/x").unwrap();
-        url.pattern = Pattern::Pull;
-        let feed = Recorded::new(ami_source::zmq::samples::all());
-        Box::new(Live::new(feed, Events::new(url, None)))
-    };
-    list.push(("zmq", 1 << 10, Box::new(programs)));
+    live_sources(&mut list);
     list
 }
 

@@ -234,7 +234,7 @@ fn put(path: &str, value: Val, part: &mut Part, train: &mut Train) {
     let all: usize = train.parts.iter().map(|p| p.properties.len()).sum();
     match name(path) {
         Some(path) if all + part.properties.len() < PROPERTIES => {
-            part.properties.push((path, value))
+            part.properties.push((path, value));
         }
         _ => train.left_out += 1,
     }
@@ -303,7 +303,7 @@ fn numpy<'a>(reader: &mut Reader<'a>, frame: usize, len: usize) -> Option<(Val, 
             ("data", Item::Bytes(bytes)) => data = Some((reader.place(bytes), bytes)),
             // Bytes that happen to be text, of a server that has no type for bytes.
             ("data", Item::Text(text)) => {
-                data = Some((reader.place(text.as_bytes()), text.as_bytes()))
+                data = Some((reader.place(text.as_bytes()), text.as_bytes()));
             }
             ("kind", _) => {}
             _ => return None,

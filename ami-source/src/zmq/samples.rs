@@ -9,7 +9,7 @@ pub type Frames = Vec<Vec<u8>>;
 pub fn event(n: u64) -> Frames {
     let header = json!({
         "timestamp_ns": 1_700_000_000_000_000_000 + n * 1_000_000,
-        "values": {"n": n, "energy": n as f64 / 2.0, "gauge:raw:mode": "fast", "on": n % 2 == 0},
+        "values": {"n": n, "energy": n as f64 / 2.0, "gauge:raw:mode": "fast", "on": n.is_multiple_of(2)},
         "arrays": [{"name": "image", "dtype": "<u2", "shape": [2, 3]}],
     });
     let image: Vec<u8> = (0..6).flat_map(|i| ((n % 1000) as u16 * 10 + i).to_le_bytes()).collect();

@@ -8,6 +8,7 @@ use crate::commands::{get, seconds};
 use crate::failure::Failure;
 use crate::print;
 use ami_proto::control::ctl_to_manager::Command;
+use ami_proto::process::daemon::now_ns;
 use ami_source::hdf5::writer::{self, Group};
 use nexus::About;
 use std::collections::BTreeMap;
@@ -16,7 +17,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 /// Values of one feature with `--history`.
 const MOST: u64 = 100_000;
@@ -213,21 +214,7 @@ fn replace(path: &Path, tree: &Group) -> io::Result<()> {
 
 /// Now, UTC, ISO 8601.
 fn now() -> String {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // The calendar whose years begin in March.
-    let z = days as i64 + 719_468;
-    let day_of_era = z % 146_097;
-    let year = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let (year, month) = match month {
-        0..=9 => (year + z / 146_097 * 400, month + 3),
-        _ => (year + z / 146_097 * 400 + 1, month - 9),
-    };
-    let (hour, minute) = (second / 3600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    print::utc(now_ns()).replacen(' ', "T", 1)
 }
 
 #[cfg(test)]

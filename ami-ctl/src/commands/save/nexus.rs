@@ -1,7 +1,7 @@
 //! Features as a NeXus file: an NXentry with an NXdata for each, its truth label beside it. Pure.
 
 use crate::client::array::NdArray;
-use crate::client::feature::Feature;
+use crate::client::feature::{Feature, number};
 use ami_graph::data::value::DType;
 use ami_source::hdf5::writer::{Attribute, Data, Group};
 use serde_json::Value;
@@ -136,20 +136,6 @@ fn axes(feature: &Feature, signal: Option<&NdArray>) -> Vec<(String, Option<Data
 
 fn dataset(array: &NdArray) -> Data {
     Data::array(array.dtype, &array.shape, array.bytes().to_vec())
-}
-
-/// A number as it is written in JSON: whole, or with "NaN" and infinities as text.
-fn number(value: &Value) -> Option<f64> {
-    match value {
-        Value::Number(n) => n.as_f64(),
-        Value::String(text) => match text.as_str() {
-            "NaN" => Some(f64::NAN),
-            "Infinity" => Some(f64::INFINITY),
-            "-Infinity" => Some(f64::NEG_INFINITY),
-            _ => None,
-        },
-        _ => None,
-    }
 }
 
 fn scalar(value: &Value) -> Data {
