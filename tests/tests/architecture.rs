@@ -222,15 +222,18 @@ fn zmq_sockets_are_made_in_one_file() {
     for (name, _) in MAY {
         sources(&root().join(name).join("src"), &mut files);
     }
+    let mut made = Vec::new();
     for file in files {
         let text = std::fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
-        let makes = code.contains(".socket(zmq::") || code.contains(".socket(kind)");
-        let is_test = file.to_string_lossy().contains("tests");
-        assert!(
-            !makes || is_test || file.ends_with("ami-proto/src/socket/mod.rs"),
-            "{}",
-            file.display()
-        );
+        let own = file.strip_prefix(root()).unwrap().to_string_lossy().into_owned();
+        if (code.contains(".socket(zmq::") || code.contains(".socket(kind)"))
+            && !own.contains("tests")
+        {
+            made.push(own);
+        }
     }
+    made.sort();
+    // Beside the one file: the handler that libzmq asks about keys, in which no socket of ours takes part.
+    assert_eq!(made, ["ami-proto/src/socket/context.rs", "ami-proto/src/socket/mod.rs"]);
 }

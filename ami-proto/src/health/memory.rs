@@ -97,7 +97,7 @@ mod tests {
                 services += 1;
             }
         }
-        assert_eq!(services, 5);
+        assert_eq!(services, 6);
     }
 
     #[test]
