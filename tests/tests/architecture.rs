@@ -234,6 +234,6 @@ fn zmq_sockets_are_made_in_one_file() {
         }
     }
     made.sort();
-    // Beside the one file: the handler that libzmq asks about keys, in which no socket of ours takes part.
+    // Beside the one file: sockets within a process, for the handler that libzmq asks about keys.
     assert_eq!(made, ["ami-proto/src/socket/context.rs", "ami-proto/src/socket/mod.rs"]);
 }

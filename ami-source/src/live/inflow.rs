@@ -31,7 +31,7 @@ pub struct Plan {
     pub bounds: Bounds,
     /// Bytes of the queue; it may be exceeded by one message.
     pub queue_bytes: usize,
-    /// What is sent to get a message, see [`Asking`]. None: messages come by themselves.
+    /// What is sent to get a message, again once one came. None: messages come by themselves.
     pub request: Option<&'static [&'static [u8]]>,
     /// What it is for, in errors.
     pub what: &'static str,
