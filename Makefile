@@ -4,9 +4,9 @@
 CARGO ?= cargo
 PYTHON ?= python3
 DURATION ?= 0
-# What `make demo` runs, in a profile that is built in minutes; `make demo PROFILE=release` for the fast one.
+# What `make demo` and `ami-ctl local` run, in a profile that is built in minutes; `make demo PROFILE=release` for the fast one.
 PROFILE ?= demo
-DEMO := ami-ventilator ami-worker ami-collector ami-manager ami-store ami-ctl
+DEMO := ami-ventilator ami-worker ami-collector ami-manager ami-store ami-gateway ami-ctl
 VENV := .venv
 
 .PHONY: demo test build bench prerequisites python chaos shows fuzz lint doc clean
