@@ -7,6 +7,7 @@ use ami_proto::config::Config;
 use ami_proto::control::member_to_manager::Role;
 use ami_proto::control::reporter::Reporter;
 use ami_proto::process::daemon::Daemon;
+use ami_proto::security::credentials::is_open;
 use ami_proto::socket;
 use anyhow::ensure;
 use std::time::Duration;
@@ -58,6 +59,13 @@ impl Server {
             [] => vec![String::new()],
             graphs => graphs.iter().map(|graph| format!("{graph}/")).collect(),
         };
+        if is_open(&gateway.karabo) {
+            let address = &gateway.karabo;
+            tracing::warn!(
+                address,
+                "open to the network without keys: whoever reaches it can read"
+            );
+        }
         let karabo = Karabo::bind(&gateway.karabo, Pattern::read(&gateway.karabo_pattern)?)?;
         Ok(Server {
             features: Store::new(config).subscribe(&prefixes)?,

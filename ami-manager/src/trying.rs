@@ -11,11 +11,14 @@ use ami_graph::op::plain::Plain;
 use ami_python::Python;
 use serde_json::Value;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Answers that are remembered while nothing waits for them.
 const MOST_KNOWN: usize = 256;
+/// What is told when this itself is wrong.
+const FAILED: &str = "reading this code failed, which is a mistake of ami: see the manager's log";
 /// What is told meanwhile; nobody outside sees it.
 const WAIT: &str = "this code is being read";
 
@@ -74,7 +77,9 @@ impl Trying {
         let answers = Arc::clone(&shared);
         let work = move || {
             for question in asked {
-                let answer = question.ask(&python);
+                // Who waits for an answer gets one, whatever happens.
+                let answer = catch_unwind(AssertUnwindSafe(|| question.ask(&python)))
+                    .unwrap_or_else(|_| Err(FAILED.into()));
                 let mut shared = locked(&answers);
                 shared.found += 1;
                 if let Some(known) = shared.known.iter_mut().find(|k| k.question == question) {
@@ -136,7 +141,7 @@ impl Trying {
             });
         }
         if self.questions.send(question.clone()).is_err() {
-            return Err("what reads user code has failed: see the manager's log".into());
+            return Err(FAILED.into());
         }
         shared.known.push(Known { question, answer: None, told: true });
         shared.waits = true;

@@ -2,36 +2,20 @@
 
 use crate::dectris::samples::{self, Packing, pixels};
 use crate::dectris::{DectrisUrl, Series};
+use crate::live::drained::{Event, Taken, harm, take_all};
 use crate::live::{Live, Recorded};
-use crate::source::{Next, Source, Transition};
-use ami_graph::data::schema::Schema;
+use crate::source::Source;
 use ami_graph::data::value::{DType, Scalar, Value};
-use ami_proto::data_path::chunk::{ChunkView, ChunkWriter, HeapArena, Staging};
 use ami_proto::data_path::transition::TransitionKind as T;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-/// An event: timestamp, and its fields with shape and bytes.
-type Event = (u64, BTreeMap<String, (Vec<u32>, Vec<u8>)>);
-
-#[derive(Default)]
-struct Taken {
-    transitions: Vec<Transition>,
-    events: Vec<Event>,
-    counters: BTreeMap<&'static str, u64>,
-}
-
-impl Taken {
-    fn kinds(&self) -> Vec<T> {
-        self.transitions.iter().map(|t| t.kind).collect()
-    }
-    fn held(&self, name: &str) -> Option<Value> {
-        self.transitions.iter().find_map(|t| {
-            let at = t.schema.as_ref()?.find(name)? as u32;
-            t.held.iter().find(|(field, _)| *field == at).map(|(_, value)| value.clone())
-        })
-    }
+/// A held value.
+fn held(taken: &Taken, name: &str) -> Option<Value> {
+    taken.transitions.iter().find_map(|t| {
+        let at = t.schema.as_ref()?.find(name)? as u32;
+        t.held.iter().find(|(field, _)| *field == at).map(|(_, value)| value.clone())
+    })
 }
 
 fn source(messages: Vec<samples::Frames>, part: &str) -> impl Source {
@@ -42,52 +26,6 @@ fn source(messages: Vec<samples::Frames>, part: &str) -> impl Source {
 
 fn take(messages: Vec<samples::Frames>) -> Taken {
     take_all(&mut source(messages, "dectris:tcp://detector:31001"))
-}
-
-fn take_all(source: &mut dyn Source) -> Taken {
-    let mut taken = Taken::default();
-    let (mut schema, mut staging) = (Schema::default(), Staging::default());
-    loop {
-        match source.next().unwrap() {
-            Next::End => break,
-            Next::Pending => panic!("all is there"),
-            Next::Transition(_) => {
-                let transition = source.transition().unwrap();
-                if let Some(new) = &transition.schema {
-                    (schema, staging) = ((**new).clone(), Staging::new(new));
-                }
-                taken.transitions.push(transition);
-            }
-            Next::Event(stamp) => {
-                let mut arena = HeapArena::new(4 << 20);
-                let mut out = ChunkWriter::new(&mut staging, &mut arena, 0, 1, usize::MAX);
-                source.write(&mut out, u64::MAX, 1).unwrap();
-                let sealed = out.seal(0, 0).unwrap();
-                let bytes: &[u8] = bytemuck::cast_slice(&arena.words);
-                let index = &bytes[sealed.index as usize..][..sealed.index_len];
-                let view = ChunkView::new(&bytes, index).unwrap();
-                let held = Default::default();
-                let batch = view.batch(&schema, &held, &[]).unwrap();
-                assert_eq!(batch.timestamps, [stamp]);
-                let fields = schema.fields.iter().zip(&batch.columns);
-                let fields = fields.filter_map(|(f, c)| Some((f.name.clone(), value(c)?)));
-                taken.events.push((stamp, fields.collect()));
-            }
-        }
-    }
-    taken.counters = source.counters().into_iter().collect();
-    taken
-}
-
-fn value(column: &ami_graph::data::batch::Column<'_>) -> Option<(Vec<u32>, Vec<u8>)> {
-    use ami_graph::data::batch::Column as C;
-    match column {
-        C::Scalars { data, present, .. } => {
-            present.is_none_or(|mask| mask[0] != 0).then(|| (vec![], data.to_vec()))
-        }
-        C::Arrays { items, .. } => items[0].map(|a| (a.dims.axes().to_vec(), a.data.to_vec())),
-        _ => None,
-    }
 }
 
 fn number(event: &Event, name: &str) -> u64 {
@@ -135,7 +73,7 @@ fn golden_messages_of_version_1() {
         assert!(*bytes == right, "{encoding}");
         assert_eq!(number(&taken.events[0], "dectris:raw:frame"), 3);
         assert_eq!(taken.counters["missing_frames"], 3);
-        let energy = taken.held("dectris:config:photon_energy");
+        let energy = held(&taken, "dectris:config:photon_energy");
         assert_eq!(energy, Some(Value::Scalar(Scalar::F64(12398.4))));
         if encoding == "bs16-lz4le" {
             headless[2].drain(..12);
@@ -195,10 +133,10 @@ fn series_of_both_versions_come_as_runs_with_their_headers() {
     assert_eq!((count("missing_frames"), count("series"), count("damaged_images")), (2, 3, 0));
     assert_eq!((count("series_without_header"), count("reconfigured")), (1, 0));
     assert_eq!(
-        taken.held("dectris:config:threshold_energy.threshold_1"),
+        held(&taken, "dectris:config:threshold_energy.threshold_1"),
         Some(Value::Scalar(Scalar::F64(6199.25)))
     );
-    assert!(matches!(taken.held("dectris:config:pixel_mask.threshold_1"),
+    assert!(matches!(held(&taken, "dectris:config:pixel_mask.threshold_1"),
         Some(Value::Array(a)) if a.shape() == [40, 110] && a.dtype() == DType::U32));
 }
 
@@ -246,9 +184,9 @@ fn what_is_damaged_is_counted_and_the_rest_stands() {
 fn tables_beyond_their_room_are_left_out() {
     let messages = || vec![samples::v2_start(1, 600, 600)];
     let taken = take_all(&mut source(messages(), "dectris:tcp://d:1?tables_mib=1&name=eiger"));
-    assert_eq!(taken.held("eiger:config:pixel_mask.threshold_1"), None);
+    assert_eq!(held(&taken, "eiger:config:pixel_mask.threshold_1"), None);
     assert_eq!(taken.counters["tables_left_out"], 1);
-    assert!(take(messages()).held("dectris:config:pixel_mask.threshold_1").is_some());
+    assert!(held(&take(messages()), "dectris:config:pixel_mask.threshold_1").is_some());
 }
 
 #[test]
@@ -262,24 +200,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
     #[test]
     fn damaged_messages_do_no_harm(
-        which in any::<prop::sample::Index>(),
-        frame in any::<prop::sample::Index>(),
-        harm in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        cut in proptest::option::of(any::<prop::sample::Index>()),
+        harm in harm(),
     ) {
-        let mut messages = samples::all();
-        let which = which.index(messages.len());
-        let message = &mut messages[which];
-        let frame = frame.index(message.len());
-        let bytes = &mut message[frame];
-        for (at, flip) in harm {
-            let at = at.index(bytes.len());
-            bytes[at] ^= flip;
-        }
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len()));
-        }
-        take(messages);
+        take(harm.to(samples::all()));
     }
 }
 

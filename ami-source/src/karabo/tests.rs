@@ -2,27 +2,13 @@
 
 use crate::karabo::samples::{self, Frames, PULSES, pixels};
 use crate::karabo::{KaraboUrl, Trains};
+use crate::live::drained::{Taken, harm, take_all};
 use crate::live::{Ahead, Live, Message, Recorded, Wire};
-use crate::source::{Next, Source};
-use ami_graph::data::batch::Column;
-use ami_graph::data::schema::Schema;
 use ami_graph::data::value::DType;
-use ami_proto::data_path::chunk::{ChunkView, ChunkWriter, HeapArena, Staging};
 use ami_proto::data_path::transition::TransitionKind as T;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
-
-/// Shape and bytes by field.
-type Fields = BTreeMap<String, (Vec<u32>, Vec<u8>)>;
-
-#[derive(Default)]
-struct Taken {
-    kinds: Vec<T>,
-    schema: Schema,
-    events: Vec<(u64, Fields)>,
-    counters: BTreeMap<&'static str, u64>,
-}
 
 fn url(options: &str) -> KaraboUrl {
     let spec: crate::SourceSpec = format!("karabo:tcp://bridge:1{options}").parse().unwrap();
@@ -31,48 +17,7 @@ fn url(options: &str) -> KaraboUrl {
 }
 
 fn take(messages: Vec<Frames>, options: &str) -> Taken {
-    let mut source = Live::new(Recorded::new(messages), Trains::new(url(options)));
-    let (mut taken, mut staging) = (Taken::default(), Staging::default());
-    loop {
-        match source.next().unwrap() {
-            Next::End => break,
-            Next::Pending => panic!("all is there"),
-            Next::Transition(_) => {
-                let transition = source.transition().unwrap();
-                if let Some(new) = &transition.schema {
-                    (taken.schema, staging) = ((**new).clone(), Staging::new(new));
-                }
-                taken.kinds.push(transition.kind);
-            }
-            Next::Event(stamp) => {
-                let mut arena = HeapArena::new(1 << 20);
-                let mut out = ChunkWriter::new(&mut staging, &mut arena, 0, 1, usize::MAX);
-                source.write(&mut out, u64::MAX, 1).unwrap();
-                let sealed = out.seal(0, 0).unwrap();
-                let bytes: &[u8] = bytemuck::cast_slice(&arena.words);
-                let index = &bytes[sealed.index as usize..][..sealed.index_len];
-                let view = ChunkView::new(&bytes, index).unwrap();
-                let held = Default::default();
-                let batch = view.batch(&taken.schema, &held, &[]).unwrap();
-                let columns = taken.schema.fields.iter().zip(&batch.columns);
-                let fields = columns.filter_map(|(f, c)| Some((f.name.clone(), value(c)?)));
-                taken.events.push((stamp, fields.collect()));
-            }
-        }
-    }
-    taken.counters = source.counters().into_iter().collect();
-    taken
-}
-
-fn value(column: &Column<'_>) -> Option<(Vec<u32>, Vec<u8>)> {
-    match column {
-        Column::Scalars { data, present, .. } => {
-            present.is_none_or(|mask| mask[0] != 0).then(|| (vec![], data.to_vec()))
-        }
-        Column::Strings(texts) => texts[0].map(|t| (vec![], t.as_bytes().to_vec())),
-        Column::Arrays { items, .. } => items[0].map(|a| (a.dims.axes().to_vec(), a.data.to_vec())),
-        _ => None,
-    }
+    take_all(&mut Live::new(Recorded::new(messages), Trains::new(url(options))))
 }
 
 fn le<E: bytemuck::Pod>(elements: &[E]) -> Vec<u8> {
@@ -91,7 +36,7 @@ fn golden_messages_of_both_protocols_say_the_same() {
     let part = |name: &str, n| std::fs::read(dir.join(format!("{name}.part{n}.bin"))).ok();
     let frames = |name: &str| (0..).map_while(|n| part(name, n)).collect::<Frames>();
     let taken = take(vec![frames("karabo_1_0"), frames("karabo_2_2")], "");
-    assert_eq!(taken.kinds, [T::Configure, T::BeginRun, T::Enable], "nothing new in the second");
+    assert_eq!(taken.kinds(), [T::Configure, T::BeginRun, T::Enable], "nothing new in the second");
     assert_eq!(taken.events.len(), 2);
     for (stamp, fields) in &taken.events {
         assert_eq!(*stamp, 1_528_476_983_744_877_000);
@@ -113,7 +58,7 @@ fn golden_messages_of_both_protocols_say_the_same() {
 fn trains_of_both_protocols_and_sources_that_come_and_go() {
     let taken = take(samples::all(), "");
     let late = [T::Configure, T::BeginRun, T::Enable, T::Configure];
-    assert_eq!(taken.kinds, late, "the motor came later");
+    assert_eq!(taken.kinds(), late, "the motor came later");
     let ids = taken.events.iter().map(|(_, f)| f["karabo:train:id"].1[0]);
     assert_eq!(ids.collect::<Vec<_>>(), [1, 2, 3, 4, 5, 6, 9]);
     for (stamp, fields) in &taken.events {
@@ -244,24 +189,10 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..Default::default() })]
     #[test]
     fn damaged_messages_do_no_harm(
-        which in any::<prop::sample::Index>(),
-        frame in any::<prop::sample::Index>(),
-        harm in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
-        cut in proptest::option::of(any::<prop::sample::Index>()),
+        harm in harm(),
         pulses in any::<bool>(),
     ) {
-        let mut messages = samples::all();
-        let which = which.index(messages.len());
-        let message = &mut messages[which];
-        let frame = frame.index(message.len());
-        let bytes = &mut message[frame];
-        for (at, flip) in harm {
-            let at = at.index(bytes.len());
-            bytes[at] ^= flip;
-        }
-        if let Some(cut) = cut {
-            bytes.truncate(cut.index(bytes.len()));
-        }
+        let messages = harm.to(samples::all());
         take(messages, if pulses { "?pulses=events" } else { "" });
     }
 }

@@ -10,6 +10,8 @@
 
 mod addresses;
 mod asking;
+#[cfg(test)]
+pub(crate) mod drained;
 pub(crate) mod fields;
 mod inflow;
 mod message;

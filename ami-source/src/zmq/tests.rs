@@ -1,71 +1,16 @@
 //! Events of programs and features of ami: values, runs, answers, damage.
 
+use crate::live::drained::{Taken, harm, take_all};
 use crate::live::{Live, Recorded};
-use crate::source::{Next, Source};
 use crate::zmq::samples::{self, Frames};
 use crate::zmq::{Events, ZmqUrl};
-use ami_graph::data::batch::Column;
-use ami_graph::data::schema::Schema;
-use ami_proto::data_path::chunk::{ChunkView, ChunkWriter, HeapArena, Staging};
 use ami_proto::data_path::transition::TransitionKind as T;
 use proptest::prelude::*;
-use std::collections::BTreeMap;
-
-type Fields = BTreeMap<String, (Vec<u32>, Vec<u8>)>;
-
-#[derive(Default)]
-struct Taken {
-    kinds: Vec<T>,
-    events: Vec<(u64, Fields)>,
-    counters: BTreeMap<&'static str, u64>,
-}
 
 fn take(messages: Vec<Frames>) -> Taken {
     let mut url = ZmqUrl::read("ipc:///tmp/x").unwrap();
     url.pattern = crate::zmq::url::Pattern::Pull;
-    let mut source = Live::new(Recorded::new(messages), Events::new(url, None));
-    let (mut taken, mut staging, mut schema) =
-        (Taken::default(), Staging::default(), Schema::default());
-    loop {
-        match source.next().unwrap() {
-            Next::End => break,
-            Next::Pending => panic!("all is there"),
-            Next::Transition(_) => {
-                let transition = source.transition().unwrap();
-                if let Some(new) = &transition.schema {
-                    (schema, staging) = ((**new).clone(), Staging::new(new));
-                }
-                taken.kinds.push(transition.kind);
-            }
-            Next::Event(stamp) => {
-                let mut arena = HeapArena::new(1 << 20);
-                let mut out = ChunkWriter::new(&mut staging, &mut arena, 0, 1, usize::MAX);
-                source.write(&mut out, u64::MAX, 1).unwrap();
-                let sealed = out.seal(0, 0).unwrap();
-                let bytes: &[u8] = bytemuck::cast_slice(&arena.words);
-                let index = &bytes[sealed.index as usize..][..sealed.index_len];
-                let view = ChunkView::new(&bytes, index).unwrap();
-                let held = Default::default();
-                let batch = view.batch(&schema, &held, &[]).unwrap();
-                let columns = schema.fields.iter().zip(&batch.columns);
-                let fields = columns.filter_map(|(f, c)| Some((f.name.clone(), value(c)?)));
-                taken.events.push((stamp, fields.collect()));
-            }
-        }
-    }
-    taken.counters = source.counters().into_iter().collect();
-    taken
-}
-
-fn value(column: &Column<'_>) -> Option<(Vec<u32>, Vec<u8>)> {
-    match column {
-        Column::Scalars { data, present, .. } => {
-            present.is_none_or(|mask| mask[0] != 0).then(|| (vec![], data.to_vec()))
-        }
-        Column::Strings(texts) => texts[0].map(|t| (vec![], t.as_bytes().to_vec())),
-        Column::Arrays { items, .. } => items[0].map(|a| (a.dims.axes().to_vec(), a.data.to_vec())),
-        _ => None,
-    }
+    take_all(&mut Live::new(Recorded::new(messages), Events::new(url, None)))
 }
 
 #[test]
@@ -74,7 +19,7 @@ fn events_of_programs_and_features_of_ami() {
     let run = [T::BeginRun, T::Enable];
     let first = [&[T::Configure][..], &run].concat();
     let next = [&[T::Configure, T::Disable, T::EndRun][..], &run].concat();
-    assert_eq!(taken.kinds, [&first[..], &next, &next[1..]].concat());
+    assert_eq!(taken.kinds(), [&first[..], &next, &next[1..]].concat());
     assert_eq!(taken.events.len(), 7);
     let (stamp, fields) = &taken.events[3];
     assert_eq!(*stamp, 1_700_000_000_003_000_000);
@@ -112,19 +57,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..Default::default() })]
     #[test]
     fn damaged_messages_do_no_harm(
-        which in any::<prop::sample::Index>(),
-        frame in any::<prop::sample::Index>(),
-        harm in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        harm in harm(),
     ) {
-        let mut messages = samples::all();
-        let which = which.index(messages.len());
-        let frame = frame.index(messages[which].len());
-        let bytes = &mut messages[which][frame];
-        for (at, flip) in harm {
-            let at = at.index(bytes.len());
-            bytes[at] ^= flip;
-        }
-        take(messages);
+        take(harm.to(samples::all()));
     }
 }
 

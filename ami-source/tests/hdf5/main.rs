@@ -6,5 +6,4 @@
 mod common;
 mod hostile;
 mod live;
-mod speed;
 mod values;

@@ -94,7 +94,7 @@ def _run_one_float(job: Job, results: Results) -> None:
     """The most frequent kind, with as little as possible between the calls: values are written all at once."""
     call, number, rows = job.loaded.call, job.number, job.rows()
     values: List[Any] = []
-    add, failed = values.append, []
+    add, failed = values.append, []  # of failed events the number alone: an exception holds what its frames held
     while True:
         try:
             for number[0], inputs in rows:
@@ -102,7 +102,8 @@ def _run_one_float(job: Job, results: Results) -> None:
             break
         except BaseException as error:
             add(0.0)
-            failed.append((int(number[0]), error))
+            job.failures.add(int(number[0]), error)
+            failed.append(int(number[0]))
     try:
         if not {value.__class__ for value in values} <= results.scalars[0].plain:
             raise TypeError
@@ -110,8 +111,8 @@ def _run_one_float(job: Job, results: Results) -> None:
     except (TypeError, OverflowError):  # which value it is, and why, is said one by one
         for event, value in zip(job.events(), values):
             _put(job, results, event, value)
-    for event, error in failed:
-        _fail(job, results, event, error)
+    for event in failed:
+        results.drop(event)
 
 
 def _run_one_scalar(job: Job, results: Results) -> None:
